@@ -1,0 +1,28 @@
+//! What a feature is: names, definitions, versions, values, time, and the point-in-time rule.
+//!
+//! This crate does no IO and never reads the clock: time comes in as a [`Timestamp`]. Everything that the other
+//! rooms of Hitherto must agree on is said here once.
+//!
+//! ```
+//! use hitherto_core::{Row, Reading, Mode, Span, Timestamp, winner};
+//!
+//! // a leg that departs at 0 s and whose delay is known when it lands, at 8 s
+//! let rows = [Row { event: Timestamp(0), created: Some(Timestamp(8_000_000)), sequence: 0, deleted: false }];
+//! let reading = Reading { source_delay: Span::ZERO, ttl: None };
+//! assert_eq!(winner(&rows, reading, Timestamp(7_999_999), Mode::Knowledge), None);
+//! assert_eq!(winner(&rows, reading, Timestamp(8_000_000), Mode::Knowledge), Some(0));
+//! // the join that most stores do reads the delay while the aircraft is in the air
+//! assert_eq!(winner(&rows, reading, Timestamp(7_999_999), Mode::Event), Some(0));
+//! ```
+
+mod kind;
+mod name;
+mod rule;
+mod time;
+mod value;
+
+pub use kind::Kind;
+pub use name::{Name, NameError, RESERVED_COLUMNS, Selector, SelectorError, VersionedName, did_you_mean};
+pub use rule::{Mode, Outcome, Reading, Row, Status, answer, order, winner};
+pub use time::{Span, TimeError, Timestamp};
+pub use value::{EntityKey, KeyType, KeyValue, TypeError, Value, ValueType};

@@ -1,0 +1,1 @@
+//! The verbs: apply, ingest, materialize, training set, lookup; transport-free.

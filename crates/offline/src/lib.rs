@@ -1,0 +1,1 @@
+//! History: append, pin a snapshot, scan, build training sets.

@@ -1,0 +1,1 @@
+//! Latest values per entity key: an embedded store and Redis.

@@ -1,0 +1,1 @@
+//! Remembers definitions, models and datasets.

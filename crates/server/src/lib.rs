@@ -1,0 +1,1 @@
+//! The service: gRPC, health, reflection, HTTP metrics.

@@ -15,13 +15,22 @@
 //! assert_eq!(winner(&rows, reading, Timestamp(7_999_999), Mode::Event), Some(0));
 //! ```
 
+mod catalog;
+mod definition;
 mod kind;
+mod model;
 mod name;
 mod rule;
 mod time;
 mod value;
 
+pub use catalog::{
+    Catalog, Created, EntityVersion, Output, Record, ResolvedSet, SetVersion, SpineKey, Table, ViewKey, ViewUse,
+    ViewVersion,
+};
+pub use definition::{Definition, Entity, Feature, FeatureSet, FeatureView, Member, Notes, Transform};
 pub use kind::Kind;
+pub use model::{Alias, Dataset, ModelVersion, NewModelVersion};
 pub use name::{Name, NameError, RESERVED_COLUMNS, Selector, SelectorError, VersionedName, did_you_mean};
 pub use rule::{Mode, Outcome, Reading, Row, Status, answer, order, winner};
 pub use time::{Span, TimeError, Timestamp};

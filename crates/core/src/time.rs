@@ -161,8 +161,14 @@ mod tests {
     #[test]
     fn durations_parse_and_print() {
         for (text, micros, printed) in [
-            ("250us", 250, "250us"), ("10ms", 10_000, "10ms"), ("5s", 5_000_000, "5s"), ("10m", 600_000_000, "10m"),
-            ("3h", 10_800_000_000, "3h"), ("48h", 172_800_000_000, "2d"), ("0", 0, "0s"), ("0s", 0, "0s"),
+            ("250us", 250, "250us"),
+            ("10ms", 10_000, "10ms"),
+            ("5s", 5_000_000, "5s"),
+            ("10m", 600_000_000, "10m"),
+            ("3h", 10_800_000_000, "3h"),
+            ("48h", 172_800_000_000, "2d"),
+            ("0", 0, "0s"),
+            ("0s", 0, "0s"),
         ] {
             let span: Span = text.parse().expect(text);
             assert_eq!((span.micros(), span.to_string()), (micros, printed.to_owned()));

@@ -54,9 +54,15 @@ impl fmt::Display for ValueType {
 }
 
 const SCALARS: [(&str, ValueType); 9] = [
-    ("bool", ValueType::Bool), ("int32", ValueType::Int32), ("int64", ValueType::Int64),
-    ("float32", ValueType::Float32), ("float64", ValueType::Float64), ("string", ValueType::String),
-    ("bytes", ValueType::Bytes), ("timestamp", ValueType::Timestamp), ("date", ValueType::Date),
+    ("bool", ValueType::Bool),
+    ("int32", ValueType::Int32),
+    ("int64", ValueType::Int64),
+    ("float32", ValueType::Float32),
+    ("float64", ValueType::Float64),
+    ("string", ValueType::String),
+    ("bytes", ValueType::Bytes),
+    ("timestamp", ValueType::Timestamp),
+    ("date", ValueType::Date),
 ];
 
 impl FromStr for ValueType {
@@ -248,9 +254,6 @@ pub enum Value {
     Vector(Vec<f32>),
 }
 
-/// A key column: its name and type.
-pub type KeyColumn = (Name, KeyType);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,7 +271,8 @@ mod tests {
 
     #[test]
     fn keys_never_collide_by_joining() {
-        let text = |a: &str, b: &str| EntityKey(vec![KeyValue::String(a.into()), KeyValue::String(b.into())]).to_bytes();
+        let text =
+            |a: &str, b: &str| EntityKey(vec![KeyValue::String(a.into()), KeyValue::String(b.into())]).to_bytes();
         assert_ne!(text("a", "b|c"), text("a|b", "c"));
         assert_ne!(text("ab", ""), text("", "ab"));
         let ints = |a, b| EntityKey(vec![KeyValue::Int(a), KeyValue::Int(b)]).to_bytes();

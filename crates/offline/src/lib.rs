@@ -1,1 +1,3 @@
 //! History: append, pin a snapshot, scan, build training sets.
+
+pub mod types;

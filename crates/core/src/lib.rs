@@ -20,6 +20,8 @@ mod definition;
 mod kind;
 mod model;
 mod name;
+mod parse;
+mod problem;
 mod rule;
 mod time;
 mod value;
@@ -32,6 +34,8 @@ pub use definition::{Definition, Entity, Feature, FeatureSet, FeatureView, Membe
 pub use kind::Kind;
 pub use model::{Alias, Dataset, ModelVersion, NewModelVersion};
 pub use name::{Name, NameError, RESERVED_COLUMNS, Selector, SelectorError, VersionedName, did_you_mean};
+pub use parse::parse_definitions;
+pub use problem::{Located, Marks, Position, Problem};
 pub use rule::{Mode, Outcome, Reading, Row, Status, answer, order, winner};
 pub use time::{Span, TimeError, Timestamp};
 pub use value::{EntityKey, KeyType, KeyValue, TypeError, Value, ValueType};

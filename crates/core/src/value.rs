@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Name, Timestamp};
+use crate::Timestamp;
 
 /// The type of a feature.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -175,6 +175,14 @@ pub enum TypeError {
     /// A float key.
     #[error("a key cannot be {0}: floats that print alike may differ; use int64 or string")]
     FloatKey(String),
+    /// A text that is no value of a key's type.
+    #[error("'{text}' is not a {key_type}")]
+    KeyText {
+        /// The text.
+        text: String,
+        /// The type that it should have.
+        key_type: KeyType,
+    },
 }
 
 /// One part of an entity key.
@@ -190,6 +198,34 @@ pub enum KeyValue {
     Bytes(Vec<u8>),
     /// UTC microseconds.
     Timestamp(Timestamp),
+}
+
+impl KeyValue {
+    /// Whether it is a value of `key_type`: a 64-bit number is no value of `int32` when it does not fit.
+    pub fn is_of(&self, key_type: KeyType) -> bool {
+        match (self, key_type) {
+            (Self::Bool(_), KeyType::Bool)
+            | (Self::Int(_), KeyType::Int64)
+            | (Self::String(_), KeyType::String)
+            | (Self::Bytes(_), KeyType::Bytes)
+            | (Self::Timestamp(_), KeyType::Timestamp) => true,
+            (Self::Int(value), KeyType::Int32) => i32::try_from(*value).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Read a value as a person types it: bytes as hex, a time as RFC 3339.
+    pub fn parse(text: &str, key_type: KeyType) -> Result<Self, TypeError> {
+        let wrong = || TypeError::KeyText { text: text.to_owned(), key_type };
+        match key_type {
+            KeyType::Bool => text.parse().map(Self::Bool).map_err(|_| wrong()),
+            KeyType::Int32 => text.parse::<i32>().map(|value| Self::Int(value.into())).map_err(|_| wrong()),
+            KeyType::Int64 => text.parse().map(Self::Int).map_err(|_| wrong()),
+            KeyType::String => Ok(Self::String(text.to_owned())),
+            KeyType::Bytes => hex::decode(text).map(Self::Bytes).map_err(|_| wrong()),
+            KeyType::Timestamp => text.parse().map(Self::Timestamp).map_err(|_| wrong()),
+        }
+    }
 }
 
 /// The values of an entity's join keys, in canonical order: by column name. None of them is null.

@@ -1,0 +1,104 @@
+//! A registry that does not exist yet, for commands that only read.
+
+use async_trait::async_trait;
+use hitherto_core::{Alias, Catalog, Dataset, ModelVersion, Name, NewModelVersion, Record, Selector, Timestamp};
+
+use crate::{AliasMove, Error, Expected, Recorded, Registry, Result, remedy};
+
+/// Reads as empty, at revision 0, and refuses every change.
+#[derive(Debug)]
+pub struct AbsentRegistry {
+    place: String,
+}
+
+impl AbsentRegistry {
+    /// The registry that would be at `place`, a text for people.
+    pub fn new(place: impl Into<String>) -> Self {
+        Self { place: place.into() }
+    }
+
+    fn refuse<T>(&self, doing: &'static str) -> Result<T> {
+        Err(Error::Absent { doing, place: self.place.clone() })
+    }
+}
+
+#[async_trait]
+impl Registry for AbsentRegistry {
+    async fn revision(&self) -> Result<i64> {
+        Ok(0)
+    }
+
+    async fn catalog(&self) -> Result<Catalog> {
+        Ok(Catalog::default())
+    }
+
+    async fn apply(&self, _: i64, _: &[Record], _: Timestamp) -> Result<i64> {
+        self.refuse("apply definitions")
+    }
+
+    async fn register_model(&self, _: NewModelVersion, _: Timestamp) -> Result<ModelVersion> {
+        self.refuse("register a model")
+    }
+
+    async fn move_alias(&self, _: &Name, _: &Name, _: u32, _: Expected, _: Timestamp) -> Result<Alias> {
+        self.refuse("move an alias")
+    }
+
+    async fn models(&self) -> Result<Vec<ModelVersion>> {
+        Ok(Vec::new())
+    }
+
+    async fn model_versions(&self, model: &Name) -> Result<Vec<ModelVersion>> {
+        Err(remedy::no_model(model, &[]))
+    }
+
+    async fn model(&self, selector: &Selector) -> Result<ModelVersion> {
+        Err(remedy::no_model(selector.name(), &[]))
+    }
+
+    async fn aliases(&self, model: &Name) -> Result<Vec<Alias>> {
+        Err(remedy::no_model(model, &[]))
+    }
+
+    async fn alias_moves(&self, model: &Name) -> Result<Vec<AliasMove>> {
+        Err(remedy::no_model(model, &[]))
+    }
+
+    async fn record_dataset(&self, _: &Dataset) -> Result<Recorded> {
+        self.refuse("record a dataset")
+    }
+
+    async fn dataset(&self, wanted: &str) -> Result<Dataset> {
+        Err(remedy::no_dataset(wanted, &[]))
+    }
+
+    async fn datasets(&self) -> Result<Vec<Dataset>> {
+        Ok(Vec::new())
+    }
+
+    fn describe(&self) -> String {
+        format!("{} (not there yet)", self.place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hitherto_core::Kind;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn reads_are_empty_and_changes_are_refused() {
+        let absent = AbsentRegistry::new("sqlite:///nowhere");
+        assert_eq!(absent.catalog().await.expect("reads"), Catalog::default());
+        assert_eq!(absent.datasets().await.expect("reads"), Vec::new());
+        let refused = absent.apply(0, &[], Timestamp(0)).await.expect_err("no store to change");
+        assert_eq!(
+            refused.to_string(),
+            "could not apply definitions: there is no registry at sqlite:///nowhere yet; apply definitions first"
+        );
+        let missing = absent.model(&"delay@champion".parse().expect("a selector")).await.expect_err("no model");
+        assert_eq!(missing.kind(), Kind::NotFound);
+        assert_eq!(missing.to_string(), "could not find model 'delay': there are none yet");
+    }
+}

@@ -1,0 +1,65 @@
+//! Training sets.
+
+use hitherto_core::{Kind, Timestamp};
+
+use super::sample::{dataset, name};
+use crate::{Recorded, Registry};
+
+pub(super) async fn the_first_recording_stays(registry: &dyn Registry) {
+    let first = dataset("d1", None);
+    assert_eq!(registry.record_dataset(&first).await.expect("records"), Recorded::New);
+    assert_eq!(registry.revision().await.expect("reads"), 1);
+    let same = registry.record_dataset(&first).await.expect("records");
+    assert_eq!(same, Recorded::Existing(Box::new(first.clone())));
+    assert_eq!(registry.revision().await.expect("reads"), 1, "nothing changed");
+
+    let mut elsewhere = dataset("d1", Some("june"));
+    elsewhere.location = "s3://bucket/d1.parquet".to_owned();
+    elsewhere.built_at = Timestamp(0);
+    let mut kept = first.clone();
+    kept.location.clone_from(&elsewhere.location);
+    kept.name.clone_from(&elsewhere.name);
+    let again = registry.record_dataset(&elsewhere).await.expect("records");
+    assert_eq!(again, Recorded::Existing(Box::new(kept.clone())), "location and name follow");
+    assert_eq!(registry.revision().await.expect("reads"), 2);
+
+    let mut other_bytes = dataset("d1", Some("july"));
+    other_bytes.file_hash = "other".to_owned();
+    let refused = registry.record_dataset(&other_bytes).await.expect("says what is kept");
+    assert_eq!(refused, Recorded::Existing(Box::new(kept.clone())), "other bytes change nothing");
+    assert_eq!(registry.revision().await.expect("reads"), 2);
+    assert_eq!(registry.dataset("d1").await.expect("reads"), kept);
+    assert_eq!(registry.datasets().await.expect("reads"), [kept]);
+}
+
+pub(super) async fn they_are_found_by_id_name_and_prefix(registry: &dyn Registry) {
+    let june = dataset("ab12", Some("june"));
+    let june_again = dataset("ab34", Some("june"));
+    let oldest = dataset("ff00", None);
+    let named_like_a_prefix = dataset("c0de", Some("ff"));
+    for dataset in [&oldest, &june, &june_again, &named_like_a_prefix] {
+        assert_eq!(registry.record_dataset(dataset).await.expect("records"), Recorded::New);
+    }
+    let cases = [
+        ("ab12", &june),
+        ("june", &june_again),
+        ("ab3", &june_again),
+        ("ff0", &oldest),
+        ("ff", &named_like_a_prefix),
+        ("c", &named_like_a_prefix),
+    ];
+    for (wanted, found) in cases {
+        assert_eq!(&registry.dataset(wanted).await.expect("it is there"), found, "{wanted}");
+    }
+    let ambiguous = registry.dataset("ab").await.expect_err("two begin so");
+    assert_eq!(ambiguous.kind(), Kind::InvalidArgument);
+    assert_eq!(ambiguous.to_string(), "could not tell which dataset 'ab' is: ab12, ab34 begin so; give more of it");
+    let missing = registry.dataset("jun").await.expect_err("no such name");
+    assert_eq!(missing.to_string(), "could not find dataset 'jun': did you mean 'june'?");
+    for wanted in ["", "%", "_b12", "AB12"] {
+        assert_eq!(registry.dataset(wanted).await.expect_err("no such dataset").kind(), Kind::NotFound, "{wanted}");
+    }
+    let all = registry.datasets().await.expect("reads");
+    assert_eq!(all, [oldest, june, june_again, named_like_a_prefix], "in the order of recording");
+    assert_eq!(all[1].name, Some(name("june")));
+}

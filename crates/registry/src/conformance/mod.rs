@@ -1,0 +1,64 @@
+//! What every registry must do, as tests that every backend runs.
+
+mod datasets;
+mod definitions;
+mod models;
+mod races;
+mod sample;
+
+use std::sync::Arc;
+
+use hitherto_core::Name;
+
+use crate::Registry;
+
+/// Runs every case; panics at the first that fails.
+///
+/// `connect` opens a registry of the project given. Two calls with one project must give two connections of their own
+/// to the same rows; each case uses a project of its own, all in one store.
+pub async fn run<C, F>(connect: C)
+where
+    C: Fn(Name) -> F + Sync,
+    F: Future<Output = Arc<dyn Registry>> + Send,
+{
+    definitions::an_empty_registry_reads_as_empty(&*project(&connect, "empty").await).await;
+    definitions::applied_records_come_back(&*project(&connect, "applied").await).await;
+    definitions::a_stale_apply_changes_nothing(&*project(&connect, "stale").await).await;
+    definitions::a_refused_record_takes_the_others_with_it(&*project(&connect, "refused").await).await;
+    definitions::only_notes_and_columns_change(&*project(&connect, "notes").await).await;
+    definitions::versions_follow_each_other(&*project(&connect, "follow").await).await;
+    models::versions_count_from_one(&*project(&connect, "models").await).await;
+    models::unknown_and_foreign_references_are_refused(&*project(&connect, "references").await).await;
+    models::aliases_move_and_are_remembered(&*project(&connect, "aliases").await).await;
+    models::what_is_missing_is_named_with_its_like(&*project(&connect, "missing").await).await;
+    datasets::the_first_recording_stays(&*project(&connect, "datasets").await).await;
+    datasets::they_are_found_by_id_name_and_prefix(&*project(&connect, "lookup").await).await;
+
+    let [left, right] = [project(&connect, "left").await, project(&connect, "right").await];
+    definitions::projects_do_not_see_each_other(&*left, &*right).await;
+
+    let [one, two] = [project(&connect, "racing").await, project(&connect, "racing").await];
+    races::no_apply_is_lost_or_mixed(one, two).await;
+    let [one, two] = [project(&connect, "moving").await, project(&connect, "moving").await];
+    races::one_of_two_movers_wins(one, two).await;
+    let [one, two] = [project(&connect, "registering").await, project(&connect, "registering").await];
+    races::every_registration_gets_its_own_version(one, two).await;
+
+    let first = project(&connect, "kept").await;
+    definitions::applied_records_come_back(&*first).await;
+    let before = first.catalog().await.expect("reads");
+    drop(first);
+    assert_eq!(
+        project(&connect, "kept").await.catalog().await.expect("reads"),
+        before,
+        "a new connection sees the same"
+    );
+}
+
+async fn project<C, F>(connect: &C, name: &str) -> Arc<dyn Registry>
+where
+    C: Fn(Name) -> F + Sync,
+    F: Future<Output = Arc<dyn Registry>> + Send,
+{
+    connect(sample::name(name)).await
+}

@@ -1,0 +1,109 @@
+//! What a registry promises.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use hitherto_core::{Alias, Catalog, Dataset, ModelVersion, Name, NewModelVersion, Record, Selector, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// One project's memory of definitions, models and datasets.
+///
+/// Every change is one transaction, on disk before the call returns, and raises the revision by one. A call that
+/// changes nothing raises nothing. Reads see one revision wholly.
+#[async_trait]
+pub trait Registry: Debug + Send + Sync {
+    /// The revision now: 0 before the first change. Cheap enough to ask every second.
+    async fn revision(&self) -> Result<i64>;
+
+    /// Everything applied, at one revision.
+    async fn catalog(&self) -> Result<Catalog>;
+
+    /// Writes `records`, all or none, and returns the new revision; without records, `base_revision`.
+    ///
+    /// Refused with [`Error::Conflict`](crate::Error::Conflict) unless the revision is still `base_revision`; with
+    /// [`Error::Immutable`](crate::Error::Immutable) if a record would change more than notes or add more than
+    /// columns to a table; with [`Error::NotNext`](crate::Error::NotNext) if a version does not follow the last.
+    async fn apply(&self, base_revision: i64, records: &[Record], now: Timestamp) -> Result<i64>;
+
+    /// Registers the model's next version. The feature set version, its hash and the dataset must be known and agree.
+    async fn register_model(&self, new: NewModelVersion, now: Timestamp) -> Result<ModelVersion>;
+
+    /// Points an alias at a version, if it still points where `expected` says. Moving it to where it already points
+    /// changes nothing and returns it as it is.
+    async fn move_alias(
+        &self,
+        model: &Name,
+        alias: &Name,
+        version: u32,
+        expected: Expected,
+        now: Timestamp,
+    ) -> Result<Alias>;
+
+    /// The latest version of every model, by name.
+    async fn models(&self) -> Result<Vec<ModelVersion>>;
+
+    /// Every version of one model, in order; not found if it has none.
+    async fn model_versions(&self, model: &Name) -> Result<Vec<ModelVersion>>;
+
+    /// The version of a model that `selector` names: the latest, a number, or where an alias points now.
+    async fn model(&self, selector: &Selector) -> Result<ModelVersion>;
+
+    /// A model's aliases, by name; not found if there is no such model.
+    async fn aliases(&self, model: &Name) -> Result<Vec<Alias>>;
+
+    /// Every move of a model's aliases, oldest first; not found if there is no such model.
+    async fn alias_moves(&self, model: &Name) -> Result<Vec<AliasMove>>;
+
+    /// Remembers a training set.
+    ///
+    /// The first recording of an id stays: how it was made, its rows and its file's hash never change. If the same id
+    /// comes again with the same bytes, its location follows to the new file (the older one may be gone), and so does
+    /// its name, where one is given. If it comes with other bytes, nothing changes: compare the hash returned.
+    async fn record_dataset(&self, dataset: &Dataset) -> Result<Recorded>;
+
+    /// The dataset with this id; else the one recorded last under this name; else the only one whose id begins so.
+    async fn dataset(&self, wanted: &str) -> Result<Dataset>;
+
+    /// Every dataset, in the order in which they were first recorded.
+    async fn datasets(&self) -> Result<Vec<Dataset>>;
+
+    /// Where the registry is, for people, without secrets.
+    fn describe(&self) -> String;
+}
+
+/// Where the mover of an alias thinks that it points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Anywhere or nowhere: the last mover wins.
+    Anything,
+    /// At this version, or, if none, nowhere yet.
+    Version(Option<u32>),
+}
+
+/// What recording a dataset did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is the first of its id.
+    New,
+    /// Its id was known: this is the record that is kept.
+    Existing(Box<Dataset>),
+}
+
+/// One move of an alias.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasMove {
+    /// The revision that the move made.
+    pub revision: i64,
+    /// The model.
+    pub model: Name,
+    /// The alias.
+    pub alias: Name,
+    /// The version that it pointed at before; none when it was new.
+    pub from: Option<u32>,
+    /// The version that it pointed at after.
+    pub to: u32,
+    /// When.
+    pub moved_at: Timestamp,
+}

@@ -1,0 +1,64 @@
+//! From a url to a store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hitherto_core::Name;
+use percent_encoding::percent_decode_str;
+
+use crate::{EmbeddedStore, Error, OnlineStore, RedisStore, Result};
+
+/// Opens the store at `url`, making an embedded one that is not there yet: `embedded:///path` or `redis://host:6379`.
+pub async fn open(url: &str, project: &Name) -> Result<Arc<dyn OnlineStore>> {
+    match target(url)? {
+        Target::Embedded(path) => Ok(Arc::new(EmbeddedStore::open(path, project)?)),
+        Target::Redis => Ok(Arc::new(RedisStore::connect(url, project).await?)),
+    }
+}
+
+/// Opens the store at `url`, or finds that there is none: a command that only reads never makes one.
+pub async fn open_existing(url: &str, project: &Name) -> Result<Option<Arc<dyn OnlineStore>>> {
+    match target(url)? {
+        Target::Embedded(path) => {
+            let found = EmbeddedStore::open_existing(path, project)?;
+            Ok(found.map(|store| -> Arc<dyn OnlineStore> { Arc::new(store) }))
+        }
+        Target::Redis => Ok(Some(Arc::new(RedisStore::connect(url, project).await?))),
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Target {
+    Embedded(PathBuf),
+    Redis,
+}
+
+fn target(url: &str) -> Result<Target> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err(Error::Url { problem: "it has no '://'".to_owned() });
+    };
+    match scheme {
+        "embedded" if rest.is_empty() => Err(Error::Url { problem: "it names no path".to_owned() }),
+        "embedded" => percent_decode_str(rest)
+            .decode_utf8()
+            .map(|path| Target::Embedded(PathBuf::from(path.as_ref())))
+            .map_err(|_| Error::Url { problem: "its path is not UTF-8".to_owned() }),
+        "redis" | "redis+unix" => Ok(Target::Redis),
+        other => Err(Error::Scheme { scheme: other.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_their_store_and_errors_hide_what_follows() {
+        assert_eq!(target("embedded:///a%20b/c").expect("a url"), Target::Embedded("/a b/c".into()));
+        assert_eq!(target("redis://u:p@h/0").expect("a url"), Target::Redis);
+        for url in ["rediss://:secret@h", "http://:secret@h", "embedded://", "no url: secret", ""] {
+            let message = target(url).expect_err(url).to_string();
+            assert!(message.contains("redis://") && !message.contains("secret"), "{message}");
+        }
+    }
+}

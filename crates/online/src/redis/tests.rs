@@ -1,0 +1,189 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hitherto_core::{Kind, Name, Span, Timestamp};
+
+use super::RedisStore;
+use super::script::{entry, nonce, parse};
+use crate::fixture::RedisServer;
+use crate::{
+    Advance, Error, Group, Marks, OnlineRow, OnlineStore, Reading, RowVersion, Write, Written, conformance, open,
+};
+
+fn project() -> Name {
+    "default".parse().expect("a name")
+}
+
+fn reading() -> Reading {
+    Reading::new("t-1", Span::ZERO)
+}
+
+fn marks(sequence: i64) -> Marks {
+    Marks { sequence, clock: Timestamp(sequence) }
+}
+
+fn write(key: &str, event: i64) -> Write {
+    let version = RowVersion { event: Timestamp(event), created: None, sequence: event };
+    Write { key: key.into(), row: OnlineRow { version, deleted: false, values: b"values".as_slice().into() } }
+}
+
+async fn started() -> (RedisServer, RedisStore) {
+    let server = RedisServer::start();
+    let store = RedisStore::connect(&server.url(), &project()).await.expect("a store");
+    (server, store)
+}
+
+async fn command<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
+    let client = redis::Client::open(server.url()).expect("a url");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let mut command = redis::Cmd::new();
+    for word in words {
+        command.arg(word);
+    }
+    command.query_async(&mut connection).await.expect("an answer")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms() {
+    let (server, store) = started().await;
+    let other = RedisStore::connect(&server.url(), &"other".parse().expect("a name")).await.expect("a store");
+    conformance::run(Arc::new(store), Arc::new(other)).await;
+}
+
+#[tokio::test]
+async fn golden_keys_and_values() {
+    let (server, store) = started().await;
+    let mut row = write("k", -1);
+    row.row.version.sequence = 258;
+    store.write(&reading(), &[row]).await.expect("a write");
+    let keys: Vec<String> = command(&server, &["KEYS", "*"]).await;
+    assert_eq!(keys, ["hitherto:default:r:t-1:0:k"]);
+    let value: Vec<u8> = command(&server, &["GET", "hitherto:default:r:t-1:0:k"]).await;
+    let golden =
+        b"\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x00\x00\x00\x00\x00\x01\x02\x10values";
+    assert_eq!(value, golden);
+    let run = store.begin(&reading()).await.expect("a run");
+    store.advance(&reading(), &run, marks(-2)).await.expect("marks");
+    let value: Vec<u8> = command(&server, &["GET", "hitherto:default:m:t-1:0"]).await;
+    assert_eq!(value.len(), 33);
+    assert_eq!(value[16..], *b"\x01\x7f\xff\xff\xff\xff\xff\xff\xfe\x7f\xff\xff\xff\xff\xff\xff\xfe");
+}
+
+#[test]
+fn entries_of_marks_come_back_and_foreign_ones_are_refused() {
+    let own = nonce();
+    assert_ne!(own, nonce());
+    for held in [None, Some(marks(i64::MIN)), Some(marks(i64::MAX))] {
+        assert_eq!(parse(&entry(&own, held)), Ok((&own[..], held)));
+    }
+    for bad in [&b""[..], &[0; 16], &[2; 17], &[1; 17], &[1; 34], &[0; 18]] {
+        assert!(parse(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_flush_is_noticed_by_the_marks_and_by_a_run_in_progress() {
+    let (server, store) = started().await;
+    let first = store.begin(&reading()).await.expect("a run");
+    assert_eq!(first.marks(), None);
+    store.write(&reading(), &[write("a", 1)]).await.expect("a write");
+    let () = command(&server, &["FLUSHALL"]).await;
+    store.write(&reading(), &[write("b", 1)]).await.expect("a write");
+    // the first half of the run's rows is gone, and with it the entry that the run began on
+    assert_eq!(store.advance(&reading(), &first, marks(1)).await.expect("an answer"), Advance::Moved(None));
+    // not even when somebody else has begun again meanwhile
+    let second = store.begin(&reading()).await.expect("a run");
+    assert_eq!(second.marks(), None);
+    assert_eq!(store.advance(&reading(), &first, marks(1)).await.expect("an answer"), Advance::Moved(None));
+    assert_eq!(store.advance(&reading(), &second, marks(1)).await.expect("an answer"), Advance::Done);
+    let () = command(&server, &["FLUSHALL"]).await;
+    assert_eq!(store.marks(&[reading()]).await.expect("marks"), [None]);
+}
+
+#[tokio::test]
+async fn rows_that_outlive_their_marks_are_only_compared_again() {
+    let (server, store) = started().await;
+    let run = store.begin(&reading()).await.expect("a run");
+    store.write(&reading(), &[write("a", 1), write("b", 5)]).await.expect("a write");
+    store.advance(&reading(), &run, marks(5)).await.expect("marks");
+    let () = command(&server, &["DEL", "hitherto:default:m:t-1:0"]).await;
+    let run = store.begin(&reading()).await.expect("a run");
+    assert_eq!(run.marks(), None);
+    let again = store.write(&reading(), &[write("a", 1), write("b", 2), write("c", 3)]).await.expect("a write");
+    assert_eq!(again, Written { written: 1, superseded: 2 });
+    assert_eq!(store.advance(&reading(), &run, marks(5)).await.expect("an answer"), Advance::Done);
+}
+
+#[tokio::test]
+async fn a_restart_is_survived_and_a_rollback_within_a_run_noticed() {
+    let (mut server, store) = started().await;
+    let run = store.begin(&reading()).await.expect("a run");
+    assert_eq!(store.advance(&reading(), &run, marks(1)).await.expect("an answer"), Advance::Done);
+    let run = store.begin(&reading()).await.expect("a run");
+    let () = command(&server, &["SAVE"]).await;
+    store.write(&reading(), &[write("lost", 2)]).await.expect("a write");
+    server.restart();
+    // the broken connection and the forgotten script are the store's own business
+    store.write(&reading(), &[write("kept", 2)]).await.expect("a write");
+    let keys = [b"lost".to_vec(), b"kept".to_vec()];
+    let answers = store.read(&[Group { reading: &reading(), keys: &keys }]).await.expect("a read");
+    assert_eq!(answers[0].rows, [None, Some(write("kept", 2).row)]);
+    // the marks are those that the run began with, and yet a row is missing
+    assert_eq!(answers[0].marks, run.marks());
+    let moved = store.advance(&reading(), &run, marks(2)).await.expect("an answer");
+    assert_eq!(moved, Advance::Moved(Some(marks(1))));
+    let run = store.begin(&reading()).await.expect("a run");
+    assert_eq!(store.advance(&reading(), &run, marks(2)).await.expect("an answer"), Advance::Done);
+    // saying it again, after an answer was lost, is no conflict
+    assert_eq!(store.advance(&reading(), &run, marks(2)).await.expect("an answer"), Advance::Done);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_down_is_said_clearly_and_quickly_and_comes_back() {
+    let (mut server, store) = started().await;
+    server.kill();
+    let address = format!("127.0.0.1:{}/0", server.port());
+    let begun = Instant::now();
+    let error = store.read(&[Group { reading: &reading(), keys: &[] }]).await.expect_err("redis is down");
+    assert_eq!((error.kind(), error.is_retryable()), (Kind::Unavailable, true));
+    assert!(error.to_string().contains(&address) && error.to_string().contains("check that it runs"), "{error}");
+    let error = store.write(&reading(), &[write("a", 1)]).await.expect_err("redis is down");
+    assert_eq!(error.kind(), Kind::Unavailable);
+    let error = open(&server.url(), &project()).await.expect_err("redis is down");
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(begun.elapsed() < Duration::from_secs(3), "three calls took {:?}", begun.elapsed());
+    server.restart();
+    let written = store.write(&reading(), &[write("a", 1)]).await.expect("redis is back");
+    assert_eq!(written, Written { written: 1, superseded: 0 });
+    store.ping().await.expect("redis is back");
+}
+
+#[tokio::test]
+async fn passwords_work_and_are_never_shown() {
+    let (server, _) = started().await;
+    let () = command(&server, &["ACL", "SETUSER", "ann", "on", ">s3cret", "~hitherto:*", "+@all"]).await;
+    let () = command(&server, &["CONFIG", "SET", "requirepass", "t0p"]).await;
+    let at = format!("127.0.0.1:{}", server.port());
+    for good in [format!("redis://ann:s3cret@{at}"), format!("redis://:t0p@{at}/1")] {
+        let store = open(&good, &project()).await.expect("the right password");
+        store.write(&reading(), &[write("a", 1)]).await.expect("a write");
+        let shown = format!("{store:?} {}", store.describe());
+        assert!(shown.contains(&at) && !shown.contains("s3cret") && !shown.contains("t0p"), "{shown}");
+    }
+    for bad in [format!("redis://ann:s3cre7@{at}"), format!("redis://{at}")] {
+        let error = open(&bad, &project()).await.expect_err("the wrong password");
+        assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
+        assert!(!format!("{error} {error:?}").contains("s3cre"), "{error}");
+    }
+    let error = RedisStore::connect("redis://:s3cret@[bad", &project()).await.expect_err("no url");
+    assert!(matches!(error, Error::Url { .. }) && !format!("{error:?}").contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_full_redis_is_exhausted() {
+    let (server, store) = started().await;
+    let () = command(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    let error = store.write(&reading(), &[write("a", 1)]).await.expect_err("no memory");
+    assert_eq!((error.kind(), error.is_retryable()), (Kind::Exhausted, true), "{error}");
+    assert!(error.to_string().contains("maxmemory"), "{error}");
+}

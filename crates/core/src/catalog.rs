@@ -1,6 +1,7 @@
 //! What has been applied: every version of every definition at one revision of the registry.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -187,7 +188,7 @@ impl Catalog {
 
     /// The set version with this hash; the latest, if versions share it.
     pub fn set_by_hash(&self, hash: &str) -> Option<&SetVersion> {
-        self.sets.values().flatten().filter(|set| set.hash == hash).next_back()
+        self.sets.values().flatten().rfind(|set| set.hash == hash)
     }
 
     /// The versions of a view that ingest feeds: those that read the table of its latest version.
@@ -195,6 +196,42 @@ impl Catalog {
         let versions = self.views.get(view).map_or(&[][..], Vec::as_slice);
         let table = versions.last().map(|latest| latest.table.as_str());
         versions.iter().filter(|version| Some(version.table.as_str()) == table).collect()
+    }
+}
+
+impl Catalog {
+    /// This catalog after `records` are written to it, one revision later; the same when there are none.
+    pub fn with(&self, records: &[Record]) -> Self {
+        let mut after = self.clone();
+        for record in records {
+            after.put(record.clone());
+        }
+        after.revision += i64::from(!records.is_empty());
+        after
+    }
+
+    /// Inserts the record, or replaces the one with the same kind, name and version.
+    pub(crate) fn put(&mut self, record: Record) {
+        match record {
+            Record::Entity(entity) => {
+                put_version(self.entities.entry(entity.definition.name.clone()), entity, |entity| entity.version);
+            }
+            Record::Table(table) => {
+                self.tables.insert(table.id.clone(), table);
+            }
+            Record::View(view) => {
+                put_version(self.views.entry(view.definition.name.clone()), view, |view| view.version);
+            }
+            Record::Set(set) => put_version(self.sets.entry(set.definition.name.clone()), set, |set| set.version),
+        }
+    }
+}
+
+fn put_version<T>(entry: Entry<'_, Name, Vec<T>>, new: T, version: impl Fn(&T) -> u32) {
+    let versions = entry.or_default();
+    match versions.binary_search_by_key(&version(&new), &version) {
+        Ok(index) => versions[index] = new,
+        Err(index) => versions.insert(index, new),
     }
 }
 

@@ -113,6 +113,22 @@ pub enum Member {
     },
 }
 
+impl Member {
+    /// The view that it refers to.
+    pub fn view(&self) -> &Name {
+        match self {
+            Self::One { view, .. } | Self::All { view, .. } | Self::Aliased { view, .. } => view,
+        }
+    }
+
+    /// The version that its author pinned.
+    pub fn version(&self) -> Option<u32> {
+        match self {
+            Self::One { version, .. } | Self::All { version, .. } | Self::Aliased { version, .. } => *version,
+        }
+    }
+}
+
 /// A SQL scalar expression over a set's features and its request fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transform {

@@ -17,10 +17,12 @@
 
 mod catalog;
 mod definition;
+mod hash;
 mod kind;
 mod model;
 mod name;
 mod parse;
+mod plan;
 mod problem;
 mod rule;
 mod time;
@@ -31,10 +33,12 @@ pub use catalog::{
     ViewVersion,
 };
 pub use definition::{Definition, Entity, Feature, FeatureSet, FeatureView, Member, Notes, Transform};
+pub use hash::feature_set_hash;
 pub use kind::Kind;
 pub use model::{Alias, Dataset, ModelVersion, NewModelVersion};
 pub use name::{Name, NameError, RESERVED_COLUMNS, Selector, SelectorError, VersionedName, did_you_mean};
 pub use parse::parse_definitions;
+pub use plan::{Action, Change, NewTables, Plan, plan, resolve_set};
 pub use problem::{Located, Marks, Position, Problem};
 pub use rule::{Mode, Outcome, Reading, Row, Status, answer, order, winner};
 pub use time::{Span, TimeError, Timestamp};

@@ -12,7 +12,7 @@ fn one(text: &str) -> Definition {
 }
 
 fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("{problem}\n")).collect()
+    problems.iter().flat_map(|problem| [problem.to_string(), "\n".to_owned()]).collect()
 }
 
 fn refused(text: &str) -> String {
@@ -234,7 +234,7 @@ fn yaml_that_would_grow_or_nest_without_end_is_refused() {
     let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..9 {
         let alias = format!("*a{},", level - 1).repeat(9);
-        bomb.push_str(&format!("a{level}: &a{level} [{alias}]\n"));
+        bomb += &format!("a{level}: &a{level} [{alias}]\n");
     }
     assert_eq!(refused(&bomb), "d.yaml:5:10: could not read the YAML: aliases add more than 10000 nodes\n");
     assert_eq!(refused(&"[".repeat(200)), "d.yaml:1:65: could not read the YAML: it nests deeper than 64 levels\n");

@@ -143,13 +143,10 @@ fn feature(entry: Entry<'_>, findings: &mut Findings) -> Option<Feature> {
         return Some(Feature { name: name?, value_type: value_type?, column: own_column, notes: Notes::default() });
     }
     let fields = Fields::open(entry.value, &what, &["type", "column", "description", "tags"], findings)?;
-    let value_type: Option<ValueType> = match fields.get("type") {
-        Some(node) => parse_scalar(node, &what, findings),
-        None => {
-            findings.push(fields.at, format!("{what} has no 'type'"));
-            None
-        }
-    };
+    let value_type: Option<ValueType> = fields.get("type").and_then(|node| parse_scalar(node, &what, findings));
+    if fields.get("type").is_none() {
+        findings.push(fields.at, format!("{what} has no 'type'"));
+    }
     let column = fields.column("column", &[], findings).unwrap_or(own_column);
     let notes = fields.notes(findings);
     Some(Feature { name: name?, value_type: value_type?, column, notes })

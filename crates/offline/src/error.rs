@@ -135,8 +135,12 @@ impl Error {
             Self::Exhausted { .. } => Kind::Exhausted,
             Self::Corrupt { .. } => Kind::Internal,
             Self::Unsupported(_) => Kind::Unsupported,
-            Self::Io { .. } | Self::ObjectStore { .. } | Self::Delta { .. } => kind_of_chain(self),
-            Self::Parquet { .. } | Self::Arrow { .. } | Self::DataFusion { .. } => kind_of_chain(self),
+            Self::Io { source, .. } => kind_of_chain(source),
+            Self::ObjectStore { source, .. } => kind_of_chain(source),
+            Self::Delta { source, .. } => kind_of_chain(source.as_ref()),
+            Self::Parquet { source, .. } => kind_of_chain(source),
+            Self::Arrow { source, .. } => kind_of_chain(source),
+            Self::DataFusion { source, .. } => kind_of_chain(source.as_ref()),
         }
     }
 
@@ -214,6 +218,8 @@ mod tests {
         let error = Error::parquet("write 'a'", parquet);
         assert_eq!(error.kind(), Kind::Exhausted);
         assert!(error.is_retryable());
+        let carried = datafusion::error::DataFusionError::External(Box::new(error));
+        assert_eq!(Error::datafusion("scan 'a'", carried).kind(), Kind::Exhausted);
     }
 
     #[test]

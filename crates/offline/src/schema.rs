@@ -1,9 +1,11 @@
-//! The columns of a table: their canonical names, their Arrow types, and how the table log spells them.
+//! The columns of a table: their canonical names, their order and their types.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use hitherto_core::{Created, KeyType, Table, ValueType};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use hitherto_core::{Created, Table};
+
+use crate::types::{arrow_type, key_arrow_type, time_type};
 
 /// When the fact was true in the world.
 pub const EVENT: &str = "event_timestamp";
@@ -20,43 +22,14 @@ pub const COMMIT_SEQUENCE: &str = "_commit_sequence";
 /// Partition column of the log: the `_ingested_at` of the file's rows; null where the file has the column.
 pub const COMMIT_TIME: &str = "_commit_time";
 
-/// `timestamp[us, UTC]`, the one type of time.
-pub fn timestamp_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")))
-}
-
-/// The Arrow type of a feature: `vector<float32, N>` is a fixed-size list whose items are never null.
-pub fn arrow_type(value_type: &ValueType) -> DataType {
-    match value_type {
-        ValueType::Bool => DataType::Boolean,
-        ValueType::Int32 => DataType::Int32,
-        ValueType::Int64 => DataType::Int64,
-        ValueType::Float32 => DataType::Float32,
-        ValueType::Float64 => DataType::Float64,
-        ValueType::String => DataType::Utf8,
-        ValueType::Bytes => DataType::Binary,
-        ValueType::Timestamp => timestamp_type(),
-        ValueType::Date => DataType::Date32,
-        ValueType::List(item) => DataType::List(Arc::new(Field::new("item", arrow_type(item), true))),
-        ValueType::Vector(length) => {
-            DataType::FixedSizeList(Arc::new(Field::new("item", DataType::Float32, false)), *length as i32)
-        }
-    }
-}
-
-/// The Arrow type of a part of an entity key.
-pub fn arrow_key_type(key_type: KeyType) -> DataType {
-    arrow_type(&key_type.value_type())
-}
-
 /// Columns of a canonical batch, as input readers make it, [`crate::History::append`] takes it and fresh files hold
 /// it: keys, `event_timestamp`, `created_timestamp` where the table has it, features, `_deleted`.
 pub fn data_schema(table: &Table) -> SchemaRef {
     let mut fields: Vec<Field> =
-        table.keys.iter().map(|(name, key_type)| Field::new(name.as_str(), arrow_key_type(*key_type), true)).collect();
-    fields.push(Field::new(EVENT, timestamp_type(), false));
+        table.keys.iter().map(|(name, key_type)| Field::new(name.as_str(), key_arrow_type(*key_type), true)).collect();
+    fields.push(Field::new(EVENT, time_type(), false));
     if table.created == Created::Column {
-        fields.push(Field::new(CREATED, timestamp_type(), false));
+        fields.push(Field::new(CREATED, time_type(), false));
     }
     fields.extend(table.columns.iter().map(|(name, value)| Field::new(name.as_str(), arrow_type(value), true)));
     fields.push(Field::new(DELETED, DataType::Boolean, true));
@@ -67,6 +40,6 @@ pub fn data_schema(table: &Table) -> SchemaRef {
 pub fn history_schema(table: &Table) -> SchemaRef {
     let mut fields: Vec<_> = data_schema(table).fields().iter().map(Arc::clone).collect();
     fields.push(Arc::new(Field::new(SEQUENCE, DataType::Int64, false)));
-    fields.push(Arc::new(Field::new(INGESTED, timestamp_type(), false)));
+    fields.push(Arc::new(Field::new(INGESTED, time_type(), false)));
     Arc::new(Schema::new(fields))
 }

@@ -1,0 +1,235 @@
+//! Appending rows to a table: files first, then one commit that makes all of them visible.
+
+mod content;
+mod file;
+mod stats;
+
+use arrow::datatypes::Schema;
+use arrow::record_batch::RecordBatch;
+use futures::{Stream, StreamExt};
+use hitherto_core::{Created, Timestamp};
+use object_store::ObjectStoreExt;
+
+use self::content::ContentHash;
+use self::file::FileWriter;
+use crate::log::{Committed, NewFile, Offer, other_content};
+use crate::{CREATED, EVENT, Error, History, Result, data_schema};
+
+/// How a batch is recognised when it comes again. Ids are remembered for 30 days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BatchId {
+    /// By this id; the same id with other content is a conflict.
+    Given(String),
+    /// By the rows themselves, however they were cut into record batches.
+    Content,
+    /// Not at all: the same rows again are appended again.
+    Unremembered,
+}
+
+/// How an append ended, if not in an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// The rows are part of the table now.
+    Done(Commit),
+    /// The batch with this id was part of the table already; nothing changed.
+    Already {
+        /// The id.
+        batch_id: String,
+    },
+    /// There were no rows; nothing changed.
+    Nothing,
+}
+
+/// What an append committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// How many rows.
+    pub rows: u64,
+    /// The `_sequence` of the first row.
+    pub first_sequence: i64,
+    /// The `_sequence` of the last row.
+    pub last_sequence: i64,
+    /// The version of the log that the commit made.
+    pub version: u64,
+    /// The `_ingested_at` of the rows: never earlier than that of the commit before.
+    pub time: Timestamp,
+    /// The id under which the batch is remembered.
+    pub batch_id: Option<String>,
+}
+
+/// Files are closed when they have this many bytes.
+const FILE_BYTES: u64 = 512 << 20;
+
+impl History {
+    /// Appends the rows of `batches`, all of them in one commit or none.
+    ///
+    /// A batch has the table's keys, `event_timestamp`, `created_timestamp` where the table has it, any of its
+    /// features (those left out are null) and perhaps `_deleted`, each in its type of [`data_schema`]. `now` is asked
+    /// for the commit's time at each attempt. Memory does not depend on how many rows there are.
+    pub async fn append(
+        &self,
+        id: BatchId,
+        batches: impl Stream<Item = Result<RecordBatch>> + Send,
+        now: &(dyn Fn() -> Timestamp + Send + Sync),
+    ) -> Result<Appended> {
+        let mut written = Vec::new();
+        match self.append_files(id, batches, now, &mut written).await {
+            Ok(done @ Appended::Done(_)) => Ok(done),
+            Ok(nothing) => {
+                self.discard(&written).await;
+                Ok(nothing)
+            }
+            Err((error, keep)) => {
+                if !keep {
+                    self.discard(&written).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// On an error says whether the files must stay, because the log may name them.
+    async fn append_files(
+        &self,
+        id: BatchId,
+        batches: impl Stream<Item = Result<RecordBatch>> + Send,
+        now: &(dyn Fn() -> Timestamp + Send + Sync),
+        written: &mut Vec<NewFile>,
+    ) -> Result<Appended, (Error, bool)> {
+        let failed = |error: Error| (error, false);
+        let known = match &id {
+            BatchId::Given(id) => self.known_batch(id).await.map_err(failed)?,
+            BatchId::Content | BatchId::Unremembered => None,
+        };
+        // a batch that was there before is compared, not written again
+        let content = self.write_files(batches, known.is_none(), written).await.map_err(failed)?;
+        let id = match id {
+            BatchId::Given(id) => Some(id),
+            BatchId::Content => Some(content.text()),
+            BatchId::Unremembered => None,
+        };
+        if let (Some(known), Some(id)) = (known, &id) {
+            if known != content.fingerprint() {
+                return Err(failed(other_content(id)));
+            }
+            return Ok(Appended::Already { batch_id: id.clone() });
+        }
+        if written.is_empty() {
+            return Ok(Appended::Nothing);
+        }
+        let batch = id.as_deref().map(|id| (id, content.fingerprint()));
+        let committed = self.commit(&Offer { files: written, batch, now }).await;
+        match committed.map_err(|failure| (failure.error, !failure.may_delete))? {
+            Committed::Already => Ok(Appended::Already { batch_id: id.unwrap_or_default() }),
+            Committed::Done { version, first_sequence, time } => {
+                let rows: u64 = written.iter().map(|file| file.rows).sum();
+                let last_sequence = first_sequence + rows.cast_signed() - 1;
+                Ok(Appended::Done(Commit { rows, first_sequence, last_sequence, version, time, batch_id: id }))
+            }
+        }
+    }
+
+    async fn write_files(
+        &self,
+        batches: impl Stream<Item = Result<RecordBatch>> + Send,
+        write: bool,
+        written: &mut Vec<NewFile>,
+    ) -> Result<ContentHash> {
+        let mut batches = std::pin::pin!(batches);
+        let mut content = ContentHash::default();
+        let mut writer = None;
+        while let Some(batch) = batches.next().await {
+            let done = match batch.and_then(|batch| self.canonical(&batch)) {
+                Ok(batch) if batch.num_rows() == 0 => continue,
+                Ok(batch) => match content.add(&batch) {
+                    Ok(()) if write => self.write_batch(&batch, &mut writer, written).await,
+                    done => done,
+                },
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                if let Some(broken) = writer {
+                    broken.abandon().await;
+                }
+                return Err(error);
+            }
+        }
+        if let Some(last) = writer {
+            written.push(last.close().await?);
+        }
+        Ok(content)
+    }
+
+    /// Writes to the file that is open, or a new one, and closes it when it is large enough.
+    async fn write_batch(
+        &self,
+        batch: &RecordBatch,
+        writer: &mut Option<FileWriter>,
+        written: &mut Vec<NewFile>,
+    ) -> Result<()> {
+        if let Some(other) = writer.take_if(|open| !open.takes(batch)) {
+            written.push(other.close().await?);
+        }
+        let open = match writer {
+            Some(open) => open,
+            None => writer.insert(FileWriter::create(self, &batch.schema())?),
+        };
+        open.write(batch).await?;
+        if let Some(full) = writer.take_if(|open| open.size_bytes() >= FILE_BYTES) {
+            written.push(full.close().await?);
+        }
+        Ok(())
+    }
+
+    /// The batch with its columns in the table's order, or why it cannot be one of the table's.
+    fn canonical(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let table = self.table();
+        let refuse =
+            |reason: String| Err(Error::Invalid(format!("could not append to table '{}': {reason}", table.id)));
+        let wanted = data_schema(table);
+        let mut fields = Vec::with_capacity(batch.num_columns());
+        let mut columns = Vec::with_capacity(batch.num_columns());
+        for field in wanted.fields() {
+            let Some(column) = batch.column_by_name(field.name()) else { continue };
+            if column.data_type() != field.data_type() {
+                let (has, wants) = (column.data_type(), field.data_type());
+                return refuse(format!("column '{}' has type {has}, not {wants}", field.name()));
+            }
+            if !field.is_nullable() && column.null_count() > 0 {
+                return refuse(format!("column '{}' has a null", field.name()));
+            }
+            fields.push(field.clone());
+            columns.push(column.clone());
+        }
+        if columns.len() != batch.num_columns() {
+            let schema = batch.schema();
+            let unknown = schema.fields().iter().find(|field| wanted.field_with_name(field.name()).is_err());
+            return refuse(match unknown {
+                Some(field) => format!("it has no column '{}'", field.name()),
+                None => "a column comes twice".to_owned(),
+            });
+        }
+        let times = [Some(EVENT), (table.created == Created::Column).then_some(CREATED)];
+        let needed = table.keys.iter().map(|(name, _)| name.as_str()).chain(times.into_iter().flatten());
+        for name in needed {
+            if batch.column_by_name(name).is_none() {
+                return refuse(format!("column '{name}' is missing"));
+            }
+        }
+        RecordBatch::try_new(Schema::new(fields).into(), columns)
+            .map_err(|e| Error::arrow(format!("append to table '{}'", table.id), e))
+    }
+
+    /// Removes files that no commit names. Those that stay all the same are never read.
+    async fn discard(&self, files: &[NewFile]) {
+        for file in files {
+            let path = file.path(self);
+            if let Err(error) = self.store().store().delete(&path).await {
+                tracing::warn!(%path, %error, "could not remove a file that no commit names");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

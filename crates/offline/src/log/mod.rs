@@ -1,0 +1,144 @@
+//! The table log: which files make up a table, in which order, and since when.
+//!
+//! One Delta table per table of the registry. We use `deltalake-core` as a log only; files are written, scanned and
+//! compacted by this crate, because Delta's own scan hides order and its own writer knows no `_sequence`.
+
+mod commit;
+mod delta_schema;
+mod snapshot;
+
+pub use snapshot::{DataFile, Snapshot, TimeRange};
+
+pub(crate) use commit::{Committed, NewFile, Offer, other_content};
+pub(crate) use snapshot::timestamp_text;
+
+use std::fmt;
+use std::sync::Arc;
+
+use deltalake_core::DeltaTable;
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use hitherto_core::{Table, Timestamp};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use tokio::sync::Mutex;
+
+use crate::{Error, OfflineStore, Result};
+
+/// The id under which a commit records the next free `_sequence`. It has no time of its own, so it never expires.
+const SEQUENCE_APP: &str = "hitherto/sequence";
+/// The id under which a commit records its time in microseconds, so that later ones are never earlier.
+const CLOCK_APP: &str = "hitherto/clock";
+/// The ids under which commits record the content of batches; they expire.
+const BATCH_APP: &str = "hitherto/batch/";
+
+/// One table's history in an offline store. Making one does no IO, and a table that nothing was appended to need not
+/// exist in the store.
+pub struct History {
+    store: OfflineStore,
+    table: Table,
+    root: Path,
+    log_store: LogStoreRef,
+    cached: Mutex<Cached>,
+}
+
+/// What this process last saw of the log.
+#[derive(Default)]
+struct Cached {
+    delta: Option<DeltaTable>,
+    snapshot: Option<Arc<Snapshot>>,
+}
+
+impl History {
+    /// The history of `table` in `store`, at `<base>/<view>/<table id>/`.
+    pub fn new(store: &OfflineStore, table: Table) -> Result<Self> {
+        let root = store.base().clone().join(table.view.as_str()).join(table.id.as_str());
+        let url = store.folder_url(&root)?;
+        let below = Arc::new(PrefixStore::new(Arc::clone(store.store()), root.clone()));
+        let log_store = default_logstore(below, Arc::clone(store.store()), &url, &StorageConfig::default());
+        Ok(Self { store: store.clone(), table, root, log_store, cached: Mutex::default() })
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The store that it lies in.
+    pub fn store(&self) -> &OfflineStore {
+        &self.store
+    }
+
+    /// The table's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The table as it is now; without files where nothing was ever appended. Later commits do not change it.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        let mut cached = self.cached.lock().await;
+        self.refresh(&mut cached).await
+    }
+
+    /// Reads what was committed since the last look.
+    async fn refresh(&self, cached: &mut Cached) -> Result<Arc<Snapshot>> {
+        let reading = || format!("read the log of table '{}'", self.table.id);
+        if let Some(delta) = &mut cached.delta {
+            if let Err(error) = delta.update_incremental(None).await {
+                cached.delta = None;
+                cached.snapshot = None;
+                return Err(Error::delta(reading(), error));
+            }
+        } else {
+            let there = self.log_store.is_delta_table_location().await.map_err(|e| Error::delta(reading(), e))?;
+            if !there {
+                return Ok(Arc::new(Snapshot::default()));
+            }
+            let mut delta = DeltaTable::new(Arc::clone(&self.log_store));
+            delta.load().await.map_err(|e| Error::delta(reading(), e))?;
+            cached.delta = Some(delta);
+            cached.snapshot = None;
+        }
+        let Some(delta) = &cached.delta else { return Ok(Arc::new(Snapshot::default())) };
+        if let Some(known) = cached.snapshot.as_ref().filter(|known| known.version == delta.version()) {
+            return Ok(Arc::clone(known));
+        }
+        let snapshot = Arc::new(self.read_snapshot(delta).await?);
+        cached.snapshot = Some(Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    async fn read_snapshot(&self, delta: &DeltaTable) -> Result<Snapshot> {
+        let reading = || format!("read the log of table '{}'", self.table.id);
+        let state = delta.snapshot().map_err(|e| Error::delta(reading(), e))?;
+        let files = state
+            .log_data()
+            .iter()
+            .map(|view| snapshot::data_file(&self.root, &view))
+            .collect::<Result<Vec<DataFile>>>()?;
+        let recorded = self.recorded(delta, SEQUENCE_APP).await?.unwrap_or(0);
+        let clock = self.recorded(delta, CLOCK_APP).await?.map(Timestamp);
+        let after_files = files.iter().filter_map(DataFile::last_sequence).max().map_or(0, |last| last + 1);
+        let columns = state.schema().fields().map(|field| field.name().clone()).collect();
+        let time = files.iter().filter_map(|file| file.commit_time).max().max(clock);
+        Ok(Snapshot {
+            version: Some(state.version()),
+            files,
+            next_sequence: recorded.max(after_files),
+            last_commit: time,
+            columns,
+        })
+    }
+
+    /// What the log has recorded under `app`, unless it has expired.
+    async fn recorded(&self, delta: &DeltaTable, app: &str) -> Result<Option<i64>> {
+        let reading = || format!("read the log of table '{}'", self.table.id);
+        let state = delta.snapshot().map_err(|e| Error::delta(reading(), e))?;
+        state.transaction_version(&self.log_store, app).await.map_err(|e| Error::delta(reading(), e))
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History").field("store", &self.store).field("table", &self.table.id).finish_non_exhaustive()
+    }
+}

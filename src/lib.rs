@@ -1,1 +1,12 @@
-//! The command line.
+//! The command line: flags, configuration and concrete stores meet here, and nothing else happens here.
+
+mod args;
+mod cmd;
+mod config;
+mod output;
+mod run;
+mod stores;
+
+pub use args::{Cli, Command, Global};
+pub use config::{Config, ENVIRONMENT};
+pub use run::run;

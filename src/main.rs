@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The binary `hitherto`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hitherto_cli::run()
+}

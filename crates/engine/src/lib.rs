@@ -1,1 +1,41 @@
 //! The verbs: apply, ingest, materialize, training set, lookup; transport-free.
+//!
+//! An [`Engine`] has one project's stores and a [`Clock`]; each verb is a method, in a file of its own. [`Serving`] holds
+//! compiled plans for lookups, so that a request resolves nothing.
+
+mod apply;
+mod clock;
+mod dataset;
+mod engine;
+mod error;
+mod fingerprint;
+mod follow;
+mod ingest;
+mod join;
+mod leakage;
+mod lookup;
+mod materialize;
+mod model;
+mod online_rows;
+mod push;
+mod readings;
+mod serving;
+mod sql;
+mod table_history;
+mod training_set;
+mod transform;
+
+pub use apply::{Applied, DefinitionFile};
+pub use clock::Clock;
+pub use dataset::Verdict;
+pub use engine::{Engine, find_set, find_view};
+pub use error::{Error, Result};
+pub use ingest::{Destination, Ingested};
+pub use leakage::{Example, Leakage, ViewLeakage};
+pub use lookup::{Lookup, LookupColumn, LookupRequest, LookupView};
+pub use materialize::Materialized;
+pub use model::Registration;
+pub use readings::{ServedReading, reading_of, served_readings};
+pub use serving::{Consumer, PlannedOutput, PlannedView, Serving, ServingPlan};
+pub use training_set::{EvidenceColumns, Spine, TrainingSetRequest};
+pub use transform::Transforms;

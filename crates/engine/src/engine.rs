@@ -1,0 +1,108 @@
+//! The stores that the verbs work on, wired by the composition root.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hitherto_core::{Catalog, Name, Selector, SetVersion, Table, ViewVersion};
+use hitherto_offline::OfflineStore;
+use hitherto_online::OnlineStore;
+use hitherto_registry::Registry;
+
+use crate::table_history::TableHistory;
+use crate::{Clock, Error, Result};
+
+/// One project's registry, history and online store, and the clock by which they are read. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    project: Name,
+    registry: Arc<dyn Registry>,
+    offline: OfflineStore,
+    online: Option<Arc<dyn OnlineStore>>,
+    clock: Clock,
+    histories: Arc<Mutex<HashMap<String, Arc<TableHistory>>>>,
+}
+
+impl Engine {
+    /// An engine over these stores. Without an online store, verbs that need one say so.
+    pub fn new(
+        project: Name,
+        registry: Arc<dyn Registry>,
+        offline: OfflineStore,
+        online: Option<Arc<dyn OnlineStore>>,
+        clock: Clock,
+    ) -> Self {
+        Self { project, registry, offline, online, clock, histories: Arc::default() }
+    }
+
+    /// The project.
+    pub fn project(&self) -> &Name {
+        &self.project
+    }
+
+    /// What remembers definitions, models and datasets.
+    pub fn registry(&self) -> &dyn Registry {
+        self.registry.as_ref()
+    }
+
+    /// History.
+    pub fn offline(&self) -> &OfflineStore {
+        &self.offline
+    }
+
+    /// The latest values; an error where there is no online store yet.
+    pub fn online(&self) -> Result<&dyn OnlineStore> {
+        self.online.as_deref().ok_or_else(|| {
+            Error::Unavailable("there is no online store yet: `hitherto materialize` makes and fills it".to_owned())
+        })
+    }
+
+    /// The history of `table`; kept open, so that its log is read on from where it was.
+    pub(crate) fn history(&self, table: &Table) -> Result<Arc<TableHistory>> {
+        let mut histories = self.histories.lock().unwrap_or_else(PoisonError::into_inner);
+        match histories.get(&table.id) {
+            Some(known) if known.table() == table => Ok(Arc::clone(known)),
+            _ => {
+                let opened = Arc::new(TableHistory::new(&self.offline, table)?);
+                histories.insert(table.id.clone(), Arc::clone(&opened));
+                Ok(opened)
+            }
+        }
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The same stores by another clock.
+    #[must_use]
+    pub fn with_clock(&self, clock: Clock) -> Self {
+        Self { clock, ..self.clone() }
+    }
+}
+
+/// The view version that `selector` names, or an error that says what is near.
+pub fn find_view<'a>(catalog: &'a Catalog, selector: &Selector) -> Result<&'a ViewVersion> {
+    catalog.view(selector).ok_or_else(|| match (selector, catalog.views.get(selector.name())) {
+        (Selector::Version(wanted), Some(versions)) => {
+            Error::NotFound(format!("no feature view '{wanted}': its latest version is @{}", versions.len()))
+        }
+        (Selector::Alias(..), Some(_)) => {
+            Error::Invalid(format!("'{selector}': a feature view has versions (@1), no aliases"))
+        }
+        _ => Error::unknown("feature view", selector.name().as_str(), catalog.views.keys().map(Name::as_str)),
+    })
+}
+
+/// The feature set version that `selector` names, or an error that says what is near.
+pub fn find_set<'a>(catalog: &'a Catalog, selector: &Selector) -> Result<&'a SetVersion> {
+    catalog.set(selector).ok_or_else(|| match (selector, catalog.sets.get(selector.name())) {
+        (Selector::Version(wanted), Some(versions)) => {
+            Error::NotFound(format!("no feature set '{wanted}': its latest version is @{}", versions.len()))
+        }
+        (Selector::Alias(..), Some(_)) => {
+            Error::Invalid(format!("'{selector}': a feature set has versions (@1); aliases belong to models"))
+        }
+        _ => Error::unknown("feature set", selector.name().as_str(), catalog.sets.keys().map(Name::as_str)),
+    })
+}

@@ -1,0 +1,105 @@
+//! What can go wrong with a verb, and of what kind it is.
+
+use hitherto_core::{Kind, Problem};
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure of a verb.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] hitherto_registry::Error),
+    /// The offline store.
+    #[error(transparent)]
+    Offline(#[from] hitherto_offline::Error),
+    /// The online store.
+    #[error(transparent)]
+    Online(#[from] hitherto_online::Error),
+    /// Definitions that cannot be applied: every problem of every file.
+    #[error("{}", list(.0))]
+    Definitions(Vec<Problem>),
+    /// A transform that does not compile or cannot be evaluated.
+    #[error("transform '{name}': {reason}")]
+    Transform {
+        /// The transform.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The thing named does not exist; the text says what, and what is near.
+    #[error("{0}")]
+    NotFound(String),
+    /// The request is wrong; the text says what, why and what to do instead.
+    #[error("{0}")]
+    Invalid(String),
+    /// The state does not allow it now; the text says what would.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A query that cannot be planned or run.
+    #[error("{what}: {reason}")]
+    Query {
+        /// What was being done.
+        what: String,
+        /// Why not.
+        reason: String,
+        /// Of what kind it is.
+        kind: Kind,
+    },
+    /// Something that should not happen.
+    #[error("{what}: {source}")]
+    Internal {
+        /// What was being done.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// Of what kind the failure is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Registry(source) => source.kind(),
+            Self::Offline(source) => source.kind(),
+            Self::Online(source) => source.kind(),
+            Self::Definitions(_) | Self::Transform { .. } | Self::Invalid(_) => Kind::InvalidArgument,
+            Self::NotFound(_) => Kind::NotFound,
+            Self::Unavailable(_) => Kind::Unavailable,
+            Self::Query { kind, .. } => *kind,
+            Self::Internal { .. } => Kind::Internal,
+        }
+    }
+
+    /// Whether the same call may succeed later without a change to it.
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
+    }
+
+    pub(crate) fn internal(
+        what: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Internal { what, source: source.into() }
+    }
+
+    /// `no <kind> '<name>'`, with what is near among `known`, or what there is.
+    pub(crate) fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
+        let hint = match hitherto_core::did_you_mean(name, known.clone()) {
+            Some(near) => format!(" (did you mean '{near}'?)"),
+            None => {
+                let all: Vec<&str> = known.into_iter().take(8).collect();
+                if all.is_empty() { "; nothing is applied yet".to_owned() } else { format!("; there are: {}", all.join(", ")) }
+            }
+        };
+        Self::NotFound(format!("no {kind} '{name}'{hint}"))
+    }
+}
+
+fn list(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

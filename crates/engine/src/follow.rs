@@ -1,0 +1,31 @@
+//! The follower: while `serve` runs, the online store is brought up to date again and again.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::{Engine, Materialized, Result};
+
+impl Engine {
+    /// Materialize every served reading each `interval` until `stopped` completes. `seen` is told of each run's outcome:
+    /// a failed run changes no mark, so the next one does its work.
+    pub async fn follow(
+        &self,
+        interval: Duration,
+        stopped: impl Future<Output = ()> + Send,
+        mut seen: impl FnMut(Result<Vec<Materialized>>) + Send,
+    ) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                () = &mut stopped => return,
+                _ = ticks.tick() => {}
+            }
+            tokio::select! {
+                () = &mut stopped => return,
+                outcome = self.materialize(&[]) => seen(outcome),
+            }
+        }
+    }
+}

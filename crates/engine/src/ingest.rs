@@ -1,0 +1,154 @@
+//! `ingest`: rows of users' files appended to a view's history, exactly once per batch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use futures::{Stream, StreamExt};
+use hitherto_core::{Catalog, Created, Name, Selector, Table, Timestamp, ViewVersion};
+use hitherto_offline::input::{ExtraColumns, Input, Role, Target, TargetColumn, canonical};
+use hitherto_offline::{Appended, BatchId, CREATED, Commit, DELETED, EVENT};
+
+use crate::engine::find_view;
+use crate::{Engine, Error, Materialized, Result};
+
+/// Where ingested rows go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Destination {
+    /// To history; the online store follows by itself where `serve` runs.
+    #[default]
+    Offline,
+    /// To history, then at once to the online store.
+    Both,
+}
+
+/// What an ingest did.
+#[derive(Clone, Debug)]
+pub struct Ingested {
+    /// The view.
+    pub view: Name,
+    /// What was committed; none where nothing changed.
+    pub commit: Option<Commit>,
+    /// The id of a batch that was there already.
+    pub already: Option<String>,
+    /// Rows with a null in their key: kept in history, they match nothing.
+    pub null_keys: u64,
+    /// Rows that were available before this commit: they change past answers.
+    pub backdated: u64,
+    /// What reached the online store.
+    pub online: Vec<Materialized>,
+}
+
+impl Engine {
+    /// Append the rows of `input` to the history of `view`, all of them or none. `seen` is told how many rows were read.
+    ///
+    /// Columns are matched by name and mapping; every live version of the view is fed.
+    pub async fn ingest(
+        &self,
+        view: &Name,
+        input: Input,
+        batch: BatchId,
+        extra: ExtraColumns,
+        to: Destination,
+        seen: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Ingested> {
+        let catalog = self.registry().catalog().await?;
+        let (table, target) = target_of(&catalog, view)?;
+        let rows = canonical(input, target, extra).await.map_err(hitherto_offline::Error::from)?;
+        let counts = rows.counts();
+        let latest = find_view(&catalog, &Selector::Latest(view.clone()))?;
+        let backdated = Arc::new(AtomicU64::new(0));
+        let counted = self.count_backdated(rows.map(|rows| rows.map_err(Into::into)), latest, &backdated, seen);
+        let mut done = self.append(&table, view, batch, counted).await?;
+        done.null_keys = counts.null_keys();
+        done.backdated = backdated.load(Ordering::Relaxed);
+        if to == Destination::Both {
+            done.online = self.materialize(std::slice::from_ref(view)).await?;
+        }
+        Ok(done)
+    }
+
+    /// Append canonical rows to the table of `view`.
+    pub(crate) async fn append(
+        &self,
+        table: &Table,
+        view: &Name,
+        batch: BatchId,
+        rows: impl Stream<Item = hitherto_offline::Result<RecordBatch>> + Send,
+    ) -> Result<Ingested> {
+        let clock = self.clock();
+        let appended = self.history(table)?.history().append(batch, rows, &move || clock.now()).await?;
+        let (commit, already) = match appended {
+            Appended::Done(commit) => (Some(commit), None),
+            Appended::Already { batch_id } => (None, Some(batch_id)),
+            Appended::Nothing => (None, None),
+        };
+        Ok(Ingested { view: view.clone(), commit, already, null_keys: 0, backdated: 0, online: Vec::new() })
+    }
+
+    fn count_backdated(
+        &self,
+        rows: impl Stream<Item = hitherto_offline::Result<RecordBatch>> + Send,
+        view: &ViewVersion,
+        backdated: &Arc<AtomicU64>,
+        seen: impl Fn(u64) + Send + Sync + 'static,
+    ) -> impl Stream<Item = hitherto_offline::Result<RecordBatch>> + Send {
+        let now = self.clock().now();
+        let reading = view.reading();
+        let backdated = Arc::clone(backdated);
+        let mut read = 0;
+        rows.inspect(move |batch| {
+            let Ok(batch) = batch else { return };
+            backdated.fetch_add(available_before(batch, reading, now), Ordering::Relaxed);
+            read += batch.num_rows() as u64;
+            seen(read);
+        })
+    }
+}
+
+fn available_before(batch: &RecordBatch, reading: hitherto_core::Reading, now: Timestamp) -> u64 {
+    let time = |name: &str| batch.column_by_name(name).map(|column| column.as_primitive::<TimestampMicrosecondType>());
+    let Some(event) = time(EVENT) else { return 0 };
+    let created = time(CREATED);
+    let available = |row: usize| {
+        let row = hitherto_core::Row {
+            event: Timestamp(event.value(row)),
+            created: created.map(|created| Timestamp(created.value(row))),
+            sequence: 0,
+            deleted: false,
+        };
+        reading.available_at(&row)
+    };
+    (0..event.len()).filter(|row| available(*row) < now).count() as u64
+}
+
+/// The table that `view` is ingested into, and how the source's columns become its columns.
+pub(crate) fn target_of(catalog: &Catalog, view: &Name) -> Result<(Table, Target)> {
+    let latest = find_view(catalog, &Selector::Latest(view.clone()))?;
+    let table = catalog.tables.get(&latest.table);
+    let table = table.ok_or_else(|| Error::internal("a view reads an unknown table", latest.table.clone()))?;
+    let definition = &latest.definition;
+    let mut columns = Vec::new();
+    for key in &latest.keys {
+        columns.push(TargetColumn::new(key.name.as_str(), &key.column, key.key_type.value_type(), Role::Key));
+    }
+    let time = hitherto_core::ValueType::Timestamp;
+    columns.push(TargetColumn::new(EVENT, &definition.event_timestamp, time.clone(), Role::EventTime));
+    if let (Created::Column, Some(created)) = (table.created, &definition.created_timestamp) {
+        columns.push(TargetColumn::new(CREATED, created, time, Role::CreatedTime));
+    }
+    let live = catalog.live_versions(view.as_str());
+    for (name, value_type) in &table.columns {
+        // the latest version that has the feature says where it comes from
+        let newest = live.iter().rev().find_map(|version| {
+            let feature = version.definition.features.iter().find(|feature| feature.name == *name)?;
+            Some((version.version == latest.version, feature.column.as_str()))
+        });
+        let Some((is_latest, column)) = newest else { continue };
+        let feature = TargetColumn::new(name.as_str(), column, value_type.clone(), Role::Feature);
+        columns.push(if is_latest { feature } else { feature.optional() });
+    }
+    columns.push(TargetColumn::new(DELETED, DELETED, hitherto_core::ValueType::Bool, Role::Deleted).optional());
+    Ok((table.clone(), Target::new(view.as_str(), columns)))
+}

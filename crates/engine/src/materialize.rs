@@ -1,0 +1,100 @@
+//! `materialize`: bring the online store up to date, once.
+
+use futures::TryStreamExt;
+use hitherto_core::{Name, Timestamp};
+use hitherto_offline::scan;
+use hitherto_online::{Advance, Marks, Reading, Write, Written};
+
+use crate::online_rows::OnlineRows;
+use crate::readings::{ServedReading, served_readings};
+use crate::{Engine, Error, Result};
+
+/// How often a run begins again when somebody else moved the marks meanwhile.
+const ATTEMPTS: usize = 4;
+
+/// What one reading's run did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Materialized {
+    /// The view whose rows it holds.
+    pub view: Name,
+    /// The reading.
+    pub reading: Reading,
+    /// Rows that reached the store since the run before.
+    pub rows: u64,
+    /// Those of them that superseded what the store had.
+    pub written: u64,
+    /// What has reached the store now.
+    pub marks: Marks,
+}
+
+impl Engine {
+    /// Bring every served reading of these views (all views where none is named) up to the present.
+    ///
+    /// An interrupted run has moved no mark, so that the next one does its work; doing it twice changes nothing.
+    pub async fn materialize(&self, views: &[Name]) -> Result<Vec<Materialized>> {
+        let catalog = self.registry().catalog().await?;
+        for view in views.iter().filter(|view| !catalog.views.contains_key(*view)) {
+            return Err(Error::unknown("feature view", view.as_str(), catalog.views.keys().map(Name::as_str)));
+        }
+        let models = self.all_model_versions().await?;
+        let mut done = Vec::new();
+        for reading in served_readings(&catalog, &models) {
+            if views.is_empty() || views.contains(&reading.view) {
+                done.push(self.materialize_reading(&reading).await?);
+            }
+        }
+        Ok(done)
+    }
+
+    async fn materialize_reading(&self, reading: &ServedReading) -> Result<Materialized> {
+        let online = self.online()?;
+        let mut total = Materialized {
+            view: reading.view.clone(),
+            reading: reading.id.clone(),
+            rows: 0,
+            written: 0,
+            marks: Marks { sequence: -1, clock: Timestamp::MIN },
+        };
+        for _ in 0..ATTEMPTS {
+            let run = online.begin(&reading.id).await?;
+            let pinned = self.history(&reading.table)?.pin().await?;
+            let now = self.clock().now();
+            let from = run.marks().unwrap_or(total.marks);
+            let to = Marks { sequence: pinned.last_sequence().max(from.sequence), clock: now };
+            refuse_earlier_clock(reading, from, now)?;
+            let after = scan::Marks { sequence: from.sequence, clock: from.clock };
+            let mut changes = pinned.changes(after, now, reading.source_delay);
+            let rows = OnlineRows::new(&reading.table);
+            while let Some(batch) = changes.try_next().await? {
+                total.rows += batch.num_rows() as u64;
+                let Written { written, .. } = online.write(&reading.id, &rows.writes(&batch)?).await?;
+                total.written += written;
+            }
+            match online.advance(&reading.id, &run, to).await? {
+                Advance::Done => return Ok(Materialized { marks: to, ..total }),
+                // somebody else got as far, or further
+                Advance::Moved(Some(marks)) if marks.sequence >= to.sequence && marks.clock >= to.clock => {
+                    return Ok(Materialized { marks, ..total });
+                }
+                Advance::Moved(_) => {}
+            }
+        }
+        Err(Error::Unavailable(format!(
+            "could not finish a run for {}: its marks in {} were moved by others {ATTEMPTS} times; try again",
+            reading.view,
+            online.describe()
+        )))
+    }
+}
+
+/// A run at an earlier clock than the last would take rows back that have been served: refused, never guessed.
+fn refuse_earlier_clock(reading: &ServedReading, from: Marks, now: Timestamp) -> Result<()> {
+    if now >= from.clock {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "could not materialize {} at {now}: its online rows have been brought up to {} already, and time does not run back \
+         there; use a later --clock, or another online store",
+        reading.view, from.clock
+    )))
+}

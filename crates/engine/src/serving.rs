@@ -1,0 +1,228 @@
+//! Serving plans: a feature set or a model resolved once, then used by every request until the registry changes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use hitherto_core::{
+    Alias, Catalog, Kind, KeyType, ModelVersion, Name, Selector, SetVersion, Span, ValueType, VersionedName, ViewUse,
+};
+use hitherto_online::Reading;
+
+use crate::engine::find_set;
+use crate::model::model_set;
+use crate::{Engine, Error, Result, Transforms, readings::reading_of};
+
+/// Who asks for features: a feature set, or a model that holds one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Consumer {
+    /// `NAME` or `NAME@VERSION`.
+    FeatureSet(Selector),
+    /// `NAME`, `NAME@VERSION` or `NAME@ALIAS`.
+    Model(Selector),
+}
+
+/// A consumer resolved: what to read, how to unpack it, what to compute from it.
+#[derive(Debug)]
+pub struct ServingPlan {
+    /// The feature set.
+    pub feature_set: VersionedName,
+    /// Its hash.
+    pub feature_set_hash: String,
+    /// The model version, when a model asked.
+    pub model: Option<VersionedName>,
+    /// The views, in the order of the set's first use.
+    pub views: Vec<PlannedView>,
+    /// The features, in the set's order.
+    pub outputs: Vec<PlannedOutput>,
+    /// Fields that must come with a request, sorted by name.
+    pub request: Vec<(Name, ValueType)>,
+    /// The set's transforms.
+    pub transforms: Transforms,
+}
+
+/// A view of a plan.
+#[derive(Debug)]
+pub struct PlannedView {
+    /// The use that the set makes of it.
+    pub view_use: ViewUse,
+    /// Where the online store has it.
+    pub reading: Reading,
+    /// Per key part, in canonical order: the entity column of the request and its type.
+    pub keys: Vec<(String, KeyType)>,
+    /// The types of the table's columns, for unpacking.
+    pub columns: Vec<ValueType>,
+}
+
+/// A feature of a plan.
+#[derive(Debug)]
+pub struct PlannedOutput {
+    /// Its name in the answer.
+    pub name: String,
+    /// Its type.
+    pub value_type: ValueType,
+    /// Index into [`ServingPlan::views`].
+    pub view: usize,
+    /// Index into the view's columns.
+    pub column: usize,
+}
+
+/// The registry as it stood at one revision, with the plans compiled from it so far.
+#[derive(Debug)]
+struct State {
+    catalog: Catalog,
+    models: Vec<ModelVersion>,
+    aliases: Vec<Alias>,
+    plans: Mutex<HashMap<Consumer, Arc<ServingPlan>>>,
+}
+
+/// Resolves consumers to plans and answers lookups. A server holds one and refreshes it; a command makes one and asks once.
+#[derive(Debug)]
+pub struct Serving {
+    engine: Engine,
+    state: RwLock<Arc<State>>,
+}
+
+impl Serving {
+    /// Load the registry.
+    pub async fn load(engine: Engine) -> Result<Self> {
+        let state = load_state(&engine).await?;
+        Ok(Self { engine, state: RwLock::new(Arc::new(state)) })
+    }
+
+    /// The engine that it serves from.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The revision of the registry that plans are made from.
+    pub fn revision(&self) -> i64 {
+        self.state().catalog.revision
+    }
+
+    /// Load the registry anew if its revision has changed; requests in flight keep the plan that they have.
+    pub async fn refresh(&self) -> Result<()> {
+        if self.engine.registry().revision().await? != self.revision() {
+            let state = Arc::new(load_state(&self.engine).await?);
+            *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        }
+        Ok(())
+    }
+
+    /// The plan of `consumer`; a consumer that is unknown makes it look at the registry once more.
+    pub async fn plan(&self, consumer: &Consumer) -> Result<Arc<ServingPlan>> {
+        match self.state().plan(consumer) {
+            Err(error) if error.kind() == Kind::NotFound => {
+                self.refresh().await?;
+                self.state().plan(consumer)
+            }
+            found => found,
+        }
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn load_state(engine: &Engine) -> Result<State> {
+    let registry = engine.registry();
+    loop {
+        let catalog = registry.catalog().await?;
+        let models = engine.all_model_versions().await?;
+        let mut aliases = Vec::new();
+        let mut names: Vec<&Name> = models.iter().map(|model| &model.name).collect();
+        names.dedup();
+        for name in names {
+            aliases.extend(registry.aliases(name).await?);
+        }
+        // read again if something changed in between: a state is of one revision, never a mixture
+        if registry.revision().await? == catalog.revision {
+            return Ok(State { catalog, models, aliases, plans: Mutex::default() });
+        }
+    }
+}
+
+impl State {
+    fn plan(&self, consumer: &Consumer) -> Result<Arc<ServingPlan>> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(consumer) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = Arc::new(self.compile(consumer)?);
+        plans.insert(consumer.clone(), Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn compile(&self, consumer: &Consumer) -> Result<ServingPlan> {
+        match consumer {
+            Consumer::FeatureSet(selector) => compile_set(&self.catalog, find_set(&self.catalog, selector)?, None),
+            Consumer::Model(selector) => {
+                let model = self.model(selector)?;
+                let versioned = VersionedName { name: model.name.clone(), version: model.version };
+                compile_set(&self.catalog, model_set(&self.catalog, model)?, Some(versioned))
+            }
+        }
+    }
+
+    fn model(&self, selector: &Selector) -> Result<&ModelVersion> {
+        let name = selector.name();
+        let versions: Vec<&ModelVersion> = self.models.iter().filter(|model| model.name == *name).collect();
+        if versions.is_empty() {
+            return Err(Error::unknown("model", name.as_str(), self.models.iter().map(|model| model.name.as_str())));
+        }
+        let found = match selector {
+            Selector::Latest(_) => versions.iter().max_by_key(|model| model.version),
+            Selector::Version(wanted) => versions.iter().find(|model| model.version == wanted.version),
+            Selector::Alias(_, alias) => {
+                let aliases = self.aliases.iter().filter(|known| known.model == *name);
+                let Some(target) = aliases.clone().find(|known| known.alias == *alias) else {
+                    let kind = format!("alias of model '{name}'");
+                    return Err(Error::unknown(&kind, alias.as_str(), aliases.map(|known| known.alias.as_str())));
+                };
+                versions.iter().find(|model| model.version == target.version)
+            }
+        };
+        found.copied().ok_or_else(|| Error::NotFound(format!("no model version '{selector}'")))
+    }
+}
+
+fn compile_set(catalog: &Catalog, set: &SetVersion, model: Option<VersionedName>) -> Result<ServingPlan> {
+    let resolved = &set.resolved;
+    let mut tables = Vec::with_capacity(resolved.uses.len());
+    for view_use in &resolved.uses {
+        let table = catalog.tables.get(&view_use.table);
+        tables.push(table.ok_or_else(|| Error::internal("a feature set reads an unknown table", view_use.table.clone()))?);
+    }
+    let views = resolved.uses.iter().zip(&tables).map(|(view_use, table)| PlannedView {
+        view_use: view_use.clone(),
+        reading: reading_of(view_use),
+        keys: view_use.keys.iter().map(|key| (key.spine_column.clone(), key.key_type)).collect(),
+        columns: table.columns.iter().map(|(_, value_type)| value_type.clone()).collect(),
+    });
+    let outputs = resolved.outputs.iter().map(|output| {
+        let table = tables[output.view_use];
+        let column = table.columns.iter().position(|(name, _)| *name == output.feature);
+        Ok(PlannedOutput {
+            name: output.name.clone(),
+            value_type: output.value_type.clone(),
+            view: output.view_use,
+            column: column.ok_or_else(|| Error::internal("a table lacks a feature's column", output.name.clone()))?,
+        })
+    });
+    Ok(ServingPlan {
+        feature_set: set.versioned_name(),
+        feature_set_hash: set.hash.clone(),
+        model,
+        views: views.collect(),
+        outputs: outputs.collect::<Result<_>>()?,
+        request: resolved.request.iter().map(|(name, value_type)| (name.clone(), value_type.clone())).collect(),
+        transforms: Transforms::compile(resolved)?,
+    })
+}
+
+impl ServingPlan {
+    /// The longest delay among its views: how far behind the present an answer may be by declaration.
+    pub fn source_delay_max(&self) -> Span {
+        self.views.iter().map(|view| view.view_use.source_delay).max().unwrap_or_default()
+    }
+}

@@ -1,0 +1,184 @@
+//! Transforms: SQL scalar expressions compiled once, evaluated on a batch, offline and online by the same code.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use hitherto_core::{ResolvedSet, Timestamp};
+use hitherto_offline::types::arrow_type;
+
+use crate::{Error, Result};
+
+/// The hidden input column that stands for `request_time()`. No feature can be called so: names begin with a letter.
+const REQUEST_TIME: &str = "__request_time";
+
+/// A feature set's transforms, compiled. Cheap to share; evaluation takes no lock.
+#[derive(Debug)]
+pub struct Transforms {
+    input: SchemaRef,
+    features: usize,
+    compiled: Vec<(FieldRef, Arc<dyn PhysicalExpr>)>,
+}
+
+impl Transforms {
+    /// Compile the transforms of `set` over its features and request fields, in that order.
+    ///
+    /// Only immutable scalar expressions pass; `now()` and its like are refused, with `request_time()` as the remedy.
+    pub fn compile(set: &ResolvedSet) -> Result<Self> {
+        let input = input_schema(set);
+        let mut transforms =
+            Self { input: Arc::clone(&input), features: set.outputs.len(), compiled: Vec::with_capacity(set.transforms.len()) };
+        if set.transforms.is_empty() {
+            return Ok(transforms);
+        }
+        let context = context();
+        let schema = DFSchema::try_from(input.as_ref().clone()).map_err(|source| invalid("", "", &source))?;
+        for transform in &set.transforms {
+            let compiled = compile_one(&context, &schema, &transform.expr)
+                .map_err(|source| invalid(transform.name.as_str(), &transform.expr, &source))?;
+            let field = compiled
+                .return_field(&input)
+                .map_err(|source| invalid(transform.name.as_str(), &transform.expr, &source))?;
+            let field = Arc::new(Field::new(transform.name.as_str(), field.data_type().clone(), true));
+            transforms.compiled.push((field, compiled));
+        }
+        Ok(transforms)
+    }
+
+    /// The output columns: name and type, all nullable.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldRef> {
+        self.compiled.iter().map(|(field, _)| field)
+    }
+
+    /// Whether there is nothing to evaluate.
+    pub fn is_empty(&self) -> bool {
+        self.compiled.is_empty()
+    }
+
+    /// The columns that [`Transforms::evaluate`] takes, less the request time: features, then request fields.
+    pub fn input(&self) -> &[FieldRef] {
+        &self.input.fields()[..self.input.fields().len() - 1]
+    }
+
+    /// How many of the input columns are features.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Evaluate all transforms on `rows` rows. `columns` are as [`Transforms::input`] says; `times` is the moment of each
+    /// row: the spine's time offline, the request's online.
+    pub fn evaluate(&self, mut columns: Vec<ArrayRef>, times: ArrayRef, rows: usize) -> Result<Vec<ArrayRef>> {
+        if self.compiled.is_empty() {
+            return Ok(Vec::new());
+        }
+        columns.push(times);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.input), columns, &options)
+            .map_err(|source| Error::internal("could not line up a transform's inputs", source))?;
+        self.compiled
+            .iter()
+            .map(|(field, compiled)| {
+                let value = compiled.evaluate(&batch).and_then(|value| value.into_array(rows));
+                value.map_err(|source| Error::Transform { name: field.name().clone(), reason: root_message(&source) })
+            })
+            .collect()
+    }
+
+    /// The times column for rows that share one moment.
+    pub fn times(at: Timestamp, rows: usize) -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from_value(at.0, rows).with_timezone("UTC"))
+    }
+}
+
+fn input_schema(set: &ResolvedSet) -> SchemaRef {
+    let features = set.outputs.iter().map(|output| Field::new(&output.name, arrow_type(&output.value_type), true));
+    let request = set.request.iter().map(|(name, value_type)| Field::new(name.as_str(), arrow_type(value_type), true));
+    let time = Field::new(REQUEST_TIME, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true);
+    Arc::new(Schema::new(features.chain(request).chain([time]).collect::<Vec<_>>()))
+}
+
+/// A context that knows DataFusion's functions and `request_time()`; names keep their case.
+fn context() -> SessionContext {
+    let config = SessionConfig::new().set_bool("datafusion.sql_parser.enable_ident_normalization", false);
+    let context = SessionContext::new_with_config(config);
+    context.register_udf(ScalarUDF::from(RequestTime { signature: Signature::nullary(Volatility::Immutable) }));
+    context
+}
+
+fn compile_one(context: &SessionContext, schema: &DFSchema, text: &str) -> datafusion::error::Result<Arc<dyn PhysicalExpr>> {
+    let expr = context.parse_sql_expr(text, schema)?;
+    refuse_what_is_not_a_scalar_of_the_row(&expr)?;
+    let expr = expr.transform(|node| match &node {
+        Expr::ScalarFunction(function) if function.name() == "request_time" => {
+            Ok(Transformed::yes(Expr::Column(Column::from_name(REQUEST_TIME))))
+        }
+        _ => Ok(Transformed::no(node)),
+    })?;
+    let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build());
+    let coerced = simplifier.coerce(expr.data, schema)?;
+    context.state().create_physical_expr(simplifier.simplify(coerced)?, schema)
+}
+
+fn refuse_what_is_not_a_scalar_of_the_row(expr: &Expr) -> datafusion::error::Result<()> {
+    let refuse = |reason: String| Err(DataFusionError::Plan(reason));
+    expr.apply(|node| {
+        match node {
+            Expr::ScalarFunction(function) if function.func.signature().volatility != Volatility::Immutable => {
+                return refuse(format!(
+                    "{}() gives other values at other times, so training and serving would differ; \
+                     request_time() is the moment of the row",
+                    function.name()
+                ));
+            }
+            Expr::AggregateFunction(_) | Expr::WindowFunction(_) => {
+                return refuse("an aggregate or window looks at other rows; a transform sees one row".to_owned());
+            }
+            Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_) => {
+                return refuse("a subquery reads tables; a transform sees one row".to_owned());
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}
+
+fn invalid(name: &str, text: &str, source: &DataFusionError) -> Error {
+    Error::Transform { name: name.to_owned(), reason: format!("'{text}' does not compile: {}", root_message(source)) }
+}
+
+fn root_message(source: &DataFusionError) -> String {
+    source.find_root().strip_backtrace()
+}
+
+/// `request_time()`: replaced by a column before anything is evaluated.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct RequestTime {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for RequestTime {
+    fn name(&self) -> &'static str {
+        "request_time"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> datafusion::error::Result<DataType> {
+        Ok(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> datafusion::error::Result<ColumnarValue> {
+        Err(DataFusionError::Internal("request_time() was not replaced by its column".to_owned()))
+    }
+}

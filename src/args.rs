@@ -1,0 +1,75 @@
+//! Flags and commands, as typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use hitherto_core::Timestamp;
+
+use crate::cmd;
+use crate::output::Format;
+
+/// A feature store that is right at every point in time.
+///
+/// Training sets hold exactly what was known at each row's moment; serving gives the same values by the same rule; both are
+/// tied to model versions. With no configuration at all, everything lives under ./.hitherto and needs no server.
+#[derive(Debug, Parser)]
+#[command(name = "hitherto", version, max_term_width = 110, after_help = AFTER)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER: &str = "\
+Begin with:      hitherto demo              the whole of it on real data, in seconds
+Configuration:   the nearest hitherto.toml or .hitherto from here upward, or --config; then HITHERTO_ONLINE__URL and its
+                 like from the environment; then flags. The later wins.
+Exit codes:      0 done, 1 failed, 2 wrong usage";
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Global {
+    /// Configuration file, instead of the nearest hitherto.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How data are written to stdout
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub output: Format,
+    /// A pretended now, frozen, for demos and tests: 2013-07-01T12:00:00Z
+    #[arg(long, global = true, value_name = "TIME")]
+    pub clock: Option<Timestamp>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the main job on real flights, start to finish, and print each command as you would type it
+    Demo(cmd::demo::Args),
+    /// Show the difference between definition files and the registry
+    Plan(cmd::apply::Args),
+    /// Make the difference between definition files and the registry, in one transaction
+    Apply(cmd::apply::Args),
+    /// List what the registry holds
+    List(cmd::list::Args),
+    /// Describe one thing that the registry holds
+    Describe(cmd::describe::Args),
+    /// Append rows to a feature view's history
+    Ingest(cmd::ingest::Args),
+    /// Build a training set: each row with exactly what was known at its moment
+    TrainingSet(cmd::training_set::Args),
+    /// Show, list, verify or rebuild training sets
+    Dataset(cmd::dataset::Args),
+    /// Bring the online store up to date, once
+    Materialize(cmd::materialize::Args),
+    /// Read the latest values online, with a status for each
+    Get(cmd::get::Args),
+    /// Register model versions, move aliases, show and list them
+    Model(cmd::model::Args),
+    /// Ask feature history in SQL
+    Sql(cmd::sql::Args),
+    /// Serve features over gRPC, health and metrics over HTTP
+    Serve(cmd::serve::Args),
+}

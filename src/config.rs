@@ -1,0 +1,177 @@
+//! Configuration: the nearest `hitherto.toml` or `.hitherto` from the working folder upward, then the environment.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use hitherto_core::{Name, Span};
+use serde::Deserialize;
+
+/// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
+pub const ENVIRONMENT: [(&str, &str); 9] = [
+    ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
+    ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
+    ("HITHERTO_ONLINE__URL", "where the latest values lie: embedded:///…, redis://host:6379"),
+    ("HITHERTO_ONLINE__URL_FILE", "a file that holds the online store's URL, password included"),
+    ("HITHERTO_ONLINE__FOLLOW", "how often `serve` brings the online store up to date: 1s; 0s for never"),
+    ("HITHERTO_REGISTRY__URL", "where definitions and models lie: sqlite:///…"),
+    ("HITHERTO_REGISTRY__URL_FILE", "a file that holds the registry's URL"),
+    ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
+    ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
+];
+
+/// Everything configured, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The project.
+    pub project: Name,
+    /// The folder of the embedded stores.
+    pub home: PathBuf,
+    /// The configuration file, if one was found.
+    pub file: Option<PathBuf>,
+    /// URL of the offline store.
+    pub offline_url: String,
+    /// URL of the online store. May hold a password: never print it.
+    pub online_url: String,
+    /// How often the follower runs; none for never.
+    pub follow: Option<Duration>,
+    /// URL of the registry. May hold a password: never print it.
+    pub registry_url: String,
+    /// Address of gRPC.
+    pub listen: String,
+    /// Address of health and metrics.
+    pub http: String,
+    /// What a remote request may read or write as files.
+    pub allowed_urls: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    project: Option<String>,
+    offline: Store,
+    online: Online,
+    registry: Store,
+    server: Server,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Store {
+    url: Option<String>,
+    url_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Online {
+    url: Option<String>,
+    url_file: Option<PathBuf>,
+    follow: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Server {
+    listen: Option<String>,
+    http: Option<String>,
+    allowed_urls: Vec<String>,
+}
+
+impl Config {
+    /// The configuration for a command that runs in `folder`; `chosen` is the file given with `--config`.
+    pub fn load(folder: &Path, chosen: Option<&Path>) -> Result<Self> {
+        let found = match chosen {
+            Some(file) if !file.is_file() => bail!("--config {}: there is no such file", file.display()),
+            Some(file) => Some(file.to_owned()),
+            None => nearest(folder),
+        };
+        let base = found.as_deref().and_then(Path::parent).map_or_else(|| folder.to_owned(), Path::to_owned);
+        let file = found.filter(|path| path.is_file());
+        let mut builder = config::Config::builder();
+        if let Some(file) = &file {
+            builder = builder.add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
+        }
+        let environment = config::Environment::with_prefix("HITHERTO").prefix_separator("_").separator("__");
+        let known: std::collections::HashMap<String, String> = ENVIRONMENT
+            .iter()
+            .filter_map(|(name, _)| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
+            .collect();
+        let written: Written = builder
+            .add_source(environment.source(Some(known)))
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .with_context(|| match &file {
+                Some(file) => format!("could not read {}", file.display()),
+                None => "could not read the HITHERTO_ variables of the environment".to_owned(),
+            })?;
+        written.resolve(std::path::absolute(base)?, file)
+    }
+
+    /// The same with all stores in `home`: what `demo DIR` runs on.
+    pub fn embedded(home: &Path) -> Result<Self> {
+        let home = std::path::absolute(home)?;
+        let base = home.parent().unwrap_or(&home).to_owned();
+        let mut config = Written::default().resolve(base, None)?;
+        config.place(home);
+        Ok(config)
+    }
+
+    fn place(&mut self, home: PathBuf) {
+        self.offline_url = format!("file://{}", home.join("offline").display());
+        self.online_url = format!("embedded://{}", home.join("online").display());
+        self.registry_url = format!("sqlite://{}", home.join("registry.db").display());
+        self.home = home;
+    }
+}
+
+impl Written {
+    fn resolve(self, base: PathBuf, file: Option<PathBuf>) -> Result<Config> {
+        let follow: Span = self.online.follow.as_deref().unwrap_or("1s").parse().context("online.follow")?;
+        let mut config = Config {
+            project: self.project.as_deref().unwrap_or("default").parse().context("project")?,
+            home: PathBuf::new(),
+            file,
+            offline_url: String::new(),
+            online_url: String::new(),
+            follow: (!follow.is_zero()).then(|| Duration::from_micros(follow.micros().cast_unsigned())),
+            registry_url: String::new(),
+            listen: self.server.listen.unwrap_or_else(|| "127.0.0.1:7420".to_owned()),
+            http: self.server.http.unwrap_or_else(|| "127.0.0.1:7421".to_owned()),
+            allowed_urls: self.server.allowed_urls,
+        };
+        config.place(base.join(".hitherto"));
+        if let Some(url) = url(self.offline.url, self.offline.url_file, &base, "offline")? {
+            config.offline_url = url;
+        }
+        if let Some(url) = url(self.online.url, self.online.url_file, &base, "online")? {
+            config.online_url = url;
+        }
+        if let Some(url) = url(self.registry.url, self.registry.url_file, &base, "registry")? {
+            config.registry_url = url;
+        }
+        Ok(config)
+    }
+}
+
+fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -> Result<Option<String>> {
+    match (url, file) {
+        (Some(_), Some(_)) => bail!("[{section}] has both url and url_file: which one counts?"),
+        (None, Some(file)) => {
+            let file = base.join(file);
+            let text = std::fs::read_to_string(&file).with_context(|| format!("[{section}] url_file {}", file.display()))?;
+            Ok(Some(text.trim().to_owned()))
+        }
+        (url, None) => Ok(url),
+    }
+}
+
+/// The nearest `hitherto.toml` or `.hitherto`, from `folder` upward.
+fn nearest(folder: &Path) -> Option<PathBuf> {
+    let folder = std::path::absolute(folder).ok()?;
+    folder.ancestors().find_map(|ancestor| {
+        let file = ancestor.join("hitherto.toml");
+        let home = ancestor.join(".hitherto");
+        if file.is_file() { Some(file) } else { home.is_dir().then_some(home) }
+    })
+}

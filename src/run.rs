@@ -1,0 +1,62 @@
+//! From arguments to an exit code: 0 done, 1 failed, 2 wrong usage.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command};
+use crate::config::Config;
+use crate::{cmd, output};
+
+/// Parse the arguments, run the command, report what went wrong.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("HITHERTO_LOG").unwrap_or_else(|_| EnvFilter::new("warn,hitherto=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Every cause once: a message that repeats its source is not printed twice.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    output::note(format!("error: {text}"));
+    ExitCode::FAILURE
+}
+
+async fn dispatch(cli: Cli) -> Result<()> {
+    let global = cli.global;
+    if let Command::Demo(args) = cli.command {
+        return cmd::demo::run(args, &global).await;
+    }
+    let config = Config::load(&std::env::current_dir()?, global.config.as_deref())?;
+    match cli.command {
+        Command::Demo(_) => Ok(()),
+        Command::Plan(args) => cmd::apply::plan(args, &config, &global).await,
+        Command::Apply(args) => cmd::apply::apply(args, &config, &global).await,
+        Command::List(args) => cmd::list::run(args, &config, &global).await,
+        Command::Describe(args) => cmd::describe::run(args, &config, &global).await,
+        Command::Ingest(args) => cmd::ingest::run(args, &config, &global).await,
+        Command::TrainingSet(args) => cmd::training_set::run(args, &config, &global).await,
+        Command::Dataset(args) => cmd::dataset::run(args, &config, &global).await,
+        Command::Materialize(args) => cmd::materialize::run(args, &config, &global).await,
+        Command::Get(args) => cmd::get::run(args, &config, &global).await,
+        Command::Model(args) => cmd::model::run(args, &config, &global).await,
+        Command::Sql(args) => cmd::sql::run(args, &config, &global).await,
+        Command::Serve(args) => cmd::serve::run(args, &config, &global).await,
+    }
+}

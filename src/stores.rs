@@ -1,0 +1,62 @@
+//! Concrete stores, wired: the only place that chooses them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use hitherto_core::Timestamp;
+use hitherto_engine::{Clock, Engine};
+use hitherto_offline::OfflineStore;
+use hitherto_online::OnlineStore;
+use hitherto_registry::Registry;
+
+use crate::config::Config;
+
+/// What a command does to the stores. Commands that only read never create one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Reads only.
+    Read,
+    /// Writes the registry or history; the online store is opened if it exists.
+    Write,
+    /// Writes the online store too.
+    WriteOnline,
+}
+
+/// Open the stores that `config` names.
+pub async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -> Result<Engine> {
+    let registry: Arc<dyn Registry> = match uses {
+        Use::Read => hitherto_registry::open_existing(&config.registry_url, &config.project).await?,
+        Use::Write | Use::WriteOnline => hitherto_registry::open(&config.registry_url, &config.project).await?,
+    };
+    let offline = OfflineStore::open(&config.offline_url, &cloud_options())?;
+    let online: Option<Arc<dyn OnlineStore>> = match uses {
+        Use::WriteOnline => Some(hitherto_online::open(&config.online_url, &config.project).await?),
+        Use::Read | Use::Write => hitherto_online::open_existing(&config.online_url, &config.project).await?,
+    };
+    let clock = clock.map_or(Clock::System, Clock::Frozen);
+    Ok(Engine::new(config.project.clone(), registry, offline, online, clock))
+}
+
+/// Refuse a listening address that is not loopback: there is neither TLS nor authentication yet.
+pub fn loopback(address: &str) -> Result<std::net::SocketAddr> {
+    let parsed: std::net::SocketAddr = match address.parse() {
+        Ok(parsed) => parsed,
+        Err(_) => bail!("'{address}' is not an address: write it like 127.0.0.1:7420"),
+    };
+    if !parsed.ip().is_loopback() {
+        bail!(
+            "{address} can be reached from other machines, and there is neither TLS nor authentication yet: \
+             listen on 127.0.0.1 and put a proxy that has both in front"
+        );
+    }
+    Ok(parsed)
+}
+
+/// Credentials and endpoints of object stores, by the names that their own tools use: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
+fn cloud_options() -> HashMap<String, String> {
+    std::env::vars()
+        .filter(|(name, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix)))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .collect()
+}

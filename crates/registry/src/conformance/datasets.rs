@@ -14,7 +14,7 @@ pub(super) async fn the_first_recording_stays(registry: &dyn Registry) {
     assert_eq!(registry.revision().await.expect("reads"), 1, "nothing changed");
 
     let mut elsewhere = dataset("d1", Some("june"));
-    elsewhere.location = "s3://bucket/d1.parquet".to_owned();
+    "s3://bucket/d1.parquet".clone_into(&mut elsewhere.location);
     elsewhere.built_at = Timestamp(0);
     let mut kept = first.clone();
     kept.location.clone_from(&elsewhere.location);
@@ -24,7 +24,7 @@ pub(super) async fn the_first_recording_stays(registry: &dyn Registry) {
     assert_eq!(registry.revision().await.expect("reads"), 2);
 
     let mut other_bytes = dataset("d1", Some("july"));
-    other_bytes.file_hash = "other".to_owned();
+    "other".clone_into(&mut other_bytes.file_hash);
     let refused = registry.record_dataset(&other_bytes).await.expect("says what is kept");
     assert_eq!(refused, Recorded::Existing(Box::new(kept.clone())), "other bytes change nothing");
     assert_eq!(registry.revision().await.expect("reads"), 2);

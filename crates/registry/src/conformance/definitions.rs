@@ -73,7 +73,7 @@ pub(super) async fn only_notes_and_columns_change(registry: &dyn Registry) {
     let mut another_ttl = view(1, notes.clone());
     another_ttl.definition.ttl = None;
     let mut another_column = view(1, notes.clone());
-    another_column.definition.features[0].column = "GUST".to_owned();
+    "GUST".clone_into(&mut another_column.definition.features[0].column);
     let wrong = [
         (Record::View(another_ttl), "feature_view weather@1"),
         (Record::View(another_column), "feature_view weather@1"),

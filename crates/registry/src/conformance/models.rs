@@ -54,7 +54,7 @@ pub(super) async fn versions_count_from_one(registry: &dyn Registry) {
 pub(super) async fn unknown_and_foreign_references_are_refused(registry: &dyn Registry) {
     with_set(registry).await;
     let mut foreign = dataset("d2", None);
-    foreign.feature_set_hash = "bb".to_owned();
+    "bb".clone_into(&mut foreign.feature_set_hash);
     registry.record_dataset(&foreign).await.expect("records");
     let before = registry.revision().await.expect("reads");
     let cases = [

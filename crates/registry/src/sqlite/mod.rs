@@ -50,6 +50,8 @@ impl SqliteRegistry {
 
     async fn connect(path: &Path, project: &Name, options: SqliteConnectOptions) -> Result<Self> {
         setup::prepare(&options).await.map_err(|error| setup::refused(path, error))?;
+        // a file that vanishes under a running process must be an error, not a fresh file without tables
+        let options = options.create_if_missing(false);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_lazy_with(options);
         Ok(Self { path: path.to_owned(), project: project.clone(), pool })
     }

@@ -9,6 +9,8 @@ use crate::{AliasMove, Error, Result, remedy, sql};
 
 type ModelRow = (String, i64, String);
 type DatasetRow = (String, String);
+/// Revision, alias, version before and after, time.
+type MoveRow = (i64, String, Option<i64>, i64, i64);
 
 pub(super) async fn revision(registry: &SqliteRegistry) -> Result<i64> {
     let found: Result<Option<(i64,)>, _> =
@@ -55,14 +57,12 @@ pub(super) async fn model(registry: &SqliteRegistry, selector: &Selector) -> Res
         Selector::Version(wanted) => model_version(registry, &mut tx, &wanted.name, wanted.version).await,
         Selector::Alias(name, alias) => {
             latest_model(registry, &mut tx, name).await?;
-            match alias_of(registry, &mut tx, name, alias).await? {
-                Some(found) => model_version(registry, &mut tx, name, found.version).await,
-                None => {
-                    let known = aliases_of(registry, &mut tx, name).await?;
-                    let known: Vec<String> = known.into_iter().map(|known| known.alias.into()).collect();
-                    Err(remedy::no_alias(name, alias, &known))
-                }
+            if let Some(found) = alias_of(registry, &mut tx, name, alias).await? {
+                return model_version(registry, &mut tx, name, found.version).await;
             }
+            let known = aliases_of(registry, &mut tx, name).await?;
+            let known: Vec<String> = known.into_iter().map(|known| known.alias.into()).collect();
+            Err(remedy::no_alias(name, alias, &known))
         }
     }
 }
@@ -76,7 +76,7 @@ pub(super) async fn aliases(registry: &SqliteRegistry, model: &Name) -> Result<V
 pub(super) async fn alias_moves(registry: &SqliteRegistry, model: &Name) -> Result<Vec<AliasMove>> {
     let mut tx = registry.begin_read().await?;
     latest_model(registry, &mut tx, model).await?;
-    let rows: Result<Vec<(i64, String, Option<i64>, i64, i64)>, _> =
+    let rows: Result<Vec<MoveRow>, _> =
         sqlx::query_as(sql::ALIAS_MOVES).bind(registry.project.as_str()).bind(model.as_str()).fetch_all(&mut *tx).await;
     let rows = rows.map_err(|error| registry.failed("read the moves of aliases", error))?;
     let decoded = rows.into_iter().map(|(revision, alias, from, to, moved_at)| {

@@ -231,11 +231,8 @@ fn a_view_in_a_set_goes_by_its_own_name_when_no_alias_is_given() {
 
 #[test]
 fn yaml_that_would_grow_or_nest_without_end_is_refused() {
-    let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
-    for level in 1..9 {
-        let alias = format!("*a{},", level - 1).repeat(9);
-        bomb += &format!("a{level}: &a{level} [{alias}]\n");
-    }
+    let level = |n: usize| format!("a{n}: &a{n} [{}]\n", format!("*a{},", n - 1).repeat(9));
+    let bomb: String = std::iter::once("a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned()).chain((1..9).map(level)).collect();
     assert_eq!(refused(&bomb), "d.yaml:5:10: could not read the YAML: aliases add more than 10000 nodes\n");
     assert_eq!(refused(&"[".repeat(200)), "d.yaml:1:65: could not read the YAML: it nests deeper than 64 levels\n");
     assert_eq!(
@@ -245,4 +242,23 @@ fn yaml_that_would_grow_or_nest_without_end_is_refused() {
     let text = "kind: entity\nname: &n a\njoin_keys: {k: string}\ntags: {of: *n}\n";
     let Definition::Entity(entity) = one(text) else { panic!("an entity") };
     assert_eq!(entity.notes.tags["of"], "a");
+}
+
+#[test]
+fn a_byte_order_mark_and_other_line_ends_change_nothing() {
+    let dos = format!("\u{feff}{}", ALL_FORMS.trim_start().replace('\n', "\r\n"));
+    let parsed = parse(&dos).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+    assert_eq!(parsed, parse(ALL_FORMS.trim_start()).expect("definitions"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(at in 0..ALL_FORMS.len(), cut in 0..40_usize, put in "[-:{}\\[\\]&*!|>'\"%@#,\\n \\t\\PC]{0,6}") {
+        let text: Vec<char> = ALL_FORMS.chars().collect();
+        let end = (at + cut).min(text.len());
+        let text: String = text[..at].iter().copied().chain(put.chars()).chain(text[end..].iter().copied()).collect();
+        if let Err(problems) = parse(&text) {
+            proptest::prop_assert!(problems.iter().all(|problem| problem.line > 0 && problem.column > 0), "{}", lines(&problems));
+        }
+    }
 }

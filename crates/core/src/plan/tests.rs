@@ -306,3 +306,26 @@ fn a_change_is_json_too() {
             + r#""details":["+ key icao: string","- key iata"]}]"#
     );
 }
+
+#[test]
+fn a_set_applied_again_pins_a_new_version_though_its_hash_is_the_same() {
+    let grown = "kind: feature_view\nname: legs\nentity: aircraft\ncreated_timestamp: created\n\
+                 features: {delay: float32, more: bool}";
+    let catalog = applied(&[BASE, grown]);
+    let plan = planned(&catalog, BASE.rsplit("---").next().expect("the set"));
+    assert_eq!(lines(&plan), ["~ feature_set late@2 (was @1): legs@1 -> legs@2"]);
+    let sets = &plan.catalog_after(&catalog).sets["late"];
+    assert_eq!(sets[0].hash, sets[1].hash);
+    assert_eq!(sets[1].resolved.uses[0].view.to_string(), "legs@2");
+}
+
+#[test]
+fn a_ttl_of_zero_is_none() {
+    let mut zero = definitions(BASE);
+    let unlimited: Vec<_> = definitions(&BASE.replace("ttl: 2d\n", ""));
+    let Definition::FeatureView(weather) = &mut zero[2].definition else { panic!("the view") };
+    weather.ttl = Some(crate::Span::ZERO);
+    let first = plan(&Catalog::default(), &zero, NewTables::Refuse).expect("a plan");
+    let catalog = first.catalog_after(&Catalog::default());
+    assert_eq!(plan(&catalog, &unlimited, NewTables::Refuse).expect("a plan").records, []);
+}

@@ -1,0 +1,7 @@
+//! The join against a quadratic oracle, and its planning contract.
+
+mod agreement;
+mod history;
+mod oracle;
+mod plan;
+mod run;

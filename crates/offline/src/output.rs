@@ -1,0 +1,337 @@
+//! One Parquet file out: whole or absent, and the same bytes for the same rows.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::BatchCoalescer;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use datafusion::common::runtime::SpawnedTask;
+use futures::{Stream, StreamExt};
+use object_store::path::Path;
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::{DurableFileSystem, Error, RealDisk, Result};
+
+/// Rows are encoded in blocks of this size whatever the batches were, or pages would end elsewhere.
+const BLOCK_ROWS: usize = 8192;
+const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Object stores want parts of 5 MiB or more, all but the last of one size.
+const PART_BYTES: usize = 8 << 20;
+const PARTS_AT_ONCE: usize = 4;
+
+/// Where a file goes: to a place in an object store, which a folder of this machine also is.
+#[derive(Clone)]
+pub struct OutputLocation {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    name: String,
+}
+
+impl OutputLocation {
+    /// A file of this machine. It comes into being, or takes another's place, when it is whole and on the disk.
+    pub fn file(path: &FilePath) -> Result<Self> {
+        let name = path.display().to_string();
+        let refused = |reason: String| Error::Invalid(format!("could not write '{name}': {reason}"));
+        if path.file_name().is_none() || path.is_dir() {
+            return Err(refused("it is a folder; name a file".to_owned()));
+        }
+        let absolute = std::path::absolute(path).map_err(|error| Error::io(format!("write '{name}'"), error))?;
+        let folder = absolute.parent().unwrap_or(FilePath::new("/")).to_path_buf();
+        let path = Path::from_absolute_path(&absolute).map_err(|error| refused(error.to_string()))?;
+        Ok(Self { store: Arc::new(DurableFileSystem::new(folder, Arc::new(RealDisk))), path, name })
+    }
+
+    /// A place in an object store; `name` is what errors call it.
+    pub fn object(store: Arc<dyn ObjectStore>, path: Path, name: impl Into<String>) -> Self {
+        Self { store, path, name: name.into() }
+    }
+
+    /// What errors call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Debug for OutputLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OutputLocation").field(&self.name).finish()
+    }
+}
+
+/// A file that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// The SHA-256 of its bytes, in hex.
+    pub sha256: String,
+}
+
+/// Writes the rows of `batches`, all of `schema`, as one Parquet file with `metadata` in its footer, and calls
+/// `progress` with the number of rows so far. On any failure there is no file, and one that was there stays.
+///
+/// The bytes depend on the rows, the schema and the metadata, not on how the rows came in batches.
+pub async fn write_parquet(
+    location: &OutputLocation,
+    schema: SchemaRef,
+    mut batches: impl Stream<Item = Result<RecordBatch>> + Send + Unpin,
+    metadata: impl IntoIterator<Item = (String, String)>,
+    mut progress: impl FnMut(u64) + Send,
+) -> Result<Written> {
+    let what = || format!("write '{}'", location.name);
+    let failed = |error| Error::object_store(what(), error);
+    let metadata: Vec<KeyValue> = metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+    let mut upload = location.store.put_multipart(&location.path).await.map_err(failed)?;
+    let (to_encoder, blocks) = mpsc::channel(4);
+    let (parts, from_encoder) = mpsc::channel(2);
+    let encoder = SpawnedTask::spawn_blocking(move || encode(schema, metadata, blocks, Sink::new(parts)));
+    let feed = async {
+        let mut rows = 0;
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            rows += batch.num_rows() as u64;
+            if to_encoder.send(Block::Rows(batch)).await.is_err() {
+                break;
+            }
+            progress(rows);
+        }
+        // without this word the encoder knows that rows are missing; if it is gone already, it has said why
+        drop(to_encoder.send(Block::End).await);
+        drop(to_encoder);
+        Ok(())
+    };
+    let (fed, sent, encoded) = futures::join!(feed, send(upload.as_mut(), from_encoder), encoder);
+    let done = match (fed, sent, encoded) {
+        (Err(error), _, _) => Err(error),
+        (_, Err(error), _) => Err(failed(error)),
+        (_, _, Err(error)) => Err(Error::io(what(), error.into())),
+        (_, _, Ok(Err(error))) => Err(Error::parquet(what(), error)),
+        (_, _, Ok(Ok(written))) => upload.complete().await.map(|_| written).map_err(failed),
+    };
+    if done.is_err() {
+        // the first failure is the one to tell
+        drop(upload.abort().await);
+    }
+    done
+}
+
+/// Uploads the parts until the encoder ends, or until one fails, which ends the encoder.
+async fn send(upload: &mut dyn MultipartUpload, mut parts: mpsc::Receiver<Bytes>) -> object_store::Result<()> {
+    let mut under_way = JoinSet::new();
+    while let Some(part) = parts.recv().await {
+        while under_way.len() >= PARTS_AT_ONCE {
+            joined(&mut under_way).await?;
+        }
+        under_way.spawn(upload.put_part(part.into()));
+    }
+    while !under_way.is_empty() {
+        joined(&mut under_way).await?;
+    }
+    Ok(())
+}
+
+async fn joined(under_way: &mut JoinSet<object_store::Result<()>>) -> object_store::Result<()> {
+    under_way.join_next().await.transpose()?.unwrap_or(Ok(()))
+}
+
+enum Block {
+    Rows(RecordBatch),
+    End,
+}
+
+/// Encodes blocks as they come, on a thread of its own.
+fn encode(
+    schema: SchemaRef,
+    metadata: Vec<KeyValue>,
+    mut blocks: mpsc::Receiver<Block>,
+    sink: Sink,
+) -> parquet::errors::Result<Written> {
+    let properties = WriterProperties::builder()
+        .set_created_by("hitherto".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_key_value_metadata(Some(metadata).filter(|metadata| !metadata.is_empty()))
+        .build();
+    let mut even = BatchCoalescer::new(Arc::clone(&schema), BLOCK_ROWS);
+    let mut writer = ArrowWriter::try_new(sink, schema, Some(properties))?;
+    let mut rows = 0;
+    let mut ended = false;
+    while !ended {
+        match blocks.blocking_recv() {
+            Some(Block::Rows(batch)) => even.push_batch(batch)?,
+            Some(Block::End) => {
+                even.finish_buffered_batch()?;
+                ended = true;
+            }
+            None => return Err(ParquetError::General("the rows ended too early".to_owned())),
+        }
+        while let Some(batch) = even.next_completed_batch() {
+            rows += batch.num_rows() as u64;
+            writer.write(&batch)?;
+        }
+    }
+    let (bytes, sha256) = writer.into_inner()?.finish()?;
+    Ok(Written { rows, bytes, sha256 })
+}
+
+/// Cuts what is written into parts, and counts and hashes it.
+struct Sink {
+    parts: mpsc::Sender<Bytes>,
+    part: Vec<u8>,
+    bytes: u64,
+    hash: Sha256,
+}
+
+impl Sink {
+    fn new(parts: mpsc::Sender<Bytes>) -> Self {
+        Self { parts, part: Vec::new(), bytes: 0, hash: Sha256::new() }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let part = Bytes::from(std::mem::take(&mut self.part));
+        self.parts.blocking_send(part).map_err(|_| io::Error::other("nobody takes the file's bytes any more"))
+    }
+
+    fn finish(mut self) -> io::Result<(u64, String)> {
+        self.send()?;
+        Ok((self.bytes, hex::encode(self.hash.finalize())))
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(PART_BYTES - self.part.len());
+        self.part.extend_from_slice(&bytes[..taken]);
+        self.hash.update(&bytes[..taken]);
+        self.bytes += taken as u64;
+        if self.part.len() == PART_BYTES {
+            self.send()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+    use arrow::compute::concat_batches;
+    use futures::stream;
+    use object_store::memory::InMemory;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+
+    fn rows(count: i64) -> RecordBatch {
+        let texts: StringArray = (0..count).map(|n| (n % 5 != 0).then(|| format!("row {}", n % 1000))).collect();
+        RecordBatch::try_from_iter([
+            ("n", Arc::new(Int64Array::from_iter_values(0..count)) as ArrayRef),
+            ("text", Arc::new(texts)),
+            ("half", Arc::new(Float64Array::from_iter_values((0..count).map(|n| n as f64 / 2.0)))),
+        ])
+        .expect("a batch")
+    }
+
+    async fn write(location: &OutputLocation, batch: &RecordBatch, step: usize) -> Written {
+        let parts = (0..batch.num_rows()).step_by(step);
+        let parts = parts.map(|from| Ok(batch.slice(from, step.min(batch.num_rows() - from))));
+        let mut progress = Vec::new();
+        let metadata = [("hitherto.set".to_owned(), "late@1".to_owned())];
+        let written =
+            write_parquet(location, batch.schema(), stream::iter(parts), metadata, |rows| progress.push(rows));
+        let written = written.await.expect("a file");
+        assert_eq!(progress.last().copied().unwrap_or(0), written.rows);
+        assert!(progress.is_sorted());
+        written
+    }
+
+    fn names(folder: &FilePath) -> Vec<PathBuf> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a name").path()).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn bytes_depend_on_rows_not_on_batches_or_places() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let batch = rows(20_000);
+        let path = folder.path().join("a b.parquet");
+        let first = write(&OutputLocation::file(&path).expect("a place"), &batch, 20_000).await;
+        let bytes = fs::read(&path).expect("the file");
+        assert_eq!((first.rows, first.bytes), (20_000, bytes.len() as u64));
+        assert_eq!(first.sha256, hex::encode(Sha256::digest(&bytes)));
+        assert_eq!(names(folder.path()), [path]);
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        for step in [7, 1_000, 9_999] {
+            let location = OutputLocation::object(Arc::clone(&store), Path::from("out"), "memory:///out");
+            assert_eq!(write(&location, &batch, step).await, first, "in batches of {step}");
+        }
+        let read = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).expect("a Parquet file");
+        let metadata = read.metadata().file_metadata();
+        assert_eq!(metadata.created_by(), Some("hitherto"));
+        let pairs = metadata.key_value_metadata().expect("metadata");
+        assert!(pairs.contains(&KeyValue::new("hitherto.set".to_owned(), "late@1".to_owned())), "{pairs:?}");
+        let read: Vec<RecordBatch> = read.build().expect("a reader").map(|batch| batch.expect("rows")).collect();
+        assert_eq!(concat_batches(&read[0].schema(), &read).expect("a batch").columns(), batch.columns());
+    }
+
+    #[tokio::test]
+    async fn no_rows_are_a_file_too() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let location = OutputLocation::object(Arc::clone(&store), Path::from("out"), "out");
+        assert_eq!(write(&location, &rows(0), 1).await.rows, 0);
+        let bytes = store.get(&Path::from("out")).await.expect("a file").bytes().await.expect("bytes");
+        let read = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("a Parquet file");
+        assert_eq!(read.schema().fields(), rows(0).schema().fields());
+    }
+
+    #[tokio::test]
+    async fn a_failure_leaves_what_was_there() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("out.parquet");
+        let location = OutputLocation::file(&path).expect("a place");
+        let failing = || stream::iter([Ok(rows(10_000)), Err(Error::Invalid("row 10000 is odd".to_owned()))]);
+        for there in [false, true] {
+            if there {
+                fs::write(&path, "precious").expect("a file");
+            }
+            let error = write_parquet(&location, rows(0).schema(), failing(), [], |_| ()).await.expect_err("a failure");
+            assert_eq!(error.to_string(), "row 10000 is odd");
+            assert_eq!(fs::read(&path).ok(), there.then(|| b"precious".to_vec()));
+            assert_eq!(names(folder.path()).len(), usize::from(there), "no staging file stays");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_that_cannot_be_is_named() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let error = OutputLocation::file(folder.path()).expect_err("a folder");
+        assert!(error.to_string().ends_with("it is a folder; name a file"), "{error}");
+        fs::write(folder.path().join("file"), "").expect("a file");
+        let location = OutputLocation::file(&folder.path().join("file/out.parquet")).expect("a place");
+        let one = stream::iter([Ok(rows(1))]);
+        let error = write_parquet(&location, rows(1).schema(), one, [], |_| ()).await.expect_err("below a file");
+        assert!(error.to_string().starts_with("could not write '"), "{error}");
+    }
+}

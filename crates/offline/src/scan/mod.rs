@@ -1,0 +1,32 @@
+//! Reading a pinned table: for training sets, for materialization, for SQL.
+//!
+//! [`PinnedTable`] is history as one moment had it. Everything that reads it asks for columns by their canonical names
+//! and gets them whatever the file has: `_sequence` and `_ingested_at` are made up from the commit where the file does
+//! not carry them, columns that the table got later are null in older files.
+//!
+//! A *morsel* is a row group of a file: what is skipped by statistics, and what partitions share.
+
+mod changes;
+mod columns;
+mod extent;
+mod fault;
+mod fetch;
+mod footer;
+mod history_table;
+mod morsel;
+mod object;
+mod pinned;
+mod source;
+mod spine;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+pub use changes::{Marks, changes_schema};
+pub use fault::recovered;
+pub use history_table::{AVAILABLE, HistoryTable};
+pub use pinned::PinnedTable;
+pub use source::TableSource;
+pub use spine::{spine_of_batches, spine_of_parquet};

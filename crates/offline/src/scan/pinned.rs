@@ -1,0 +1,109 @@
+//! A table's history as one moment had it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use hitherto_core::Table;
+use object_store::ObjectStore;
+use tokio::sync::OnceCell;
+
+use super::footer::Footer;
+use super::object::ObjectReader;
+use crate::Result;
+use crate::log::DataFile;
+
+/// The rows of a table with `_sequence <= last_sequence`, in files that nobody changes any more.
+///
+/// Cloning is cheap, and clones share the files' footers, which are read once.
+#[derive(Clone)]
+pub struct PinnedTable {
+    store: Arc<dyn ObjectStore>,
+    table: Arc<Table>,
+    files: Arc<[PinnedFile]>,
+    last_sequence: i64,
+}
+
+struct PinnedFile {
+    file: DataFile,
+    footer: OnceCell<Footer>,
+}
+
+impl PinnedTable {
+    /// Pins `files`, whose paths are from the root of `store`, up to the row with `last_sequence`. No IO.
+    ///
+    /// `table` may have columns that some of the files lack: they read as null.
+    pub fn new(store: Arc<dyn ObjectStore>, table: Table, files: &[DataFile], last_sequence: i64) -> Self {
+        Self::with_footers(store, table, files, last_sequence, |_| None)
+    }
+
+    /// Pins another moment of the same store, and takes over what is known of the files that both have.
+    pub fn repinned(&self, table: Table, files: &[DataFile], last_sequence: i64) -> Self {
+        let known: HashMap<_, _> = self.files.iter().map(|pinned| (&pinned.file.path, &pinned.footer)).collect();
+        // statistics depend on where created times come from, so footers pass only between like tables
+        let alike = self.table.id == table.id && self.table.created == table.created && self.table.keys == table.keys;
+        Self::with_footers(Arc::clone(&self.store), table, files, last_sequence, |file| {
+            known.get(&file.path).filter(|_| alike).and_then(|footer| footer.get().cloned())
+        })
+    }
+
+    fn with_footers(
+        store: Arc<dyn ObjectStore>,
+        table: Table,
+        files: &[DataFile],
+        last_sequence: i64,
+        known: impl Fn(&DataFile) -> Option<Footer>,
+    ) -> Self {
+        let visible =
+            |file: &&DataFile| file.rows > 0 && file.first_sequence.is_none_or(|first| first <= last_sequence);
+        let mut files: Vec<DataFile> = files.iter().filter(visible).cloned().collect();
+        // the log has them in any order; ours is that of the history
+        files.sort_by(|a, b| (a.first_sequence, &a.path).cmp(&(b.first_sequence, &b.path)));
+        let pinned = files.into_iter().map(|file| PinnedFile { footer: OnceCell::new_with(known(&file)), file });
+        Self { store, table: Arc::new(table), files: pinned.collect(), last_sequence }
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The greatest `_sequence` that is read.
+    pub fn last_sequence(&self) -> i64 {
+        self.last_sequence
+    }
+
+    /// The files, without those that begin after the pin.
+    pub fn files(&self) -> impl ExactSizeIterator<Item = &DataFile> {
+        self.files.iter().map(|pinned| &pinned.file)
+    }
+
+    pub(super) fn shared_table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    pub(super) fn file(&self, index: usize) -> &DataFile {
+        &self.files[index].file
+    }
+
+    pub(super) fn reader(&self, index: usize) -> ObjectReader {
+        let file = self.file(index);
+        ObjectReader { store: Arc::clone(&self.store), path: file.path.clone(), size_bytes: file.size_bytes }
+    }
+
+    /// The footer of the file with this index; reads it the first time.
+    pub(super) async fn footer(&self, index: usize) -> Result<&Footer> {
+        let pinned = &self.files[index];
+        pinned.footer.get_or_try_init(|| Footer::load(self.reader(index), &pinned.file, &self.table)).await
+    }
+}
+
+impl fmt::Debug for PinnedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinnedTable")
+            .field("table", &self.table.id)
+            .field("files", &self.files.len())
+            .field("last_sequence", &self.last_sequence)
+            .finish()
+    }
+}

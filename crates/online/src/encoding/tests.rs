@@ -37,122 +37,28 @@ fn golden_row_of_every_type() {
         Value::List(vec![Value::String("a".into()), Value::Null, Value::String("bc".into())]),
         Value::Vector(vec![1.0, -2.0]),
     ];
-    let golden: &[u8] = &[
-        1, // format
-        12,
-        0, // columns
-        5,
-        0, // of variable length
-        37,
-        0,
-        0,
-        0, // bytes of the fixed-width region
-        0b0000_1000,
-        0, // nulls: column 3
-        1, // bool
-        0xfe,
-        0xff,
-        0xff,
-        0xff, // int32
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0, // int64, null
-        0,
-        0,
-        0x80,
-        0x3f, // float32
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0xe0,
-        0xbf, // float64
-        0xff,
-        0xff,
-        0xff,
-        0xff,
-        0xff,
-        0xff,
-        0xff,
-        0xff, // timestamp
-        0x38,
-        0x4a,
-        0,
-        0, // date
-        3,
-        0,
-        0,
-        0,
-        5,
-        0,
-        0,
-        0,
-        18,
-        0,
-        0,
-        0,
-        38,
-        0,
-        0,
-        0,
-        46,
-        0,
-        0,
-        0, // ends
-        b'h',
-        0xc3,
-        0xa9, // string
-        0,
-        255, // bytes
-        2,
-        0,
-        0,
-        0,
-        0b10,
-        7,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0, // list of int32
-        3,
-        0,
-        0,
-        0,
-        0b010,
-        1,
-        0,
-        0,
-        0,
-        1,
-        0,
-        0,
-        0,
-        3,
-        0,
-        0,
-        0,
-        b'a',
-        b'b',
-        b'c', // list of string
-        0,
-        0,
-        0x80,
-        0x3f,
-        0,
-        0,
-        0,
-        0xc0, // vector
-    ];
+    let golden = [
+        &[1][..],                                              // format
+        &[12, 0],                                              // columns
+        &[5, 0],                                               // of variable length
+        &[37, 0, 0, 0],                                        // bytes of the fixed-width region
+        &[0b0000_1000, 0],                                     // nulls: column 3
+        &[1],                                                  // bool
+        b"\xfe\xff\xff\xff",                                   // int32
+        &[0; 8],                                               // int64, null
+        b"\x00\x00\x80\x3f",                                   // float32
+        b"\x00\x00\x00\x00\x00\x00\xe0\xbf",                   // float64
+        &[0xff; 8],                                            // timestamp
+        b"\x38\x4a\x00\x00",                                   // date
+        b"\x03\0\0\0\x05\0\0\0\x12\0\0\0\x26\0\0\0\x2e\0\0\0", // ends
+        b"h\xc3\xa9",                                          // string
+        &[0, 255],                                             // bytes
+        b"\x02\0\0\0\x02\x07\0\0\0\0\0\0\0",                   // list of int32
+        b"\x03\0\0\0\x02\x01\0\0\0\x01\0\0\0\x03\0\0\0abc",    // list of string
+        b"\x00\x00\x80\x3f\x00\x00\x00\xc0",                   // vector
+    ]
+    .concat();
+    let golden = golden.as_slice();
     let packed = encode(&columns, &values).expect("values of these types");
     assert_eq!(packed.as_ref(), golden);
     assert_eq!(decode(golden, &columns).expect("a row"), values);

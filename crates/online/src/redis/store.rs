@@ -94,9 +94,10 @@ impl RedisStore {
         pipeline.add_command(script::call(script, keys, args.iter().copied()));
         let mut answers = self.run("move the marks in", &self.writes, &pipeline, Some(script)).await?;
         match answers.pop() {
-            Some(Value::Array(mut pair)) if pair.len() == 2 => match (pair.remove(0), pair.remove(0)) {
-                (first, second) => Ok((first, second)),
-            },
+            Some(Value::Array(mut pair)) if pair.len() == 2 => {
+                let second = pair.swap_remove(1);
+                Ok((pair.swap_remove(0), second))
+            }
             _ => Err(self.corrupt("the marks", reading, "redis answered with something else")),
         }
     }

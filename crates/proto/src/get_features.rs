@@ -1,0 +1,95 @@
+//! What a read of features is asked for with.
+
+use hitherto_core::Selector;
+
+use crate::{Column, Error, column, field, row_count, v1};
+
+/// A read of the features of a consumer, for many rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GetFeatures {
+    /// What consumes the features.
+    pub consumer: Consumer,
+    /// Columns of entity keys, by the names that the feature set reads them by; at least one.
+    pub entities: Vec<Column>,
+    /// The feature set's request fields; as many rows.
+    pub request_fields: Vec<Column>,
+    /// Whether each view's event times are wanted.
+    pub event_times: EventTimes,
+}
+
+/// What consumes features.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Consumer {
+    /// A feature set: `NAME` or `NAME@VERSION`.
+    FeatureSet(Selector),
+    /// A model, and so the feature set that it was trained on: `NAME`, `NAME@VERSION` or `NAME@ALIAS`.
+    Model(Selector),
+}
+
+/// Whether an answer has each view's event times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventTimes {
+    /// It has.
+    #[default]
+    Include,
+    /// It has not, to save bytes.
+    Omit,
+}
+
+impl GetFeatures {
+    /// A read without request fields.
+    pub fn new(consumer: Consumer, entities: Vec<Column>) -> Self {
+        Self { consumer, entities, request_fields: Vec::new(), event_times: EventTimes::Include }
+    }
+
+    /// The number of rows; an error when columns differ in it or share a name.
+    pub fn row_count(&self) -> Result<usize, Error> {
+        row_count(self.entities.iter().chain(&self.request_fields))
+    }
+}
+
+impl TryFrom<GetFeatures> for v1::GetFeaturesRequest {
+    type Error = Error;
+
+    fn try_from(wanted: GetFeatures) -> Result<Self, Error> {
+        wanted.row_count()?;
+        let consumer = match wanted.consumer {
+            Consumer::FeatureSet(set) => v1::get_features_request::Consumer::FeatureSet(set.to_string()),
+            Consumer::Model(model) => v1::get_features_request::Consumer::Model(model.to_string()),
+        };
+        Ok(Self {
+            consumer: Some(consumer),
+            entities: column::send(wanted.entities)?,
+            request_fields: column::send(wanted.request_fields)?,
+            include_event_times: Some(wanted.event_times == EventTimes::Include),
+        })
+    }
+}
+
+impl TryFrom<v1::GetFeaturesRequest> for GetFeatures {
+    type Error = Error;
+
+    fn try_from(sent: v1::GetFeaturesRequest) -> Result<Self, Error> {
+        let consumer = match field::required("feature_set or model", sent.consumer)? {
+            v1::get_features_request::Consumer::FeatureSet(set) => {
+                Consumer::FeatureSet(field::parse("feature_set", &set)?)
+            }
+            v1::get_features_request::Consumer::Model(model) => Consumer::Model(field::parse("model", &model)?),
+        };
+        if sent.entities.is_empty() {
+            return Err(Error::Absent { field: "entities" });
+        }
+        let event_times = match sent.include_event_times {
+            Some(false) => EventTimes::Omit,
+            None | Some(true) => EventTimes::Include,
+        };
+        let wanted = Self {
+            consumer,
+            entities: column::receive(sent.entities)?,
+            request_fields: column::receive(sent.request_fields)?,
+            event_times,
+        };
+        wanted.row_count()?;
+        Ok(wanted)
+    }
+}

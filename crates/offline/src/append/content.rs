@@ -66,8 +66,8 @@ impl ContentHash {
 
     /// Its first 63 bits.
     pub(super) fn fingerprint(&self) -> i64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.digest();
-        (u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1).cast_signed()
+        let first = self.digest().iter().take(8).fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        (first >> 1).cast_signed()
     }
 }
 

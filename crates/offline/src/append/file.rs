@@ -109,7 +109,7 @@ impl FileWriter {
 }
 
 fn below(root: &Path, name: &str) -> Path {
-    name.split('/').fold(root.clone(), |path, part| path.join(part))
+    name.split('/').fold(root.clone(), Path::join)
 }
 
 fn properties(history: &History) -> WriterProperties {

@@ -4,6 +4,8 @@ mod content;
 mod file;
 mod stats;
 
+use std::sync::Arc;
+
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use futures::{Stream, StreamExt};
@@ -198,8 +200,8 @@ impl History {
             if !field.is_nullable() && column.null_count() > 0 {
                 return refuse(format!("column '{}' has a null", field.name()));
             }
-            fields.push(field.clone());
-            columns.push(column.clone());
+            fields.push(Arc::clone(field));
+            columns.push(Arc::clone(column));
         }
         if columns.len() != batch.num_columns() {
             let schema = batch.schema();

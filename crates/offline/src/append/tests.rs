@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
 use crate::OfflineStore;
-use crate::store::faults::{Fault, FaultyDisk, ForgetfulDisk, store_on};
+use crate::store::faults::{Fault, FaultyDisk, ForgetfulDisk, Lost, LostAnswers, store_on};
 use crate::store::{Disk, RealDisk};
 
 fn name(text: &str) -> Name {
@@ -290,6 +290,48 @@ async fn files_of_a_writer_that_died_are_not_seen() {
     let reopened = history(&store);
     assert_eq!(read(&reopened).await.len(), 5);
     assert_eq!(done(append(&reopened, BatchId::Content, rows(5, 10)).await.expect("appended")).first_sequence, 5);
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_counts_once() {
+    // of the puts of the log's entries, the first arrives unanswered, the third gets lost on the way
+    let store = LostAnswers::store(|put| match put {
+        0 => Some(Lost::Answer),
+        2 => Some(Lost::Request),
+        _ => None,
+    });
+    let log = history(&store);
+    for batch in 0..3 {
+        let commit = done(append(&log, BatchId::Unremembered, rows(batch * 5, batch * 5 + 5)).await.expect("appended"));
+        assert_eq!((commit.version, commit.first_sequence), (batch as u64, batch * 5));
+    }
+    assert_eq!(read(&history(&store)).await.into_values().collect::<Vec<_>>(), (0..15).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn files_that_an_unanswered_commit_may_name_stay() {
+    let store = LostAnswers::store(|_| Some(Lost::Request));
+    let error = append(&history(&store), given("a"), rows(0, 5)).await.expect_err("no answer");
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert_eq!(files_in_store(&store).await.len(), 1, "the request may still arrive");
+    let store = LostAnswers::store(|put| Some(if put == 0 { Lost::Answer } else { Lost::Request }));
+    append(&history(&store), given("a"), rows(0, 5)).await.expect_err("no answer");
+    assert_eq!(read(&history(&store)).await.len(), 5, "it did arrive");
+    let again = append(&history(&store), given("a"), rows(0, 5)).await.expect("known");
+    assert!(matches!(again, Appended::Already { .. }));
+}
+
+#[tokio::test]
+async fn several_files_enter_in_one_commit_in_the_order_of_their_rows() {
+    let log = history(&memory());
+    done(append(&log, BatchId::Unremembered, rows(0, 2)).await.expect("appended"));
+    // a batch without the feature cannot go into the file of those that have it
+    let bare = rows(5, 9).project(&[0, 1, 2]).expect("a batch");
+    let batches = stream_of(vec![rows(2, 5), bare, rows(9, 11)]);
+    let commit = done(log.append(BatchId::Content, batches, &|| Timestamp(0)).await.expect("appended"));
+    assert_eq!((commit.version, commit.rows, commit.first_sequence, commit.last_sequence), (1, 9, 2, 10));
+    assert_eq!(log.snapshot().await.expect("a snapshot").files.len(), 4);
+    assert_eq!(read(&log).await.into_values().collect::<Vec<_>>(), (0..11).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! One commit: new files enter the table together, once, at the end of its order.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deltalake_core::DeltaTableError;
@@ -183,7 +184,7 @@ impl History {
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
         let prepared = CommitBuilder::default()
             .with_actions(actions)
-            .build(state.map(|state| state as &dyn TableReference), self.log_store.clone(), operation)
+            .build(state.map(|state| state as &dyn TableReference), Arc::clone(&self.log_store), operation)
             .into_prepared_commit_future()
             .await
             .map_err(|e| Error::delta(appending(), e))?;

@@ -1,12 +1,20 @@
-//! Disks that forget, that never put anything down, and that are full.
+//! Disks that forget, that never put anything down, and that are full; servers whose answers are lost.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path as ObjectPath;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result,
+};
 use url::Url;
 
 use super::{Disk, OfflineStore, RealDisk};
@@ -214,4 +222,81 @@ impl Disk for FaultyDisk {
 pub(crate) fn store_on(folder: &Path, disk: Arc<dyn Disk>) -> OfflineStore {
     let url = Url::from_directory_path(folder.join("history")).expect("a URL");
     OfflineStore::on_disk(url, disk).expect("a store")
+}
+
+/// A server that now and then does not answer a put of the log.
+#[derive(Debug)]
+pub(crate) struct LostAnswers {
+    store: InMemory,
+    /// Asked at each put of the log.
+    loses: fn(usize) -> Option<Lost>,
+    puts: AtomicUsize,
+}
+
+/// What happened to a put without an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Lost {
+    Request,
+    Answer,
+}
+
+impl LostAnswers {
+    pub(crate) fn store(loses: fn(usize) -> Option<Lost>) -> OfflineStore {
+        let store = Self { store: InMemory::new(), loses, puts: AtomicUsize::new(0) };
+        OfflineStore::with_store(Arc::new(store), "history".into(), Url::parse("memory:///history").expect("a URL"))
+    }
+}
+
+impl fmt::Display for LostAnswers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LostAnswers({})", self.store)
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for LostAnswers {
+    async fn put_opts(&self, location: &ObjectPath, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let lost = location.as_ref().ends_with(".json").then(|| self.puts.fetch_add(1, Ordering::SeqCst));
+        let lost = lost.and_then(self.loses);
+        let timeout = || object_store::Error::Generic {
+            store: "server",
+            source: Box::new(io::Error::from(io::ErrorKind::TimedOut)),
+        };
+        if lost == Some(Lost::Request) {
+            return Err(timeout());
+        }
+        let answer = self.store.put_opts(location, payload, opts).await;
+        if lost == Some(Lost::Answer) { Err(timeout()) } else { answer }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &ObjectPath,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.store.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &ObjectPath, options: GetOptions) -> Result<GetResult> {
+        self.store.get_opts(location, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<ObjectPath>>,
+    ) -> BoxStream<'static, Result<ObjectPath>> {
+        self.store.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&ObjectPath>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.store.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&ObjectPath>) -> Result<ListResult> {
+        self.store.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &ObjectPath, to: &ObjectPath, options: CopyOptions) -> Result<()> {
+        self.store.copy_opts(from, to, options).await
+    }
 }

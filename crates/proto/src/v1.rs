@@ -1,6 +1,6 @@
 //! The messages and services of package `hitherto.v1`, generated from `proto/hitherto/v1`.
 
-#![expect(clippy::pedantic, clippy::allow_attributes, reason = "generated code")]
+#![expect(clippy::pedantic, clippy::allow_attributes, clippy::clone_on_ref_ptr, reason = "generated code")]
 
 /// The compiled `*.proto` files, comments included, for the reflection service.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hitherto.v1.descriptors"));

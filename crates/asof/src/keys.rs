@@ -1,6 +1,7 @@
 //! Keys as dense codes: equal by value, whatever the width, dictionary or view they come in.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
@@ -50,7 +51,7 @@ impl KeyFamily {
     /// microsecond) becomes null, as no key of the other side can be equal to it.
     fn normalise(self, array: &ArrayRef) -> Result<ArrayRef> {
         Ok(match self {
-            Self::Time => std::sync::Arc::new(to_micros(array, Rounding::Exact)?),
+            Self::Time => Arc::new(to_micros(array, Rounding::Exact)?),
             Self::Int | Self::Bool | Self::Text | Self::Bytes => cast(array, &self.normal_type())?,
         })
     }
@@ -115,7 +116,9 @@ impl Interner {
             }
             Table::Rows(converter, table) => {
                 let rows = converter.convert_columns(&columns)?;
-                codes.extend(row_keys(&rows, &nulls(&columns)).map(|key| key.map_or(NO_CODE, |key| table.insert(key))));
+                codes.extend(
+                    row_keys(&rows, nulls(&columns).as_ref()).map(|key| key.map_or(NO_CODE, |key| table.insert(key))),
+                );
             }
         }
         Ok(())
@@ -131,7 +134,7 @@ impl Interner {
             self.find_plain(std::slice::from_ref(dictionary.values()), &mut values)?;
             let nulls = dictionary.keys().nulls();
             let positions = dictionary.normalized_keys().into_iter().enumerate();
-            let is_null = |row: usize| nulls.is_some_and(|nulls| nulls.is_null(row));
+            let is_null = move |row: usize| nulls.is_some_and(|nulls| nulls.is_null(row));
             codes.extend(positions.map(|(row, value)| if is_null(row) { NO_CODE } else { values[value] }));
             return Ok(());
         }
@@ -148,7 +151,7 @@ impl Interner {
             Table::Bytes(table) => table.find_all(columns[0].as_binary_view().iter(), codes),
             Table::Rows(converter, table) => {
                 let rows = converter.convert_columns(&columns)?;
-                table.find_all(row_keys(&rows, &nulls(&columns)), codes);
+                table.find_all(row_keys(&rows, nulls(&columns).as_ref()), codes);
             }
         }
         Ok(())
@@ -217,15 +220,13 @@ fn nulls(columns: &[ArrayRef]) -> Option<NullBuffer> {
     columns.iter().fold(None, |nulls, column| NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref()))
 }
 
-fn row_keys<'a>(rows: &'a Rows, nulls: &'a Option<NullBuffer>) -> impl Iterator<Item = Option<&'a [u8]>> {
-    let is_null = |row: usize| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+fn row_keys<'a>(rows: &'a Rows, nulls: Option<&'a NullBuffer>) -> impl Iterator<Item = Option<&'a [u8]>> {
+    let is_null = move |row: usize| nulls.is_some_and(|nulls| nulls.is_null(row));
     rows.iter().enumerate().map(move |(index, row)| (!is_null(index)).then(|| row.data()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{
         DictionaryArray, Int8Array, Int32Array, LargeStringArray, StringArray, StringViewArray, UInt64Array,
     };

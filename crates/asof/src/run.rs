@@ -10,7 +10,7 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, RecordOutput};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 use crate::index::{NO_SLOT, SpineIndex};
@@ -128,7 +128,9 @@ impl Run {
         let payload = if answers.rows.is_empty() || view.output.is_empty() {
             RecordBatch::new_empty(Arc::clone(&schema))
         } else {
-            view.source.fetch(&answers.addresses(), &self.context).await?
+            let addresses = answers.addresses();
+            debug_assert!(addresses.is_sorted_by(|a, b| a < b), "addresses are sorted and distinct");
+            view.source.fetch(&addresses, &self.context).await?
         };
         let fault = |reason: String| Error::Source { view: view.name.clone(), reason };
         if !view.output.is_empty() && payload.num_rows() != answers.rows.len() {
@@ -195,8 +197,7 @@ impl Iterator for Blocks {
         let timer = self.metrics.baseline.elapsed_compute().timer();
         let block = self.block(&block, start);
         timer.done();
-        self.metrics.baseline.record_output(rows);
-        Some(block)
+        Some(block.map(|block| block.record_output(&self.metrics.baseline)))
     }
 }
 

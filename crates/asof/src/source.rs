@@ -71,9 +71,9 @@ impl NarrowBatch {
         if self.keys.len() != keys {
             return Some(format!("a batch has {} key columns instead of {keys}", self.keys.len()));
         }
-        let lengths = self.keys.iter().map(|key| key.len());
-        let lengths = lengths.chain(self.created.iter().map(|created| created.len()));
-        let mut lengths = lengths.chain(self.deleted.iter().map(|deleted| deleted.len()));
+        let lengths = self.keys.iter().map(Array::len);
+        let lengths = lengths.chain(self.created.iter().map(Array::len));
+        let mut lengths = lengths.chain(self.deleted.iter().map(Array::len));
         if lengths.any(|length| length != rows) {
             return Some("the columns of a batch differ in length".to_owned());
         }

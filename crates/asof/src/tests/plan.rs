@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
-    TimestampNanosecondArray,
-};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result};
@@ -204,8 +201,6 @@ fn a_float_in_the_spine_is_no_key() {
         Field::new("k", DataType::Float64, true),
         Field::new("t", DataType::Timestamp(TimeUnit::Microsecond, None), true),
     ]);
-    let batch: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
-    assert_eq!(batch.len(), 1);
     let mut view = view("v", source(&[], &shape()), PLAIN);
     view.spine_keys = vec![0, 0];
     let error = fails(AsOfExec::try_new(spine_plan(&Arc::new(schema), &[]), 1, vec![view]));

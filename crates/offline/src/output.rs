@@ -64,6 +64,25 @@ impl OutputLocation {
     }
 }
 
+impl OutputLocation {
+    /// The SHA-256, in hex, of the file that lies there.
+    pub async fn sha256(&self) -> Result<String> {
+        let failed = |error| Error::object_store(format!("read '{}'", self.name), error);
+        let mut bytes = self.store.get(&self.path).await.map_err(failed)?.into_stream();
+        let mut hash = Sha256::new();
+        while let Some(part) = bytes.next().await {
+            hash.update(part.map_err(failed)?);
+        }
+        Ok(hex::encode(hash.finalize()))
+    }
+}
+
+impl fmt::Display for OutputLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
 impl fmt::Debug for OutputLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("OutputLocation").field(&self.name).finish()
@@ -88,7 +107,7 @@ pub struct Written {
 pub async fn write_parquet(
     location: &OutputLocation,
     schema: SchemaRef,
-    mut batches: impl Stream<Item = Result<RecordBatch>> + Send + Unpin,
+    batches: impl Stream<Item = Result<RecordBatch>> + Send,
     metadata: impl IntoIterator<Item = (String, String)>,
     mut progress: impl FnMut(u64) + Send,
 ) -> Result<Written> {
@@ -99,6 +118,7 @@ pub async fn write_parquet(
     let (to_encoder, blocks) = mpsc::channel(4);
     let (parts, from_encoder) = mpsc::channel(2);
     let encoder = SpawnedTask::spawn_blocking(move || encode(schema, metadata, blocks, Sink::new(parts)));
+    let mut batches = std::pin::pin!(batches);
     let feed = async {
         let mut rows = 0;
         while let Some(batch) = batches.next().await {
@@ -275,11 +295,12 @@ mod tests {
     #[tokio::test]
     async fn bytes_depend_on_rows_not_on_batches_or_places() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let batch = rows(20_000);
+        // several pages, for it is pages that batches could shape
+        let batch = rows(45_000);
         let path = folder.path().join("a b.parquet");
-        let first = write(&OutputLocation::file(&path).expect("a place"), &batch, 20_000).await;
+        let first = write(&OutputLocation::file(&path).expect("a place"), &batch, 45_000).await;
         let bytes = fs::read(&path).expect("the file");
-        assert_eq!((first.rows, first.bytes), (20_000, bytes.len() as u64));
+        assert_eq!((first.rows, first.bytes), (45_000, bytes.len() as u64));
         assert_eq!(first.sha256, hex::encode(Sha256::digest(&bytes)));
         assert_eq!(names(folder.path()), [path]);
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());

@@ -104,6 +104,6 @@ impl fmt::Debug for PinnedTable {
             .field("table", &self.table.id)
             .field("files", &self.files.len())
             .field("last_sequence", &self.last_sequence)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

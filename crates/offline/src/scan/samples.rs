@@ -7,7 +7,7 @@ use hitherto_core::{Created, EntityKey, KeyType, KeyValue, Row, Table, Timestamp
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use proptest::prelude::*;
 
 use super::PinnedTable;
@@ -35,6 +35,8 @@ pub(super) struct SampleFile {
     pub(super) features: usize,
     /// Whether it has `_sequence` and `_ingested_at` of its own.
     pub(super) compacted: bool,
+    /// Whether its footer has statistics.
+    pub(super) statistics: bool,
 }
 
 /// A row as a scan should see it.
@@ -77,7 +79,7 @@ pub(super) async fn written(
             (0..count).map(|row| next + if file.compacted { count - 1 - row } else { row }).collect();
         let batch = batch(table, file, &sequences);
         let path = Path::from(format!("legs/{index}.parquet"));
-        let size_bytes = put(store, &path, &batch, group_rows).await;
+        let size_bytes = put(store, &path, &batch, group_rows, file.statistics).await;
         data_files.push(data_file(table, file, path, size_bytes, (!file.compacted).then_some(next)));
         seen.extend(file.rows.iter().zip(&sequences).map(|(row, sequence)| see(table, file, row, *sequence)));
         next += count;
@@ -105,7 +107,7 @@ fn see(table: &Table, file: &SampleFile, row: &Sample, sequence: i64) -> Seen {
     }
 }
 
-fn batch(table: &Table, file: &SampleFile, sequences: &[i64]) -> RecordBatch {
+pub(super) fn batch(table: &Table, file: &SampleFile, sequences: &[i64]) -> RecordBatch {
     let rows = &file.rows;
     let times = |time: &dyn Fn(&Sample) -> i64| -> ArrayRef {
         Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(time)).with_timezone(UTC))
@@ -132,11 +134,19 @@ fn batch(table: &Table, file: &SampleFile, sequences: &[i64]) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns).expect("a batch")
 }
 
-async fn put(store: &Arc<dyn ObjectStore>, path: &Path, batch: &RecordBatch, group_rows: usize) -> u64 {
+async fn put(
+    store: &Arc<dyn ObjectStore>,
+    path: &Path,
+    batch: &RecordBatch,
+    group_rows: usize,
+    statistics: bool,
+) -> u64 {
+    let statistics = if statistics { EnabledStatistics::Page } else { EnabledStatistics::None };
     let properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(group_rows))
         .set_data_page_row_count_limit(2)
         .set_write_batch_size(2)
+        .set_statistics_enabled(statistics)
         .build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).expect("a writer");
     writer.write(batch).expect("rows are written");
@@ -148,7 +158,7 @@ async fn put(store: &Arc<dyn ObjectStore>, path: &Path, batch: &RecordBatch, gro
 
 fn data_file(table: &Table, file: &SampleFile, path: Path, size_bytes: u64, first_sequence: Option<i64>) -> DataFile {
     let range = |time: fn(&Sample) -> i64| {
-        let times = || file.rows.iter().map(time);
+        let times = || file.rows.iter().filter(|_| file.statistics).map(time);
         Some(TimeRange { min: Timestamp(times().min()?), max: Timestamp(times().max()?) })
     };
     DataFile {
@@ -180,9 +190,14 @@ pub(super) fn files() -> impl Strategy<Value = Vec<SampleFile>> {
     let key = (proptest::option::weighted(0.9, 0_i64..3), proptest::option::weighted(0.9, text()));
     let row = (key, time(), time(), proptest::option::of(any::<bool>()), values)
         .prop_map(|(key, event, created, deleted, values)| Sample { key, event, created, deleted, values });
-    let file = (proptest::collection::vec(row, 1..14), -20_i64..20, 0_usize..=4, any::<bool>());
-    let file =
-        file.prop_map(|(rows, commit_time, features, compacted)| SampleFile { rows, commit_time, features, compacted });
+    let file = (proptest::collection::vec(row, 1..14), -20_i64..20, 0_usize..=4, any::<bool>(), any::<bool>());
+    let file = file.prop_map(|(rows, commit_time, features, compacted, statistics)| SampleFile {
+        rows,
+        commit_time,
+        features,
+        compacted,
+        statistics,
+    });
     proptest::collection::vec(file, 0..4)
 }
 

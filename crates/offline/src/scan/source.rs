@@ -57,7 +57,10 @@ impl TableSource {
 
 impl fmt::Debug for TableSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableSource").field("pinned", &self.pinned).field("partitions", &self.partitions).finish()
+        f.debug_struct("TableSource")
+            .field("pinned", &self.pinned)
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,10 +19,10 @@ use proptest::prelude::*;
 
 use super::samples::{Sample, SampleFile, Seen, created, files, pinned, table, written};
 use super::*;
-use crate::Error;
 use crate::log::DataFile;
 use crate::schema::{CREATED, DELETED, EVENT, SEQUENCE};
 use crate::values::{ColumnReader, KeyReader};
+use crate::{BatchId, Error, History, OfflineStore};
 
 fn memory() -> Arc<dyn ObjectStore> {
     Arc::new(InMemory::new())
@@ -222,7 +222,7 @@ fn file(count: i64, commit_time: i64, features: usize) -> SampleFile {
         deleted: None,
         values: vec![Value::Float32(n as f32), Value::String(format!("leg {n}")), Value::Null, Value::Null],
     };
-    SampleFile { rows: (0..count).map(row).collect(), commit_time, features, compacted: false }
+    SampleFile { rows: (0..count).map(row).collect(), commit_time, features, compacted: false, statistics: true }
 }
 
 fn view(delay: &str, features: &[&str]) -> ViewVersion {
@@ -302,8 +302,8 @@ async fn filters_on_time_skip_row_groups_and_nothing_else() {
         (morsels(0, 5_000_000).await, morsels(4_000_000, 9_000_000).await, morsels(6_000_000, 9_000_000).await),
         (3, 1, 0)
     );
-    let rows = |sql: &'static str| query(&pinned, &VIEW, sql);
-    static VIEW: std::sync::LazyLock<ViewVersion> = std::sync::LazyLock::new(|| view("0s", &["delay"]));
+    let view = view("0s", &["delay"]);
+    let rows = |sql: &'static str| query(&pinned, &view, sql);
     let between = "select delay from legs where event_timestamp between timestamp '1970-01-01T00:00:01Z' and \
                    timestamp '1970-01-01T00:00:02Z' or delay = 5 order by 1";
     assert_eq!(rows(between).await.expect("rows"), ["1.0", "2.0", "5.0"]);
@@ -371,6 +371,56 @@ async fn footers_are_read_once_even_over_pins() {
     store.delete(&files[0].path).await.expect("a delete");
     let second = first.repinned(table.clone(), &files, 8);
     assert_eq!(second.morsels(|_| true).await.expect("the footer is known").len(), 3);
+}
+
+#[tokio::test]
+async fn few_and_many_rows_of_large_groups_are_fetched_alike() {
+    let (store, table) = (memory(), table(Created::Column));
+    let (files, seen) = written(&store, &table, &[file(3_000, 0, 4), file(2_000, 1, 4)], 1_500).await;
+    let source = source(pinned(&store, &table, &files, 5_000), 2);
+    let address = |sequence: u64| match sequence {
+        early if early < 3_000 => RowAddress { file: 0, row: early },
+        late => RowAddress { file: 1, row: late - 3_000 },
+    };
+    for step in [1, 2, 40, 700] {
+        // pairs of neighbours, so that there are runs to be cut well
+        let wanted: Vec<u64> = (0..5_000).filter(|sequence| sequence % step <= 1).collect();
+        let addresses: Vec<RowAddress> = wanted.iter().map(|sequence| address(*sequence)).collect();
+        let payload = source.fetch(&addresses, &context(512)).await.expect("the payload");
+        let expected: Vec<_> = wanted.iter().map(|sequence| seen[*sequence as usize].values.clone()).collect();
+        assert_eq!(values(&table, &payload), expected, "every {step}th");
+    }
+}
+
+#[tokio::test]
+async fn what_was_appended_is_read() {
+    let offline = OfflineStore::open("memory:///", [("", ""); 0]).expect("a store");
+    let table = Table { columns: table(Created::Column).columns[..1].to_vec(), ..table(Created::Column) };
+    let grown = super::samples::table(Created::Column);
+    let commit = |batch: RecordBatch, table: Table, now: i64| {
+        let offline = offline.clone();
+        async move {
+            let history = History::new(&offline, table).expect("a history");
+            let rows = futures::stream::iter([Ok(batch)]);
+            history.append(BatchId::Unremembered, rows, &|| Timestamp(now)).await.expect("a commit");
+            history.snapshot().await.expect("a snapshot")
+        }
+    };
+    let old = super::samples::batch(&table, &file(5, 0, 1), &[]);
+    let first = commit(old, table.clone(), 7_000_000).await;
+    let second = commit(super::samples::batch(&grown, &file(3, 0, 4), &[]), grown.clone(), 8_000_000).await;
+    assert_eq!((first.next_sequence, second.next_sequence), (5, 8));
+    let pinned = PinnedTable::new(Arc::clone(offline.store()), grown, &second.files, second.next_sequence - 1);
+    let sql = "select _sequence, _ingested_at, a, delay, note from legs where delay < 2 order by 1";
+    let rows = query(&pinned, &view("0s", &["delay", "note"]), sql).await.expect("rows");
+    let expected = [
+        "0,1970-01-01T00:00:07Z,0,0.0,",
+        "1,1970-01-01T00:00:07Z,1,1.0,",
+        "5,1970-01-01T00:00:08Z,0,0.0,leg 0",
+        "6,1970-01-01T00:00:08Z,1,1.0,leg 1",
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(PinnedTable::new(Arc::clone(offline.store()), table, &second.files, 4).files().len(), 1);
 }
 
 #[tokio::test]

@@ -108,19 +108,11 @@ impl Config {
         written.resolve(std::path::absolute(base)?, file)
     }
 
-    /// The same with all stores in `home`: what `demo DIR` runs on.
-    pub fn embedded(home: &Path) -> Result<Self> {
-        let home = std::path::absolute(home)?;
-        let base = home.parent().unwrap_or(&home).to_owned();
-        let mut config = Written::default().resolve(base, None)?;
-        config.place(home);
-        Ok(config)
-    }
-
     fn place(&mut self, home: PathBuf) {
-        self.offline_url = format!("file://{}", home.join("offline").display());
-        self.online_url = format!("embedded://{}", home.join("online").display());
-        self.registry_url = format!("sqlite://{}", home.join("registry.db").display());
+        let file_url = |place: &str| url::Url::from_file_path(home.join(place)).map_or_else(|()| String::new(), String::from);
+        self.offline_url = file_url("offline");
+        self.online_url = file_url("online").replacen("file", "embedded", 1);
+        self.registry_url = file_url("registry.db").replacen("file", "sqlite", 1);
         self.home = home;
     }
 }

@@ -3,6 +3,7 @@
 mod args;
 mod cmd;
 mod config;
+mod locations;
 mod output;
 mod run;
 mod stores;

@@ -38,7 +38,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn dispatch(cli: Cli) -> Result<()> {
+pub(crate) async fn dispatch(cli: Cli) -> Result<()> {
     let global = cli.global;
     if let Command::Demo(args) = cli.command {
         return cmd::demo::run(args, &global).await;

@@ -26,10 +26,10 @@ pub enum Use {
 /// Open the stores that `config` names.
 pub async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -> Result<Engine> {
     let registry: Arc<dyn Registry> = match uses {
-        Use::Read => hitherto_registry::open_existing(&config.registry_url, &config.project).await?,
+        Use::Read => hitherto_registry::open_to_read(&config.registry_url, &config.project).await?,
         Use::Write | Use::WriteOnline => hitherto_registry::open(&config.registry_url, &config.project).await?,
     };
-    let offline = OfflineStore::open(&config.offline_url, &cloud_options())?;
+    let offline = OfflineStore::open(&config.offline_url, cloud_options())?;
     let online: Option<Arc<dyn OnlineStore>> = match uses {
         Use::WriteOnline => Some(hitherto_online::open(&config.online_url, &config.project).await?),
         Use::Read | Use::Write => hitherto_online::open_existing(&config.online_url, &config.project).await?,
@@ -54,7 +54,7 @@ pub fn loopback(address: &str) -> Result<std::net::SocketAddr> {
 }
 
 /// Credentials and endpoints of object stores, by the names that their own tools use: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
-fn cloud_options() -> HashMap<String, String> {
+pub fn cloud_options() -> HashMap<String, String> {
     std::env::vars()
         .filter(|(name, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix)))
         .map(|(name, value)| (name.to_ascii_lowercase(), value))

@@ -31,9 +31,9 @@ impl Args {
 /// Show the difference; change nothing.
 pub async fn plan(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::Read, global.clock).await?;
-    let plan = engine.plan(&read(&args.files)?, args.new_tables()).await?;
+    let plan = engine.plan(&read(&args.files)?, NewTables::Allow).await?;
     show(&plan, global)?;
-    if !plan.is_empty() {
+    if !plan.records.is_empty() {
         output::note("nothing is changed yet: `hitherto apply` with the same files does it");
     }
     Ok(())
@@ -45,7 +45,7 @@ pub async fn apply(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::Write, global.clock).await?;
     let applied = engine.apply(&files, args.new_tables()).await?;
     show(&applied.plan, global)?;
-    output::note(match applied.plan.is_empty() {
+    output::note(match applied.plan.records.is_empty() {
         true => format!("nothing to change; the registry is at revision {}", applied.revision),
         false => format!("applied; the registry is at revision {}", applied.revision),
     });

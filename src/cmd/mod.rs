@@ -1,14 +1,15 @@
 //! The commands, one file each: arguments in, one verb of the engine, words out.
 
-pub mod apply;
-pub mod dataset;
-pub mod demo;
-pub mod describe;
-pub mod get;
-pub mod ingest;
-pub mod list;
-pub mod materialize;
-pub mod model;
-pub mod serve;
-pub mod sql;
-pub mod training_set;
+pub(crate) mod apply;
+pub(crate) mod dataset;
+pub(crate) mod demo;
+pub(crate) mod describe;
+pub(crate) mod get;
+mod get_remote;
+pub(crate) mod ingest;
+pub(crate) mod list;
+pub(crate) mod materialize;
+pub(crate) mod model;
+pub(crate) mod serve;
+pub(crate) mod sql;
+pub(crate) mod training_set;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hitherto_core::{Catalog, Dataset, Selector, SetVersion};
-use hitherto_offline::output::{OutputLocation, file_sha256};
+use hitherto_offline::OutputLocation;
 
 use crate::engine::find_set;
 use crate::join::Pins;
@@ -22,7 +22,7 @@ pub enum Verdict {
 impl Engine {
     /// Compare the file of a dataset with the hash in its manifest.
     pub async fn verify_dataset(&self, dataset: &Dataset, location: &OutputLocation) -> Result<Verdict> {
-        let found = file_sha256(location).await?;
+        let found = location.sha256().await?;
         Ok(if found == dataset.file_hash { Verdict::Same } else { Verdict::Different(found) })
     }
 

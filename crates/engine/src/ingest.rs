@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use futures::{Stream, StreamExt};
 use hitherto_core::{Catalog, Created, Name, Selector, Table, Timestamp, ViewVersion};
@@ -47,7 +47,7 @@ impl Engine {
     pub async fn ingest(
         &self,
         view: &Name,
-        input: Input,
+        input: &Input,
         batch: BatchId,
         extra: ExtraColumns,
         to: Destination,
@@ -55,13 +55,13 @@ impl Engine {
     ) -> Result<Ingested> {
         let catalog = self.registry().catalog().await?;
         let (table, target) = target_of(&catalog, view)?;
-        let rows = canonical(input, target, extra).await.map_err(hitherto_offline::Error::from)?;
+        let rows = canonical(input, target, extra);
         let counts = rows.counts();
         let latest = find_view(&catalog, &Selector::Latest(view.clone()))?;
         let backdated = Arc::new(AtomicU64::new(0));
         let counted = self.count_backdated(rows.map(|rows| rows.map_err(Into::into)), latest, &backdated, seen);
         let mut done = self.append(&table, view, batch, counted).await?;
-        done.null_keys = counts.null_keys();
+        done.null_keys = counts.null_key_rows();
         done.backdated = backdated.load(Ordering::Relaxed);
         if to == Destination::Both {
             done.online = self.materialize(std::slice::from_ref(view)).await?;
@@ -150,5 +150,5 @@ pub(crate) fn target_of(catalog: &Catalog, view: &Name) -> Result<(Table, Target
         columns.push(if is_latest { feature } else { feature.optional() });
     }
     columns.push(TargetColumn::new(DELETED, DELETED, hitherto_core::ValueType::Bool, Role::Deleted).optional());
-    Ok((table.clone(), Target::new(view.as_str(), columns)))
+    Ok((table.clone(), Target::new(columns)))
 }

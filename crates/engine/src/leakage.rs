@@ -7,7 +7,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use futures::TryStreamExt;
 use hitherto_asof::Evidence;
 use hitherto_core::{Mode, Selector, SetVersion, Timestamp};
-use hitherto_offline::scan::spine_of_batches;
+use hitherto_offline::spine_of_batches;
 
 use crate::engine::find_set;
 use crate::join::{Join, JoinParts, Pins};

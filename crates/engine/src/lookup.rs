@@ -2,8 +2,8 @@
 
 use arrow::array::ArrayRef;
 use hitherto_core::{EntityKey, KeyValue, Kind, Reading, Row, Span, Status, Timestamp, Value, ValueType, VersionedName};
-use hitherto_offline::values;
-use hitherto_online::{Answer, Group, Marks, OnlineRow, encoding::PackedRow};
+use hitherto_offline::{ColumnReader, array_of};
+use hitherto_online::{Answer, Group, Marks, OnlineRow, RowVersion, encoding::PackedRow};
 
 use crate::serving::{Consumer, PlannedView, Serving, ServingPlan};
 use crate::{Error, Result};
@@ -151,7 +151,7 @@ fn request_fields(plan: &ServingPlan, wanted: &LookupRequest) -> Result<Vec<Arra
         let Some((_, values)) = wanted.request.iter().find(|(given, _)| given == name.as_str()) else {
             return Err(Error::Invalid(format!("request field '{name}' ({value_type}) is missing; {} needs it", plan.feature_set)));
         };
-        let array = values::array_of(value_type, values)
+        let array = array_of(value_type, values)
             .map_err(|source| Error::Invalid(format!("request field '{name}' must be {value_type}: {source}")))?;
         arrays.push(array);
     }
@@ -161,6 +161,7 @@ fn request_fields(plan: &ServingPlan, wanted: &LookupRequest) -> Result<Vec<Arra
 /// The moment of the answer: the present, or a mark slightly ahead of it where two machines' clocks differ.
 fn moment(plan: &ServingPlan, answers: &[Answer], clock: crate::Clock) -> Result<Timestamp> {
     let now = clock.now();
+    let allowed = if clock.is_frozen() { 0 } else { CLOCK_SKEW_US_MAX };
     let mut at = now;
     for (view, answer) in plan.views.iter().zip(answers) {
         let name = &view.view_use.view;
@@ -170,7 +171,6 @@ fn moment(plan: &ServingPlan, answers: &[Answer], clock: crate::Clock) -> Result
                 name.name
             )));
         };
-        let allowed = if clock.is_frozen() { 0 } else { CLOCK_SKEW_US_MAX };
         if marks.clock.0.saturating_sub(now.0) > allowed {
             return Err(Error::Query {
                 what: format!("could not read {name} at {now}"),
@@ -183,8 +183,21 @@ fn moment(plan: &ServingPlan, answers: &[Answer], clock: crate::Clock) -> Result
             });
         }
         at = at.max(marks.clock);
+        at = at.max(latest_available(view, answer));
+    }
+    if at.0.saturating_sub(now.0) > allowed {
+        return Err(Error::Unavailable(format!(
+            "a row of the online store becomes available at {at}, after the present, {now}: another writer's clock is ahead"
+        )));
     }
     Ok(at)
+}
+
+/// When the last of an answer's rows became available: between a run's writes and its marks, that may be after the marks.
+fn latest_available(view: &PlannedView, answer: &Answer) -> Timestamp {
+    let reading = view.view_use.reading();
+    let available = answer.rows.iter().flatten().map(|row| reading.available_at(&ruled(row)));
+    available.max().unwrap_or(Timestamp::MIN)
 }
 
 /// One view's rows of an answer, by row of the request.
@@ -220,7 +233,7 @@ impl ViewRows {
         let mut statuses = Vec::with_capacity(self.rows.len());
         for (status, row) in &self.rows {
             let value = match (status, row) {
-                (Status::Present, Some(row)) => PackedRow::new(&row.values, &self.columns)?.get(column)?,
+                (Status::Present, Some(row)) => PackedRow::new(&row.values, &self.columns).and_then(|packed| packed.get(column)?.to_value()).map_err(unreadable)?,
                 _ => Value::Null,
             };
             statuses.push(if *status == Status::Present && value == Value::Null { Status::NullValue } else { *status });
@@ -230,20 +243,23 @@ impl ViewRows {
     }
 }
 
+fn unreadable(source: hitherto_online::encoding::EncodingError) -> Error {
+    Error::internal("a row of the online store cannot be read", source)
+}
+
 /// The rule over the one row that the store has: tombstone, then ttl.
 fn judge(reading: Reading, row: Option<OnlineRow>, at: Timestamp) -> (Status, Option<OnlineRow>) {
     let Some(row) = row else { return (Status::NotFound, None) };
-    let ruled = Row {
-        event: row.version.event,
-        created: row.version.created,
-        sequence: row.version.sequence,
-        deleted: row.deleted,
-    };
-    match hitherto_core::answer(&[ruled], reading, at, hitherto_core::Mode::Knowledge) {
+    match hitherto_core::answer(&[ruled(&row)], reading, at, hitherto_core::Mode::Knowledge) {
         hitherto_core::Outcome::NoRow | hitherto_core::Outcome::Deleted => (Status::NotFound, None),
         hitherto_core::Outcome::Expired => (Status::OutsideMaxAge, Some(row)),
         hitherto_core::Outcome::Row(_) => (Status::Present, Some(row)),
     }
+}
+
+fn ruled(row: &OnlineRow) -> Row {
+    let RowVersion { event, created, sequence } = row.version;
+    Row { event, created, sequence, deleted: row.deleted }
 }
 
 fn assemble(plan: &ServingPlan, views: &[ViewRows], fields: &[ArrayRef], at: Timestamp, rows: usize) -> Result<Lookup> {
@@ -261,12 +277,12 @@ fn assemble(plan: &ServingPlan, views: &[ViewRows], fields: &[ArrayRef], at: Tim
     if !plan.transforms.is_empty() {
         let mut inputs = Vec::with_capacity(columns.len() + fields.len());
         for column in &columns {
-            inputs.push(values::array_of(&column.value_type, &column.values)?);
+            inputs.push(array_of(&column.value_type, &column.values)?);
         }
         inputs.extend(fields.iter().cloned());
         let computed = plan.transforms.evaluate(inputs, crate::Transforms::times(at, rows), rows)?;
-        for (field, array) in plan.transforms.fields().zip(computed) {
-            columns.push(transformed(field.name(), &array)?);
+        for ((field, value_type), array) in plan.transforms.fields().zip(plan.transforms.value_types()).zip(computed) {
+            columns.push(transformed(field.name(), value_type, &array)?);
         }
     }
     Ok(Lookup {
@@ -280,10 +296,9 @@ fn assemble(plan: &ServingPlan, views: &[ViewRows], fields: &[ArrayRef], at: Tim
     })
 }
 
-fn transformed(name: &str, array: &ArrayRef) -> Result<LookupColumn> {
-    let value_type = hitherto_offline::types::value_type(array.data_type())?;
-    let values: Vec<Value> = values::ColumnReader::try_new(array.as_ref(), &value_type)?.values().collect();
+fn transformed(name: &str, value_type: &ValueType, array: &ArrayRef) -> Result<LookupColumn> {
+    let values: Vec<Value> = ColumnReader::try_new(array.as_ref(), value_type)?.values().collect();
     let status = |value: &Value| if *value == Value::Null { Status::NullValue } else { Status::Present };
     let statuses = values.iter().map(status).collect();
-    Ok(LookupColumn { name: name.to_owned(), value_type, view: None, values, statuses })
+    Ok(LookupColumn { name: name.to_owned(), value_type: value_type.clone(), view: None, values, statuses })
 }

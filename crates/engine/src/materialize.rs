@@ -2,8 +2,8 @@
 
 use futures::TryStreamExt;
 use hitherto_core::{Name, Timestamp};
-use hitherto_offline::scan;
-use hitherto_online::{Advance, Marks, Reading, Write, Written};
+use hitherto_offline::Marks as ScanMarks;
+use hitherto_online::{Advance, Marks, Reading, Written};
 
 use crate::online_rows::OnlineRows;
 use crate::readings::{ServedReading, served_readings};
@@ -62,7 +62,7 @@ impl Engine {
             let from = run.marks().unwrap_or(total.marks);
             let to = Marks { sequence: pinned.last_sequence().max(from.sequence), clock: now };
             refuse_earlier_clock(reading, from, now)?;
-            let after = scan::Marks { sequence: from.sequence, clock: from.clock };
+            let after = ScanMarks { sequence: from.sequence, clock: from.clock };
             let mut changes = pinned.changes(after, now, reading.source_delay);
             let rows = OnlineRows::new(&reading.table);
             while let Some(batch) = changes.try_next().await? {

@@ -3,7 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use hitherto_core::{Created, KeyType, Table, Timestamp, Value, ValueType};
-use hitherto_offline::values::{ColumnReader, KeyReader};
+use hitherto_offline::{ColumnReader, KeyReader};
 use hitherto_offline::{CREATED, DELETED, EVENT, SEQUENCE};
 use hitherto_online::{OnlineRow, RowVersion, Write, encoding};
 

@@ -36,7 +36,7 @@ impl Engine {
                 let names = [format!("{name}@{}", view.version), name.to_owned()];
                 let wanted = if Some(view.version) == latest { &names[..] } else { &names[..1] };
                 for name in wanted {
-                    let reference = datafusion::sql::TableReference::bare(name.as_str());
+                    let reference = datafusion::common::TableReference::bare(name.as_str());
                     let provider = Arc::clone(&table) as Arc<dyn datafusion::catalog::TableProvider>;
                     context
                         .register_table(reference, provider)

@@ -12,8 +12,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use hitherto_asof::Evidence;
 use hitherto_core::{Catalog, Dataset, Mode, Name, Selector, SetVersion};
 use hitherto_offline::input::Input;
-use hitherto_offline::output::{OutputLocation, Written, write_parquet};
-use hitherto_offline::scan::{recovered, spine_of_batches};
+use hitherto_offline::{OutputLocation, Written, recovered, spine_of_batches, write_parquet};
 
 use crate::engine::find_set;
 use crate::fingerprint::{dataset_id, fingerprint};
@@ -44,6 +43,8 @@ pub struct TrainingSetRequest {
 pub enum Spine {
     /// Files: Parquet, CSV or newline-delimited JSON.
     Input(Input),
+    /// Rows in memory.
+    Batches(RecordBatch),
     /// A query over feature history.
     Sql(String),
 }
@@ -77,6 +78,27 @@ impl Engine {
         let (dataset, _) = self.build(wanted, set, spine, &pins, seen).await?;
         self.registry().record_dataset(&dataset).await?;
         Ok(dataset)
+    }
+
+    /// The rows of `spine` with a set's features, by the offline rule as history stands now; nothing is written.
+    pub async fn features_at(&self, feature_set: Selector, spine: &Spine) -> Result<RecordBatch> {
+        let catalog = self.registry().catalog().await?;
+        let set = find_set(&catalog, &feature_set)?;
+        let spine = self.load_spine(spine).await?;
+        let pins = self.pin(&catalog, set).await?;
+        let join = Join::plan(JoinParts {
+            set,
+            spine: spine_of_batches(spine.schema, spine.batches)?,
+            event_timestamp: "event_timestamp",
+            mode: Mode::Knowledge,
+            evidence: &[],
+            pins: &pins,
+            partitions: partitions(),
+        })?;
+        let schema = Arc::clone(join.schema());
+        let batches: Vec<RecordBatch> = run(join)?.try_collect().await?;
+        arrow::compute::concat_batches(&schema, &batches)
+            .map_err(|source| Error::internal("could not join batches", source))
     }
 
     /// Build from what is pinned; nothing is recorded.
@@ -124,7 +146,7 @@ impl Engine {
         };
         dataset.id = dataset_id(&dataset)?;
         let metadata = [("hitherto.dataset", dataset.id.clone()), ("hitherto.mode", mode_name(wanted.mode).to_owned())];
-        let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let metadata: Vec<_> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let schema = Arc::clone(join.schema());
         let written = write_parquet(&wanted.out, schema, offline(run(join)?), metadata, &seen).await?;
         if written.rows != rows_in as u64 {
@@ -155,7 +177,10 @@ impl Engine {
                 let batches = input.stream().await.map_err(hitherto_offline::Error::from)?;
                 let schema = batches.schema();
                 let batches: Vec<RecordBatch> = batches.try_collect().await.map_err(hitherto_offline::Error::from)?;
-                Ok(Loaded { schema, batches, origin: input.to_string() })
+                Ok(Loaded { schema, batches, origin: input.names().collect::<Vec<_>>().join(" ") })
+            }
+            Spine::Batches(batch) => {
+                Ok(Loaded { schema: batch.schema(), batches: vec![batch.clone()], origin: "rows in memory".to_owned() })
             }
             Spine::Sql(query) => {
                 let rows = self.sql(query).await?;

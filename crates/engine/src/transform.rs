@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
@@ -12,7 +13,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUD
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use hitherto_core::{ResolvedSet, Timestamp};
+use hitherto_core::{ResolvedSet, Timestamp, ValueType};
 use hitherto_offline::types::arrow_type;
 
 use crate::{Error, Result};
@@ -20,12 +21,20 @@ use crate::{Error, Result};
 /// The hidden input column that stands for `request_time()`. No feature can be called so: names begin with a letter.
 const REQUEST_TIME: &str = "__request_time";
 
+/// One transform: its output, and how it is computed.
+#[derive(Debug)]
+struct Compiled {
+    field: FieldRef,
+    value_type: ValueType,
+    expr: Arc<dyn PhysicalExpr>,
+}
+
 /// A feature set's transforms, compiled. Cheap to share; evaluation takes no lock.
 #[derive(Debug)]
 pub struct Transforms {
     input: SchemaRef,
     features: usize,
-    compiled: Vec<(FieldRef, Arc<dyn PhysicalExpr>)>,
+    compiled: Vec<Compiled>,
 }
 
 impl Transforms {
@@ -42,20 +51,26 @@ impl Transforms {
         let context = context();
         let schema = DFSchema::try_from(input.as_ref().clone()).map_err(|source| invalid("", "", &source))?;
         for transform in &set.transforms {
-            let compiled = compile_one(&context, &schema, &transform.expr)
-                .map_err(|source| invalid(transform.name.as_str(), &transform.expr, &source))?;
-            let field = compiled
-                .return_field(&input)
-                .map_err(|source| invalid(transform.name.as_str(), &transform.expr, &source))?;
-            let field = Arc::new(Field::new(transform.name.as_str(), field.data_type().clone(), true));
-            transforms.compiled.push((field, compiled));
+            let refuse = |source| invalid(transform.name.as_str(), &transform.expr, &source);
+            let expr = compile_one(&context, &schema, &transform.expr).map_err(refuse)?;
+            let returned = expr.data_type(&input).map_err(refuse)?;
+            let value_type = nearest(&returned).ok_or_else(|| {
+                refuse(DataFusionError::Plan(format!("it returns {returned}, which is no feature type; cast it to one")))
+            })?;
+            let field = Arc::new(Field::new(transform.name.as_str(), arrow_type(&value_type), true));
+            transforms.compiled.push(Compiled { field, value_type, expr });
         }
         Ok(transforms)
     }
 
     /// The output columns: name and type, all nullable.
     pub fn fields(&self) -> impl Iterator<Item = &FieldRef> {
-        self.compiled.iter().map(|(field, _)| field)
+        self.compiled.iter().map(|compiled| &compiled.field)
+    }
+
+    /// The types of the output columns.
+    pub fn value_types(&self) -> impl Iterator<Item = &ValueType> {
+        self.compiled.iter().map(|compiled| &compiled.value_type)
     }
 
     /// Whether there is nothing to evaluate.
@@ -85,9 +100,11 @@ impl Transforms {
             .map_err(|source| Error::internal("could not line up a transform's inputs", source))?;
         self.compiled
             .iter()
-            .map(|(field, compiled)| {
-                let value = compiled.evaluate(&batch).and_then(|value| value.into_array(rows));
-                value.map_err(|source| Error::Transform { name: field.name().clone(), reason: root_message(&source) })
+            .map(|Compiled { field, expr, .. }| {
+                let failed = |reason: String| Error::Transform { name: field.name().clone(), reason };
+                let value = expr.evaluate(&batch).and_then(|value| value.into_array(rows));
+                let value = value.map_err(|source| failed(root_message(&source)))?;
+                cast(&value, field.data_type()).map_err(|source| failed(source.to_string()))
             })
             .collect()
     }
@@ -149,6 +166,23 @@ fn refuse_what_is_not_a_scalar_of_the_row(expr: &Expr) -> datafusion::error::Res
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(())
+}
+
+/// The feature type that holds what an expression returns; other widths of numbers and texts become the ones that we have.
+fn nearest(returned: &DataType) -> Option<ValueType> {
+    Some(match returned {
+        DataType::Boolean => ValueType::Bool,
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => ValueType::Int32,
+        DataType::Int64 | DataType::UInt32 | DataType::UInt64 => ValueType::Int64,
+        DataType::Float16 | DataType::Float32 => ValueType::Float32,
+        DataType::Float64 | DataType::Decimal128(..) => ValueType::Float64,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ValueType::String,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => ValueType::Bytes,
+        DataType::Timestamp(..) => ValueType::Timestamp,
+        DataType::Date32 => ValueType::Date,
+        DataType::List(item) if !item.data_type().is_nested() => ValueType::List(Box::new(nearest(item.data_type())?)),
+        _ => return None,
+    })
 }
 
 fn invalid(name: &str, text: &str, source: &DataFusionError) -> Error {

@@ -65,6 +65,9 @@ pub enum Error {
         #[source]
         source: Box<datafusion::error::DataFusionError>,
     },
+    /// A user's file.
+    #[error(transparent)]
+    Input(#[from] crate::input::InputError),
     /// The request is wrong; the text says what, why and what to do instead.
     #[error("{0}")]
     Invalid(String),
@@ -129,6 +132,7 @@ impl Error {
     /// Its kind. A full disk is [`Kind::Exhausted`] however deep in the chain of sources it lies.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Input(source) => source.kind(),
             Self::Invalid(_) => Kind::InvalidArgument,
             Self::Conflict(_) => Kind::Conflict,
             Self::NotFound(_) => Kind::NotFound,

@@ -1,17 +1,27 @@
 //! History: append, pin a snapshot, scan, build training sets.
 
+pub mod input;
 pub mod types;
 
 mod append;
 mod error;
 mod log;
+mod output;
+mod scan;
 mod schema;
 mod store;
+mod values;
 
 pub use append::{Appended, BatchId, Commit};
 pub use error::{Error, Result};
 pub use log::{DataFile, History, Snapshot, TimeRange};
+pub use output::{OutputLocation, Written, write_parquet};
+pub use scan::{
+    AVAILABLE, HistoryTable, Marks, PinnedTable, TableSource, changes_schema, recovered, spine_of_batches,
+    spine_of_parquet,
+};
 pub use schema::{
     COMMIT_SEQUENCE, COMMIT_TIME, CREATED, DELETED, EVENT, INGESTED, SEQUENCE, data_schema, history_schema,
 };
 pub use store::{Disk, DurableFileSystem, OfflineStore, RealDisk};
+pub use values::{ColumnReader, KeyReader, array_of, key_array, key_at, value_at};

@@ -1,0 +1,165 @@
+//! `dataset show|list|verify|rebuild`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use hitherto_core::Dataset;
+use hitherto_engine::{Engine, Verdict};
+
+use super::list::objects;
+use super::training_set::spine_of;
+use crate::args::Global;
+use crate::config::Config;
+use crate::locations;
+use crate::output::{self, Format, thousands};
+use crate::stores::{self, Use};
+
+/// Flags of `dataset`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do with training sets.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what decided a training set's values, and where it lies
+    Show {
+        /// Its id, a unique beginning of it, or its name
+        id: String,
+    },
+    /// List all training sets
+    List,
+    /// Check the file against the manifest
+    Verify {
+        /// Its id, a unique beginning of it, or its name
+        id: String,
+        /// The file, if it is no longer where it was written
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Build it again from the history that it saw, whatever was ingested since
+    Rebuild {
+        /// Its id, a unique beginning of it, or its name
+        id: String,
+        /// Where the file goes
+        #[arg(long, value_name = "FILE_OR_URL")]
+        out: String,
+        /// The spine, if it is no longer where it was
+        #[arg(long, value_name = "FILE|URL|-")]
+        spine: Option<String>,
+    },
+}
+
+/// Run one of them.
+pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+    let engine = stores::open(config, Use::Read, global.clock).await?;
+    match args.command {
+        Command::Show { id } => show(&engine.registry().dataset(&id).await?, global),
+        Command::List => list(&engine, global).await,
+        Command::Verify { id, file } => verify(&engine, &id, file, global).await,
+        Command::Rebuild { id, out, spine } => rebuild(&engine, &id, &out, spine, global).await,
+    }
+}
+
+fn show(dataset: &Dataset, global: &Global) -> Result<()> {
+    if global.output == Format::Json {
+        return output::json(dataset);
+    }
+    output::line(format!("dataset           {}", dataset.id))?;
+    output::line(format!("name              {}", dataset.name.as_ref().map_or("none", |name| name.as_str())))?;
+    output::line(format!("feature set       {}", dataset.feature_set))?;
+    output::line(format!("feature set hash  {}", dataset.feature_set_hash))?;
+    output::line(format!("mode              {}", super::training_set::mode_name(dataset.mode)))?;
+    output::line(format!("spine             {}", dataset.spine))?;
+    output::line(format!("spine fingerprint {}", dataset.spine_fingerprint))?;
+    output::line(format!("event timestamp   {}", dataset.event_timestamp))?;
+    output::line(format!("rows              {}", thousands(dataset.rows)))?;
+    output::line(format!("file              {}", dataset.location))?;
+    output::line(format!("file hash         {}", dataset.file_hash))?;
+    output::line(format!("built at          {}", dataset.built_at))?;
+    let tables = dataset.tables.iter();
+    tables.clone().try_for_each(|(table, last)| output::line(format!("read              {table} up to _sequence {last}")))
+}
+
+/// List all training sets.
+pub(super) async fn list(engine: &Engine, global: &Global) -> Result<()> {
+    let datasets = engine.registry().datasets().await?;
+    let heading = ["ID", "NAME", "FEATURE SET", "MODE", "ROWS", "BUILT AT", "FILE"];
+    let row = |dataset: &Dataset| {
+        let id = match global.output {
+            Format::Table => dataset.id.chars().take(12).collect(),
+            Format::Json => dataset.id.clone(),
+        };
+        vec![
+            id,
+            dataset.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+            dataset.feature_set.to_string(),
+            super::training_set::mode_name(dataset.mode).to_owned(),
+            thousands(dataset.rows),
+            dataset.built_at.to_string(),
+            dataset.location.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = datasets.iter().map(row).collect();
+    match global.output {
+        Format::Table => output::table(&heading, &rows),
+        Format::Json => output::json(&objects(&heading, &rows)),
+    }
+}
+
+async fn verify(engine: &Engine, id: &str, file: Option<PathBuf>, global: &Global) -> Result<()> {
+    let dataset = engine.registry().dataset(id).await?;
+    let location = file.map_or_else(|| dataset.location.clone(), |file| file.display().to_string());
+    let verdict = engine.verify_dataset(&dataset, &locations::output(&location)?).await?;
+    if global.output == Format::Json {
+        let same = verdict == Verdict::Same;
+        output::json(&serde_json::json!({"dataset": dataset.id, "file": location, "same": same}))?;
+    }
+    match verdict {
+        Verdict::Same if global.output == Format::Table => {
+            output::line(format!("{location} is the file of dataset {}, byte for byte", dataset.id))
+        }
+        Verdict::Same => Ok(()),
+        Verdict::Different(found) => bail!(
+            "{location} is not what was written for dataset {}: its SHA-256 is {found}, the manifest says {}; \
+             `hitherto dataset rebuild {}` builds it again",
+            dataset.id,
+            dataset.file_hash,
+            &dataset.id[..12]
+        ),
+    }
+}
+
+async fn rebuild(engine: &Engine, id: &str, out: &str, spine: Option<String>, global: &Global) -> Result<()> {
+    let dataset = engine.registry().dataset(id).await?;
+    let spine = match spine {
+        Some(location) => spine_of(Some(location), None).await?,
+        None => spine_again(&dataset.spine).await?,
+    };
+    let bar = output::progress("rebuilding", None);
+    let rebuilt = engine.rebuild_dataset(&dataset, spine, locations::output(out)?, |rows| bar.set_position(rows)).await?;
+    bar.finish_and_clear();
+    let same = rebuilt.file_hash == dataset.file_hash;
+    match global.output {
+        Format::Json => output::json(&rebuilt)?,
+        Format::Table => output::line(rebuilt.id.clone())?,
+    }
+    if same {
+        output::note(format!("{out} is byte for byte what was built at {}", dataset.built_at));
+        Ok(())
+    } else {
+        bail!("{out} differs from what was built: its SHA-256 is {}, the manifest says {}", rebuilt.file_hash, dataset.file_hash)
+    }
+}
+
+/// A spine as the manifest has it: a location, or a query.
+async fn spine_again(origin: &str) -> Result<hitherto_engine::Spine> {
+    let first = origin.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    match first.as_str() {
+        "select" | "with" | "(" | "values" => spine_of(None, Some(origin.to_owned())).await,
+        _ => spine_of(Some(origin.to_owned()), None).await,
+    }
+}

@@ -1,0 +1,226 @@
+//! `get`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use hitherto_core::{KeyType, KeyValue, Selector, Status, Value, VersionedName};
+use hitherto_engine::{Consumer, Lookup, LookupRequest, Serving, ServingPlan};
+use serde_json::json;
+
+use crate::args::Global;
+use crate::config::Config;
+use crate::output::{self, Format};
+use crate::stores::{self, Use};
+
+/// Flags of `get`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The feature set: NAME or NAME@VERSION
+    #[arg(long, value_name = "NAME[@VERSION]", required_unless_present = "model", conflicts_with = "model")]
+    feature_set: Option<Selector>,
+    /// The model: NAME, NAME@VERSION or NAME@ALIAS
+    #[arg(long, value_name = "NAME[@ALIAS_OR_VERSION]")]
+    model: Option<Selector>,
+    /// One row: k=v,k2=v2; a flag per row, request fields included
+    #[arg(long = "entity", value_name = "K=V,…", required_unless_present = "entities")]
+    rows: Vec<String>,
+    /// Rows from a file: CSV with a heading
+    #[arg(long, value_name = "FILE", conflicts_with = "rows")]
+    entities: Option<std::path::PathBuf>,
+    /// Ask a running server instead of the store; its clock rules
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+}
+
+/// Rows as typed: column to text.
+pub(super) type Typed = Vec<BTreeMap<String, String>>;
+
+/// Read the latest values.
+pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+    let consumer = match (args.feature_set, args.model) {
+        (Some(set), None) => Consumer::FeatureSet(set),
+        (None, Some(model)) => Consumer::Model(model),
+        _ => bail!("name a --feature-set or a --model"),
+    };
+    let rows = match args.entities {
+        Some(file) => rows_of_csv(&file)?,
+        None => args.rows.iter().map(|row| row_of_flag(row)).collect::<Result<_>>()?,
+    };
+    let found = match args.server {
+        Some(url) => super::get_remote::lookup(&url, consumer, &rows).await?,
+        None => {
+            let engine = stores::open(config, Use::Read, global.clock).await?;
+            let serving = Serving::load(engine).await?;
+            let plan = serving.plan(&consumer).await?;
+            serving.lookup(&request(consumer, &plan, &rows)?).await?
+        }
+    };
+    show(&rows, &found, global)
+}
+
+pub(super) fn row_of_flag(text: &str) -> Result<BTreeMap<String, String>> {
+    text.split(',')
+        .map(|part| {
+            let (key, value) = part.split_once('=').with_context(|| format!("--entity {text}: write it like tailnum=N14228"))?;
+            Ok((key.trim().to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+fn rows_of_csv(file: &std::path::Path) -> Result<Typed> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?;
+    let mut lines = text.lines();
+    let heading: Vec<&str> = lines.next().unwrap_or_default().split(',').map(str::trim).collect();
+    lines
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(index, line)| {
+            let cells: Vec<&str> = line.split(',').collect();
+            if cells.len() != heading.len() {
+                bail!("{}: line {} has {} cells, the heading {}", file.display(), index + 2, cells.len(), heading.len());
+            }
+            Ok(heading.iter().zip(cells).map(|(key, cell)| ((*key).to_owned(), cell.to_owned())).collect())
+        })
+        .collect()
+}
+
+/// Text to typed columns, as the plan wants them.
+fn request(consumer: Consumer, plan: &ServingPlan, rows: &Typed) -> Result<LookupRequest> {
+    let keys: BTreeMap<&str, KeyType> =
+        plan.views.iter().flat_map(|view| view.keys.iter().map(|(name, key_type)| (name.as_str(), *key_type))).collect();
+    let mut entities = Vec::new();
+    for (name, key_type) in &keys {
+        let values = rows.iter().map(|row| match row.get(*name) {
+            None => Ok(None),
+            Some(text) => Ok(Some(KeyValue::parse(text, *key_type).with_context(|| format!("--entity {name}={text}"))?)),
+        });
+        entities.push(((*name).to_owned(), values.collect::<Result<Vec<_>>>()?));
+    }
+    let mut request = Vec::new();
+    for (name, value_type) in &plan.request {
+        let values = rows.iter().map(|row| match row.get(name.as_str()) {
+            None => Ok(Value::Null),
+            Some(text) => value_of(text, value_type).with_context(|| format!("--entity {name}={text}")),
+        });
+        request.push((name.to_string(), values.collect::<Result<Vec<_>>>()?));
+    }
+    let fields = plan.request.iter().map(|(field, _)| field.as_str());
+    refuse_unknown(rows, &plan.feature_set, keys.keys().copied(), fields)?;
+    Ok(LookupRequest { consumer, entities, request })
+}
+
+/// Refuse a column that is neither an entity key nor a request field of the set.
+pub(super) fn refuse_unknown<'a>(
+    rows: &Typed,
+    set: &VersionedName,
+    keys: impl Iterator<Item = &'a str>,
+    fields: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    let known: Vec<&str> = keys.chain(fields).collect();
+    match rows.iter().flat_map(BTreeMap::keys).find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let near = hitherto_core::did_you_mean(name, known.iter().copied());
+            let hint = near.map_or_else(|| format!("; it has {}", known.join(", ")), |near| format!(" (did you mean '{near}'?)"));
+            bail!("'{name}' is no entity key or request field of {set}{hint}")
+        }
+    }
+}
+
+pub(super) fn value_of(text: &str, value_type: &hitherto_core::ValueType) -> Result<Value> {
+    use hitherto_core::ValueType;
+    Ok(match value_type {
+        ValueType::Bool => Value::Bool(text.parse()?),
+        ValueType::Int32 => Value::Int32(text.parse()?),
+        ValueType::Int64 => Value::Int64(text.parse()?),
+        ValueType::Float32 => Value::Float32(text.parse()?),
+        ValueType::Float64 => Value::Float64(text.parse()?),
+        ValueType::String => Value::String(text.to_owned()),
+        ValueType::Timestamp => Value::Timestamp(text.parse()?),
+        other => bail!("a request field of type {other} cannot be typed on the command line"),
+    })
+}
+
+fn show(rows: &Typed, found: &Lookup, global: &Global) -> Result<()> {
+    if global.output == Format::Json {
+        return output::json(&to_json(rows, found));
+    }
+    let mut lines = Vec::new();
+    for (row, typed) in rows.iter().enumerate() {
+        let entity: Vec<String> = typed.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        for column in &found.columns {
+            let event = column.view.and_then(|view| found.views[view].event_timestamps[row]);
+            lines.push(vec![
+                entity.join(","),
+                column.name.clone(),
+                text_of(&column.values[row]),
+                status_name(column.statuses[row]).to_owned(),
+                event.map(|event| event.to_string()).unwrap_or_default(),
+            ]);
+        }
+    }
+    output::table(&["ENTITY", "FEATURE", "VALUE", "STATUS", "EVENT TIME"], &lines)?;
+    let model = found.model.as_ref().map(|model| format!("{model}, ")).unwrap_or_default();
+    output::note(format!("{model}{} at {}", found.feature_set, found.at));
+    Ok(())
+}
+
+fn to_json(rows: &Typed, found: &Lookup) -> serde_json::Value {
+    let row = |(index, typed): (usize, &BTreeMap<String, String>)| {
+        let features = found.columns.iter().map(|column| {
+            let event = column.view.and_then(|view| found.views[view].event_timestamps[index]);
+            let cell = json!({
+                "value": json_of(&column.values[index]),
+                "status": status_name(column.statuses[index]),
+                "event_timestamp": event.map(|event| event.to_string()),
+            });
+            (column.name.clone(), cell)
+        });
+        json!({"entity": typed, "features": features.collect::<serde_json::Map<_, _>>()})
+    };
+    json!({
+        "feature_set": found.feature_set.to_string(),
+        "feature_set_hash": found.feature_set_hash,
+        "model": found.model.as_ref().map(ToString::to_string),
+        "at": found.at.to_string(),
+        "rows": rows.iter().enumerate().map(row).collect::<Vec<_>>(),
+    })
+}
+
+/// The status as the wire and the documents write it.
+pub(super) fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Present => "PRESENT",
+        Status::NullValue => "NULL_VALUE",
+        Status::NotFound => "NOT_FOUND",
+        Status::OutsideMaxAge => "OUTSIDE_MAX_AGE",
+    }
+}
+
+pub(super) fn text_of(value: &Value) -> String {
+    match json_of(value) {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn json_of(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => json!(value),
+        Value::Int32(value) => json!(value),
+        Value::Int64(value) => json!(value),
+        Value::Float32(value) => json!(value),
+        Value::Float64(value) => json!(value),
+        Value::String(value) => json!(value),
+        Value::Bytes(value) => json!(value.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Value::Timestamp(value) => json!(value.to_string()),
+        Value::Date(days) => {
+            let day = hitherto_core::Timestamp(i64::from(*days) * 86_400_000_000).to_string();
+            json!(day.split('T').next())
+        }
+        Value::List(items) => items.iter().map(json_of).collect(),
+        Value::Vector(items) => json!(items),
+    }
+}

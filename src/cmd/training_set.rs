@@ -1,0 +1,94 @@
+//! `training-set`.
+
+use anyhow::{Result, bail};
+use hitherto_core::{Mode, Name, Selector};
+use hitherto_engine::{EvidenceColumns, Spine, TrainingSetRequest};
+
+use crate::args::Global;
+use crate::config::Config;
+use crate::locations;
+use crate::output::{self, Format, thousands};
+use crate::stores::{self, Use};
+
+/// Flags of `training-set`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The feature set: NAME (its latest version) or NAME@VERSION
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    feature_set: Selector,
+    /// The rows to be enriched (keys, time, labels): Parquet, CSV or newline-delimited JSON
+    #[arg(long, value_name = "FILE|URL|-", required_unless_present = "spine_sql")]
+    spine: Option<String>,
+    /// The rows to be enriched, as a query over feature history
+    #[arg(long, value_name = "QUERY", conflicts_with = "spine")]
+    spine_sql: Option<String>,
+    /// Where the Parquet file goes
+    #[arg(long, value_name = "FILE_OR_URL")]
+    out: String,
+    /// Which rows count: what was known at each moment, or whatever is dated before it (which leaks)
+    #[arg(long, value_enum, default_value = "knowledge")]
+    mode: ModeFlag,
+    /// The spine's column of prediction times
+    #[arg(long, value_name = "COL", default_value = "event_timestamp")]
+    event_timestamp: String,
+    /// Add, per view, the event time and the availability of the row behind the values
+    #[arg(long)]
+    evidence: bool,
+    /// A name by which the dataset can be asked for
+    #[arg(long, value_name = "NAME")]
+    name: Option<Name>,
+}
+
+/// Which rows a training row may see.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum ModeFlag {
+    /// What was known at each moment
+    Knowledge,
+    /// Whatever is dated before it, known or not: it leaks, and the dataset says so
+    Event,
+}
+
+/// Build a training set; print its dataset id.
+pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+    let engine = stores::open(config, Use::Write, global.clock).await?;
+    let wanted = TrainingSetRequest {
+        feature_set: args.feature_set,
+        spine: spine_of(args.spine, args.spine_sql).await?,
+        out: locations::output(&args.out)?,
+        mode: match args.mode {
+            ModeFlag::Knowledge => Mode::Knowledge,
+            ModeFlag::Event => Mode::Event,
+        },
+        event_timestamp: args.event_timestamp,
+        evidence: if args.evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent },
+        name: args.name,
+    };
+    let bar = output::progress("writing", None);
+    let dataset = engine.training_set(&wanted, |rows| bar.set_position(rows)).await?;
+    bar.finish_and_clear();
+    match global.output {
+        Format::Json => output::json(&dataset)?,
+        Format::Table => output::line(&dataset.id)?,
+    }
+    output::note(format!("{} rows in {}", thousands(dataset.rows), dataset.location));
+    if dataset.mode == Mode::Event {
+        output::note("mode event: rows may hold values that nobody knew at their moment; the dataset says so");
+    }
+    Ok(())
+}
+
+/// The spine that the flags name.
+pub(super) async fn spine_of(location: Option<String>, query: Option<String>) -> Result<Spine> {
+    match (location, query) {
+        (Some(location), None) => Ok(Spine::Input(locations::input(&[location], None).await?)),
+        (None, Some(query)) => Ok(Spine::Sql(query)),
+        _ => bail!("a training set needs --spine or --spine-sql"),
+    }
+}
+
+pub(super) fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Knowledge => "knowledge",
+        Mode::Event => "event",
+    }
+}

@@ -109,7 +109,8 @@ impl Config {
     }
 
     fn place(&mut self, home: PathBuf) {
-        let file_url = |place: &str| url::Url::from_file_path(home.join(place)).map_or_else(|()| String::new(), String::from);
+        let file_url =
+            |place: &str| url::Url::from_file_path(home.join(place)).map_or_else(|()| String::new(), String::from);
         self.offline_url = file_url("offline");
         self.online_url = file_url("online").replacen("file", "embedded", 1);
         self.registry_url = file_url("registry.db").replacen("file", "sqlite", 1);
@@ -151,7 +152,8 @@ fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -
         (Some(_), Some(_)) => bail!("[{section}] has both url and url_file: which one counts?"),
         (None, Some(file)) => {
             let file = base.join(file);
-            let text = std::fs::read_to_string(&file).with_context(|| format!("[{section}] url_file {}", file.display()))?;
+            let text =
+                std::fs::read_to_string(&file).with_context(|| format!("[{section}] url_file {}", file.display()))?;
             Ok(Some(text.trim().to_owned()))
         }
         (url, None) => Ok(url),

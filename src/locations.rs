@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use hitherto_offline::OfflineStore;
-use hitherto_offline::input::{Format, Input, Location, Options};
 use hitherto_offline::OutputLocation;
+use hitherto_offline::input::{Format, Input, Location, Options};
 
 use crate::stores::cloud_options;
 

@@ -66,7 +66,9 @@ pub fn progress(what: &'static str, total: Option<u64>) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = match total {
-        Some(total) => ProgressBar::new(total).with_style(style("{msg} {wide_bar} {human_pos}/{human_len} rows, {eta} left")),
+        Some(total) => {
+            ProgressBar::new(total).with_style(style("{msg} {wide_bar} {human_pos}/{human_len} rows, {eta} left"))
+        }
         None => ProgressBar::new_spinner().with_style(style("{spinner} {msg} {human_pos} rows, {per_sec}")),
     };
     bar.set_message(what);

@@ -81,7 +81,9 @@ fn show(dataset: &Dataset, global: &Global) -> Result<()> {
     output::line(format!("file hash         {}", dataset.file_hash))?;
     output::line(format!("built at          {}", dataset.built_at))?;
     let tables = dataset.tables.iter();
-    tables.clone().try_for_each(|(table, last)| output::line(format!("read              {table} up to _sequence {last}")))
+    tables
+        .clone()
+        .try_for_each(|(table, last)| output::line(format!("read              {table} up to _sequence {last}")))
 }
 
 /// List all training sets.
@@ -140,7 +142,8 @@ async fn rebuild(engine: &Engine, id: &str, out: &str, spine: Option<String>, gl
         None => spine_again(&dataset.spine).await?,
     };
     let bar = output::progress("rebuilding", None);
-    let rebuilt = engine.rebuild_dataset(&dataset, spine, locations::output(out)?, |rows| bar.set_position(rows)).await?;
+    let rebuilt =
+        engine.rebuild_dataset(&dataset, spine, locations::output(out)?, |rows| bar.set_position(rows)).await?;
     bar.finish_and_clear();
     let same = rebuilt.file_hash == dataset.file_hash;
     match global.output {
@@ -151,7 +154,11 @@ async fn rebuild(engine: &Engine, id: &str, out: &str, spine: Option<String>, gl
         output::note(format!("{out} is byte for byte what was built at {}", dataset.built_at));
         Ok(())
     } else {
-        bail!("{out} differs from what was built: its SHA-256 is {}, the manifest says {}", rebuilt.file_hash, dataset.file_hash)
+        bail!(
+            "{out} differs from what was built: its SHA-256 is {}, the manifest says {}",
+            rebuilt.file_hash,
+            dataset.file_hash
+        )
     }
 }
 

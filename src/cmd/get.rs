@@ -61,7 +61,8 @@ pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
 pub(super) fn row_of_flag(text: &str) -> Result<BTreeMap<String, String>> {
     text.split(',')
         .map(|part| {
-            let (key, value) = part.split_once('=').with_context(|| format!("--entity {text}: write it like tailnum=N14228"))?;
+            let (key, value) =
+                part.split_once('=').with_context(|| format!("--entity {text}: write it like tailnum=N14228"))?;
             Ok((key.trim().to_owned(), value.to_owned()))
         })
         .collect()
@@ -77,7 +78,13 @@ fn rows_of_csv(file: &std::path::Path) -> Result<Typed> {
         .map(|(index, line)| {
             let cells: Vec<&str> = line.split(',').collect();
             if cells.len() != heading.len() {
-                bail!("{}: line {} has {} cells, the heading {}", file.display(), index + 2, cells.len(), heading.len());
+                bail!(
+                    "{}: line {} has {} cells, the heading {}",
+                    file.display(),
+                    index + 2,
+                    cells.len(),
+                    heading.len()
+                );
             }
             Ok(heading.iter().zip(cells).map(|(key, cell)| ((*key).to_owned(), cell.to_owned())).collect())
         })
@@ -86,13 +93,18 @@ fn rows_of_csv(file: &std::path::Path) -> Result<Typed> {
 
 /// Text to typed columns, as the plan wants them.
 fn request(consumer: Consumer, plan: &ServingPlan, rows: &Typed) -> Result<LookupRequest> {
-    let keys: BTreeMap<&str, KeyType> =
-        plan.views.iter().flat_map(|view| view.keys.iter().map(|(name, key_type)| (name.as_str(), *key_type))).collect();
+    let keys: BTreeMap<&str, KeyType> = plan
+        .views
+        .iter()
+        .flat_map(|view| view.keys.iter().map(|(name, key_type)| (name.as_str(), *key_type)))
+        .collect();
     let mut entities = Vec::new();
     for (name, key_type) in &keys {
         let values = rows.iter().map(|row| match row.get(*name) {
             None => Ok(None),
-            Some(text) => Ok(Some(KeyValue::parse(text, *key_type).with_context(|| format!("--entity {name}={text}"))?)),
+            Some(text) => {
+                Ok(Some(KeyValue::parse(text, *key_type).with_context(|| format!("--entity {name}={text}"))?))
+            }
         });
         entities.push(((*name).to_owned(), values.collect::<Result<Vec<_>>>()?));
     }
@@ -121,7 +133,8 @@ pub(super) fn refuse_unknown<'a>(
         None => Ok(()),
         Some(name) => {
             let near = hitherto_core::did_you_mean(name, known.iter().copied());
-            let hint = near.map_or_else(|| format!("; it has {}", known.join(", ")), |near| format!(" (did you mean '{near}'?)"));
+            let hint = near
+                .map_or_else(|| format!("; it has {}", known.join(", ")), |near| format!(" (did you mean '{near}'?)"));
             bail!("'{name}' is no entity key or request field of {set}{hint}")
         }
     }

@@ -113,7 +113,10 @@ fn report(done: &Ingested, global: &Global) -> Result<()> {
         (None, None) => output::line(format!("{}: nothing changed, there were no rows", done.view))?,
     }
     if done.null_keys > 0 {
-        output::note(format!("{} rows have a null in their key: kept in history, they match nothing", thousands(done.null_keys)));
+        output::note(format!(
+            "{} rows have a null in their key: kept in history, they match nothing",
+            thousands(done.null_keys)
+        ));
     }
     if done.backdated > 0 {
         output::note(format!(

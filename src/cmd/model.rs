@@ -81,7 +81,9 @@ pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
             let moved = engine.move_alias(&name, &alias, version, expected).await?;
             match global.output {
                 Format::Json => output::json(&moved),
-                Format::Table => output::line(format!("{}@{} -> {}@{}", moved.model, moved.alias, moved.model, moved.version)),
+                Format::Table => {
+                    output::line(format!("{}@{} -> {}@{}", moved.model, moved.alias, moved.model, moved.version))
+                }
             }
         }
         Command::Show { version } => show(&engine, &version, global).await,

@@ -79,10 +79,7 @@ impl Error {
         self.kind().is_retryable()
     }
 
-    pub(crate) fn internal(
-        what: &'static str,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub(crate) fn internal(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal { what, source: source.into() }
     }
 
@@ -92,7 +89,11 @@ impl Error {
             Some(near) => format!(" (did you mean '{near}'?)"),
             None => {
                 let all: Vec<&str> = known.into_iter().take(8).collect();
-                if all.is_empty() { "; nothing is applied yet".to_owned() } else { format!("; there are: {}", all.join(", ")) }
+                if all.is_empty() {
+                    "; nothing is applied yet".to_owned()
+                } else {
+                    format!("; there are: {}", all.join(", "))
+                }
             }
         };
         Self::NotFound(format!("no {kind} '{name}'{hint}"))

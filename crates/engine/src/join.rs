@@ -124,7 +124,8 @@ fn view(
     let pinned = pinned.ok_or_else(|| Error::internal("a table is not pinned", view_use.table.clone()))?;
     let mut features: Vec<&hitherto_core::Name> = Vec::new();
     let mut output: Vec<(usize, FieldRef)> = Vec::new();
-    for (place, wanted) in parts.set.resolved.outputs.iter().enumerate().filter(|(_, wanted)| wanted.view_use == index) {
+    for (place, wanted) in parts.set.resolved.outputs.iter().enumerate().filter(|(_, wanted)| wanted.view_use == index)
+    {
         let known = features.iter().position(|feature| **feature == wanted.feature);
         let payload = known.unwrap_or_else(|| {
             features.push(&wanted.feature);
@@ -135,7 +136,9 @@ fn view(
     }
     let source = TableSource::try_new(pinned.clone(), features, parts.partitions)?;
     let key = |key: &hitherto_core::SpineKey| {
-        spine_column(spine, &key.spine_column, || format!("key '{}' ({}) of {}", key.name, key.key_type, view_use.alias))
+        spine_column(spine, &key.spine_column, || {
+            format!("key '{}' ({}) of {}", key.name, key.key_type, view_use.alias)
+        })
     };
     let evidence = parts.evidence.iter().map(|(kind, suffix)| (*kind, format!("{}__{suffix}", view_use.alias)));
     Ok(AsOfView {

@@ -109,7 +109,8 @@ async fn joined(
     let layout = Layout { features: join.features_start(), evidence };
     let schema = std::sync::Arc::clone(join.schema());
     let batches: Vec<RecordBatch> = run(join)?.try_collect().await?;
-    let whole = concat_batches(&schema, &batches).map_err(|source| Error::internal("could not join batches", source))?;
+    let whole =
+        concat_batches(&schema, &batches).map_err(|source| Error::internal("could not join batches", source))?;
     Ok((layout, whole))
 }
 

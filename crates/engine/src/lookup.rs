@@ -1,7 +1,9 @@
 //! `lookup`: the latest values of many entities, by the same rule as a training set, in one round trip.
 
 use arrow::array::ArrayRef;
-use hitherto_core::{EntityKey, KeyValue, Kind, Reading, Row, Span, Status, Timestamp, Value, ValueType, VersionedName};
+use hitherto_core::{
+    EntityKey, KeyValue, Kind, Reading, Row, Span, Status, Timestamp, Value, ValueType, VersionedName,
+};
 use hitherto_offline::{ColumnReader, array_of};
 use hitherto_online::{Answer, Group, Marks, OnlineRow, RowVersion, encoding::PackedRow};
 
@@ -82,12 +84,8 @@ impl Serving {
         let keys = plan.views.iter().map(|view| view_keys(view, wanted, rows)).collect::<Result<Vec<_>>>()?;
         let fields = request_fields(&plan, wanted)?;
         let present: Vec<Vec<Vec<u8>>> = keys.iter().map(|keys| keys.iter().flatten().cloned().collect()).collect();
-        let groups: Vec<Group<'_>> = plan
-            .views
-            .iter()
-            .zip(&present)
-            .map(|(view, keys)| Group { reading: &view.reading, keys })
-            .collect();
+        let groups: Vec<Group<'_>> =
+            plan.views.iter().zip(&present).map(|(view, keys)| Group { reading: &view.reading, keys }).collect();
         let answers = self.engine().online()?.read(&groups).await?;
         let at = moment(&plan, &answers, self.engine().clock())?;
         let views = plan
@@ -149,7 +147,10 @@ fn request_fields(plan: &ServingPlan, wanted: &LookupRequest) -> Result<Vec<Arra
     let mut arrays = Vec::with_capacity(plan.request.len());
     for (name, value_type) in &plan.request {
         let Some((_, values)) = wanted.request.iter().find(|(given, _)| given == name.as_str()) else {
-            return Err(Error::Invalid(format!("request field '{name}' ({value_type}) is missing; {} needs it", plan.feature_set)));
+            return Err(Error::Invalid(format!(
+                "request field '{name}' ({value_type}) is missing; {} needs it",
+                plan.feature_set
+            )));
         };
         let array = array_of(value_type, values)
             .map_err(|source| Error::Invalid(format!("request field '{name}' must be {value_type}: {source}")))?;
@@ -209,15 +210,13 @@ struct ViewRows {
 
 impl ViewRows {
     fn unpack(view: &PlannedView, keys: &[Option<Vec<u8>>], answer: Answer, at: Timestamp) -> Result<Self> {
-        let marks = answer.marks.ok_or_else(|| Error::internal("marks were checked before", view.reading.to_string()))?;
+        let marks =
+            answer.marks.ok_or_else(|| Error::internal("marks were checked before", view.reading.to_string()))?;
         let reading = view.view_use.reading();
         let mut found = answer.rows.into_iter();
-        let rows: Vec<_> = keys
-            .iter()
-            .map(|key| judge(reading, key.as_ref().and_then(|_| found.next().flatten()), at))
-            .collect();
-        let event_timestamps =
-            rows.iter().map(|(_, row)| row.as_ref().map(|row| row.version.event)).collect();
+        let rows: Vec<_> =
+            keys.iter().map(|key| judge(reading, key.as_ref().and_then(|_| found.next().flatten()), at)).collect();
+        let event_timestamps = rows.iter().map(|(_, row)| row.as_ref().map(|row| row.version.event)).collect();
         let described = LookupView {
             alias: view.view_use.alias.to_string(),
             view: view.view_use.view.clone(),
@@ -233,7 +232,9 @@ impl ViewRows {
         let mut statuses = Vec::with_capacity(self.rows.len());
         for (status, row) in &self.rows {
             let value = match (status, row) {
-                (Status::Present, Some(row)) => PackedRow::new(&row.values, &self.columns).and_then(|packed| packed.get(column)?.to_value()).map_err(unreadable)?,
+                (Status::Present, Some(row)) => PackedRow::new(&row.values, &self.columns)
+                    .and_then(|packed| packed.get(column)?.to_value())
+                    .map_err(unreadable)?,
                 _ => Value::Null,
             };
             statuses.push(if *status == Status::Present && value == Value::Null { Status::NullValue } else { *status });

@@ -3,8 +3,8 @@
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use hitherto_core::{Created, KeyType, Table, Timestamp, Value, ValueType};
-use hitherto_offline::{ColumnReader, KeyReader};
 use hitherto_offline::{CREATED, DELETED, EVENT, SEQUENCE};
+use hitherto_offline::{ColumnReader, KeyReader};
 use hitherto_online::{OnlineRow, RowVersion, Write, encoding};
 
 use crate::{Error, Result};
@@ -58,7 +58,8 @@ impl OnlineRows {
                 created: created.map(|created| Timestamp(created.value(row))),
                 sequence: sequence.value(row),
             };
-            let values = encoding::encode(&self.types, &values).map_err(|source| Error::internal("could not pack a row", source))?;
+            let values = encoding::encode(&self.types, &values)
+                .map_err(|source| Error::internal("could not pack a row", source))?;
             let row = OnlineRow { version, deleted: is_deleted, values };
             writes.push(Write { key: key.to_bytes(), row });
         }

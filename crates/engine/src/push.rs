@@ -13,10 +13,17 @@ impl Engine {
     /// Append `rows`, in the columns of the view's source, to history, and bring the online store up to date with them.
     ///
     /// Without a batch id nothing is deduplicated. A repeated id drives the online write again.
-    pub async fn push(&self, view: &Name, rows: &RecordBatch, batch_id: Option<String>, to: Destination) -> Result<Ingested> {
+    pub async fn push(
+        &self,
+        view: &Name,
+        rows: &RecordBatch,
+        batch_id: Option<String>,
+        to: Destination,
+    ) -> Result<Ingested> {
         let catalog = self.registry().catalog().await?;
         let (table, target) = target_of(&catalog, view)?;
-        let rows = canonical_batch("the pushed rows", rows, &target, ExtraColumns::Refuse).map_err(hitherto_offline::Error::from)?;
+        let rows = canonical_batch("the pushed rows", rows, &target, ExtraColumns::Refuse)
+            .map_err(hitherto_offline::Error::from)?;
         let batch = batch_id.map_or(BatchId::Unremembered, BatchId::Given);
         let mut done = self.append(&table, view, batch, stream::iter([Ok(rows.rows)])).await?;
         done.null_keys = rows.null_key_rows;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use hitherto_core::{
-    Alias, Catalog, Kind, KeyType, ModelVersion, Name, Selector, SetVersion, Span, ValueType, VersionedName, ViewUse,
+    Alias, Catalog, KeyType, Kind, ModelVersion, Name, Selector, SetVersion, Span, ValueType, VersionedName, ViewUse,
 };
 use hitherto_online::Reading;
 
@@ -191,7 +191,9 @@ fn compile_set(catalog: &Catalog, set: &SetVersion, model: Option<VersionedName>
     let mut tables = Vec::with_capacity(resolved.uses.len());
     for view_use in &resolved.uses {
         let table = catalog.tables.get(&view_use.table);
-        tables.push(table.ok_or_else(|| Error::internal("a feature set reads an unknown table", view_use.table.clone()))?);
+        tables.push(
+            table.ok_or_else(|| Error::internal("a feature set reads an unknown table", view_use.table.clone()))?,
+        );
     }
     let views = resolved.uses.iter().zip(&tables).map(|(view_use, table)| PlannedView {
         view_use: view_use.clone(),

@@ -26,7 +26,8 @@ impl Engine {
 
     async fn sql_context(&self) -> Result<SessionContext> {
         let catalog = self.registry().catalog().await?;
-        let config = SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("hitherto", "public");
+        let config =
+            SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("hitherto", "public");
         let context = SessionContext::new_with_config(config);
         for versions in catalog.views.values() {
             let latest = versions.last().map(|view| view.version);

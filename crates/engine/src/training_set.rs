@@ -163,7 +163,8 @@ impl Engine {
         for view_use in &set.resolved.uses {
             if !pins.contains_key(&view_use.table) {
                 let table = catalog.tables.get(&view_use.table);
-                let table = table.ok_or_else(|| Error::internal("a feature set reads an unknown table", view_use.table.clone()))?;
+                let table = table
+                    .ok_or_else(|| Error::internal("a feature set reads an unknown table", view_use.table.clone()))?;
                 pins.insert(view_use.table.clone(), self.history(table)?.pin().await?);
             }
         }
@@ -185,7 +186,10 @@ impl Engine {
             Spine::Sql(query) => {
                 let rows = self.sql(query).await?;
                 let schema = rows.schema();
-                let batches = rows.try_collect().await.map_err(|error| crate::sql::failed("could not run the spine's query", &error))?;
+                let batches = rows
+                    .try_collect()
+                    .await
+                    .map_err(|error| crate::sql::failed("could not run the spine's query", &error))?;
                 Ok(Loaded { schema, batches, origin: query.clone() })
             }
         }
@@ -197,7 +201,8 @@ pub(crate) fn run(join: Join) -> Result<impl Stream<Item = Result<RecordBatch>> 
     let config = SessionConfig::new().with_target_partitions(partitions());
     let context = SessionContext::new_with_config(config).task_ctx();
     let plan: Arc<dyn ExecutionPlan> = Arc::clone(join.exec()) as Arc<dyn ExecutionPlan>;
-    let joined: SendableRecordBatchStream = plan.execute(0, context).map_err(|source| crate::join::planning(&source))?;
+    let joined: SendableRecordBatchStream =
+        plan.execute(0, context).map_err(|source| crate::join::planning(&source))?;
     Ok(joined.map(move |batch| {
         let batch = batch.map_err(|source| joining(source))?;
         join.finish(&batch)

@@ -9,7 +9,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -43,8 +45,11 @@ impl Transforms {
     /// Only immutable scalar expressions pass; `now()` and its like are refused, with `request_time()` as the remedy.
     pub fn compile(set: &ResolvedSet) -> Result<Self> {
         let input = input_schema(set);
-        let mut transforms =
-            Self { input: Arc::clone(&input), features: set.outputs.len(), compiled: Vec::with_capacity(set.transforms.len()) };
+        let mut transforms = Self {
+            input: Arc::clone(&input),
+            features: set.outputs.len(),
+            compiled: Vec::with_capacity(set.transforms.len()),
+        };
         if set.transforms.is_empty() {
             return Ok(transforms);
         }
@@ -55,7 +60,9 @@ impl Transforms {
             let expr = compile_one(&context, &schema, &transform.expr).map_err(refuse)?;
             let returned = expr.data_type(&input).map_err(refuse)?;
             let value_type = nearest(&returned).ok_or_else(|| {
-                refuse(DataFusionError::Plan(format!("it returns {returned}, which is no feature type; cast it to one")))
+                refuse(DataFusionError::Plan(format!(
+                    "it returns {returned}, which is no feature type; cast it to one"
+                )))
             })?;
             let field = Arc::new(Field::new(transform.name.as_str(), arrow_type(&value_type), true));
             transforms.compiled.push(Compiled { field, value_type, expr });
@@ -130,7 +137,11 @@ fn context() -> SessionContext {
     context
 }
 
-fn compile_one(context: &SessionContext, schema: &DFSchema, text: &str) -> datafusion::error::Result<Arc<dyn PhysicalExpr>> {
+fn compile_one(
+    context: &SessionContext,
+    schema: &DFSchema,
+    text: &str,
+) -> datafusion::error::Result<Arc<dyn PhysicalExpr>> {
     let expr = context.parse_sql_expr(text, schema)?;
     refuse_what_is_not_a_scalar_of_the_row(&expr)?;
     let expr = expr.transform(|node| match &node {

@@ -7,9 +7,9 @@ use hitherto_core::Timestamp;
 use hitherto_engine::{Example, Leakage, Spine};
 
 use crate::config::Config;
+use crate::locations;
 use crate::output::{line, table, thousands};
 use crate::stores::{self, Use};
-use crate::locations;
 
 /// Join the flights in both modes, and say what differs.
 pub(super) async fn tell(config: &Config) -> Result<()> {
@@ -35,7 +35,8 @@ fn examples(leakage: &Leakage) -> Result<()> {
 /// This flight, predicted at this time, would have read a delay of an aircraft still in the air.
 fn sentence(example: &Example) -> Result<String> {
     let cell = |name: &str| text(&example.spine, name);
-    let (departed, landed) = example.leaked_event.zip(example.leaked_available).context("an example has its evidence")?;
+    let (departed, landed) =
+        example.leaked_event.zip(example.leaked_available).context("an example has its evidence")?;
     let predicted: Timestamp = cell("event_timestamp")?.parse()?;
     let leaked = value(&example.leaked)?;
     let known = value(&example.known)?;
@@ -79,5 +80,9 @@ fn counts(leakage: &Leakage) -> Result<()> {
         .collect();
     table(&["VIEW", "ROWS WITH ANOTHER WINNER", "CELLS THAT DIFFER", "MOST IN"], &rows)?;
     let winners: u64 = leakage.views.iter().map(|view| view.winners).sum();
-    line(format!("{} winners of {} rows would have been read before they were known", thousands(winners), thousands(leakage.rows)))
+    line(format!(
+        "{} winners of {} rows would have been read before they were known",
+        thousands(winners),
+        thousands(leakage.rows)
+    ))
 }

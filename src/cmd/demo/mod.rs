@@ -94,7 +94,9 @@ fn farewell(folder: &str, seconds: f64) -> Result<()> {
     line("  training.parquet   the training set")?;
     line("")?;
     line("What to try next, in that folder:")?;
-    line("  hitherto training-set --feature-set late_arrival --spine data/spine.parquet --out leaky.parquet --mode event")?;
+    line(
+        "  hitherto training-set --feature-set late_arrival --spine data/spine.parquet --out leaky.parquet --mode event",
+    )?;
     line("  hitherto get --model late_flights@champion --entity tailnum=N14228,origin=EWR,carrier=UA")?;
     line("  hitherto describe feature-set late_arrival")?;
     line("  hitherto serve")

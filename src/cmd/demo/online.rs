@@ -29,7 +29,8 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
     typed(&format!("serve --listen {address} --clock {NOW} &"))?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
-    let entities = AIRCRAFT.map(|[tailnum, origin, carrier]| format!("tailnum={tailnum},origin={origin},carrier={carrier}"));
+    let entities =
+        AIRCRAFT.map(|[tailnum, origin, carrier]| format!("tailnum={tailnum},origin={origin},carrier={carrier}"));
     let url = format!("http://{address}");
     let flags: String = entities.iter().map(|entity| format!(" --entity {entity}")).collect();
     hitherto(&format!("get --server {url} --model late_flights@champion{flags}")).await?;
@@ -56,7 +57,8 @@ fn spine(now: Timestamp) -> Result<RecordBatch> {
 fn compare(online: &hitherto_engine::Lookup, offline: &RecordBatch) -> Result<()> {
     let mut same = 0;
     for column in &online.columns {
-        let array = offline.column_by_name(&column.name).with_context(|| format!("{} is missing offline", column.name))?;
+        let array =
+            offline.column_by_name(&column.name).with_context(|| format!("{} is missing offline", column.name))?;
         let ours = hitherto_offline::ColumnReader::try_new(array.as_ref(), &column.value_type)?;
         for (row, (online, offline)) in column.values.iter().zip(ours.values()).enumerate() {
             if *online != offline {
@@ -66,5 +68,9 @@ fn compare(online: &hitherto_engine::Lookup, offline: &RecordBatch) -> Result<()
         }
     }
     line("")?;
-    line(format!("The offline rule at {NOW} gives the same: {} of {} values are equal.", thousands(same), thousands(same)))
+    line(format!(
+        "The offline rule at {NOW} gives the same: {} of {} values are equal.",
+        thousands(same),
+        thousands(same)
+    ))
 }

@@ -8,7 +8,7 @@ use hitherto_core::{Name, Span};
 use serde::Deserialize;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 9] = [
+pub const ENVIRONMENT: [(&str, &str); 10] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_ONLINE__URL", "where the latest values lie: embedded:///…, redis://host:6379"),
@@ -18,6 +18,7 @@ pub const ENVIRONMENT: [(&str, &str); 9] = [
     ("HITHERTO_REGISTRY__URL_FILE", "a file that holds the registry's URL"),
     ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
     ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
+    ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
 ];
 
 /// Everything configured, defaults filled in.
@@ -95,6 +96,7 @@ impl Config {
         let environment = config::Environment::with_prefix("HITHERTO").prefix_separator("_").separator("__");
         let known: std::collections::HashMap<String, String> = ENVIRONMENT
             .iter()
+            .filter(|(name, _)| *name != "HITHERTO_LOG")
             .filter_map(|(name, _)| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
             .collect();
         let written: Written = builder

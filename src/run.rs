@@ -1,5 +1,6 @@
 //! From arguments to an exit code: 0 done, 1 failed, 2 wrong usage.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -14,7 +15,12 @@ use crate::{cmd, output};
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("HITHERTO_LOG").unwrap_or_else(|_| EnvFilter::new("warn,hitherto=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),

@@ -118,7 +118,9 @@ fn report(done: &Ingested, global: &Global) -> Result<()> {
             thousands(done.null_keys)
         ));
     }
-    if done.backdated > 0 {
+    // the first batch of a table changes no answer that anybody can have had
+    let is_first = done.commit.as_ref().is_none_or(|commit| commit.first_sequence == 0);
+    if done.backdated > 0 && !is_first {
         output::note(format!(
             "{} rows were available before now: answers for past moments change with them (a pinned dataset does not)",
             thousands(done.backdated)

@@ -85,16 +85,13 @@ impl Error {
 
     /// `no <kind> '<name>'`, with what is near among `known`, or what there is.
     pub(crate) fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
-        let hint = match hitherto_core::did_you_mean(name, known.clone()) {
-            Some(near) => format!(" (did you mean '{near}'?)"),
-            None => {
-                let all: Vec<&str> = known.into_iter().take(8).collect();
-                if all.is_empty() {
-                    "; nothing is applied yet".to_owned()
-                } else {
-                    format!("; there are: {}", all.join(", "))
-                }
-            }
+        let all: Vec<&str> = known.clone().into_iter().take(8).collect();
+        let hint = if let Some(near) = hitherto_core::did_you_mean(name, known) {
+            format!(" (did you mean '{near}'?)")
+        } else if all.is_empty() {
+            "; there is none yet".to_owned()
+        } else {
+            format!("; there are: {}", all.join(", "))
         };
         Self::NotFound(format!("no {kind} '{name}'{hint}"))
     }

@@ -33,7 +33,7 @@ impl Engine {
     /// An interrupted run has moved no mark, so that the next one does its work; doing it twice changes nothing.
     pub async fn materialize(&self, views: &[Name]) -> Result<Vec<Materialized>> {
         let catalog = self.registry().catalog().await?;
-        for view in views.iter().filter(|view| !catalog.views.contains_key(*view)) {
+        if let Some(view) = views.iter().find(|view| !catalog.views.contains_key(*view)) {
             return Err(Error::unknown("feature view", view.as_str(), catalog.views.keys().map(Name::as_str)));
         }
         let models = self.all_model_versions().await?;

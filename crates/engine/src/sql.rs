@@ -58,7 +58,6 @@ impl Engine {
 pub(crate) fn failed(what: &str, error: &DataFusionError) -> Error {
     let root = error.find_root();
     let kind = match root {
-        DataFusionError::Plan(_) | DataFusionError::SQL(..) | DataFusionError::SchemaError(..) => Kind::InvalidArgument,
         DataFusionError::NotImplemented(_) => Kind::Unsupported,
         DataFusionError::ResourcesExhausted(_) => Kind::Exhausted,
         DataFusionError::Internal(_) => Kind::Internal,

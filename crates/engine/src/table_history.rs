@@ -1,6 +1,6 @@
 //! One table's history, kept open between verbs: the log is read on from where it was, footers are read once.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hitherto_core::Table;
 use hitherto_offline::{History, OfflineStore, PinnedTable};
@@ -29,26 +29,24 @@ impl TableHistory {
     /// Everything that is committed now. A table that nobody has written yet is empty.
     pub(crate) async fn pin(&self) -> Result<PinnedTable> {
         let snapshot = self.history.snapshot().await?;
-        self.pin_up_to(&snapshot.files, snapshot.next_sequence - 1)
+        Ok(self.pin_up_to(&snapshot.files, snapshot.next_sequence - 1))
     }
 
     /// The table as it stood when `last_sequence` was its last row.
     pub(crate) async fn pin_at(&self, last_sequence: i64) -> Result<PinnedTable> {
         let snapshot = self.history.snapshot().await?;
-        self.pin_up_to(&snapshot.files, last_sequence)
+        Ok(self.pin_up_to(&snapshot.files, last_sequence))
     }
 
-    fn pin_up_to(&self, files: &[hitherto_offline::DataFile], last_sequence: i64) -> Result<PinnedTable> {
+    fn pin_up_to(&self, files: &[hitherto_offline::DataFile], last_sequence: i64) -> PinnedTable {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let table = self.table().clone();
-        let pinned = match last.as_ref() {
-            Some(known) => known.repinned(table, files, last_sequence),
-            None => {
-                let store = std::sync::Arc::clone(self.history.store().store());
-                PinnedTable::new(store, table, files, last_sequence)
-            }
+        let pinned = if let Some(known) = last.as_ref() {
+            known.repinned(table, files, last_sequence)
+        } else {
+            PinnedTable::new(Arc::clone(self.history.store().store()), table, files, last_sequence)
         };
         *last = Some(pinned.clone());
-        Ok(pinned)
+        pinned
     }
 }

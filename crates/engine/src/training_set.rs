@@ -204,7 +204,7 @@ pub(crate) fn run(join: Join) -> Result<impl Stream<Item = Result<RecordBatch>> 
     let joined: SendableRecordBatchStream =
         plan.execute(0, context).map_err(|source| crate::join::planning(&source))?;
     Ok(joined.map(move |batch| {
-        let batch = batch.map_err(|source| joining(source))?;
+        let batch = batch.map_err(joining)?;
         join.finish(&batch)
     }))
 }

@@ -80,9 +80,10 @@ fn counts(leakage: &Leakage) -> Result<()> {
         .collect();
     table(&["VIEW", "ROWS WITH ANOTHER WINNER", "CELLS THAT DIFFER", "MOST IN"], &rows)?;
     let winners: u64 = leakage.views.iter().map(|view| view.winners).sum();
+    let looked_up = leakage.rows * leakage.views.len() as u64;
     line(format!(
-        "{} winners of {} rows would have been read before they were known",
+        "{} of {} look-ups would have read something before anybody knew it",
         thousands(winners),
-        thousands(leakage.rows)
+        thousands(looked_up)
     ))
 }

@@ -14,13 +14,13 @@ use crate::output::Format;
 /// tied to model versions. With no configuration at all, everything lives under ./.hitherto and needs no server.
 #[derive(Debug, Parser)]
 #[command(name = "hitherto", version, max_term_width = 110, after_help = AFTER)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What every command takes.
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 const AFTER: &str = "\
@@ -31,21 +31,21 @@ Exit codes:      0 done, 1 failed, 2 wrong usage";
 
 /// Flags that every command takes.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// Configuration file, instead of the nearest hitherto.toml
     #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// How data are written to stdout
     #[arg(long, global = true, value_enum, default_value_t)]
-    pub output: Format,
+    pub(crate) output: Format,
     /// A pretended now, frozen, for demos and tests: 2013-07-01T12:00:00Z
     #[arg(long, global = true, value_name = "TIME")]
-    pub clock: Option<Timestamp>,
+    pub(crate) clock: Option<Timestamp>,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the main job on real flights, start to finish, and print each command as you would type it
     Demo(cmd::demo::Args),
     /// Show the difference between definition files and the registry

@@ -8,6 +8,5 @@ mod output;
 mod run;
 mod stores;
 
-pub use args::{Cli, Command, Global};
 pub use config::{Config, ENVIRONMENT};
 pub use run::run;

@@ -11,7 +11,7 @@ use hitherto_offline::input::{Format, Input, Location, Options};
 use crate::stores::cloud_options;
 
 /// Open what lies at `places`.
-pub async fn input(places: &[String], format: Option<Format>) -> Result<Input> {
+pub(crate) async fn input(places: &[String], format: Option<Format>) -> Result<Input> {
     let locations = places.iter().map(|place| location(place)).collect::<Result<Vec<_>>>()?;
     let options = format.map_or_else(Options::default, |format| Options::default().with_format(format));
     Ok(Input::open(locations, &options).await?)
@@ -21,17 +21,15 @@ fn location(place: &str) -> Result<Location> {
     if place == "-" {
         return Ok(Location::Stream { name: "-".to_owned(), reader: Box::new(tokio::io::stdin()) });
     }
-    match is_remote(place) {
-        false => Ok(Location::Local(place.to_owned())),
-        true => {
-            let store = OfflineStore::open(place, cloud_options())?;
-            Ok(Location::Object { url: place.to_owned(), store: Arc::clone(store.store()), path: store.base().clone() })
-        }
+    if !is_remote(place) {
+        return Ok(Location::Local(place.to_owned()));
     }
+    let store = OfflineStore::open(place, cloud_options())?;
+    Ok(Location::Object { url: place.to_owned(), store: Arc::clone(store.store()), path: store.base().clone() })
 }
 
 /// Where a file is to be written.
-pub fn output(place: &str) -> Result<OutputLocation> {
+pub(crate) fn output(place: &str) -> Result<OutputLocation> {
     if is_remote(place) {
         let store = OfflineStore::open(place, cloud_options())?;
         return Ok(OutputLocation::object(Arc::clone(store.store()), store.base().clone(), place));

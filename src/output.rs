@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// How data are written to stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     #[default]
     Table,
@@ -20,7 +20,7 @@ pub enum Format {
 }
 
 /// Write one line of data. A reader that has gone away (`| head`) ends the program quietly.
-pub fn line(text: impl AsRef<str>) -> Result<()> {
+pub(crate) fn line(text: impl AsRef<str>) -> Result<()> {
     match writeln!(io::stdout().lock(), "{}", text.as_ref()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         written => Ok(written?),
@@ -28,18 +28,18 @@ pub fn line(text: impl AsRef<str>) -> Result<()> {
 }
 
 /// Write one line of news to stderr; it is no data.
-pub fn note(text: impl AsRef<str>) {
+pub(crate) fn note(text: impl AsRef<str>) {
     // stderr may be closed, and there is nowhere left to say so
     let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
 }
 
 /// Write one JSON document.
-pub fn json(value: &impl Serialize) -> Result<()> {
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     line(serde_json::to_string_pretty(value)?)
 }
 
 /// Write rows of text under a heading, columns as wide as their longest cell.
-pub fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<()> {
+pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<()> {
     let mut widths: Vec<usize> = heading.iter().map(|cell| cell.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -56,12 +56,12 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<()> {
 }
 
 /// Write record batches as a table.
-pub fn batches(batches: &[RecordBatch]) -> Result<()> {
+pub(crate) fn batches(batches: &[RecordBatch]) -> Result<()> {
     line(pretty_format_batches(batches)?.to_string())
 }
 
 /// A progress bar over `total` rows (a spinner when unknown); silent when stderr is no terminal.
-pub fn progress(what: &'static str, total: Option<u64>) -> ProgressBar {
+pub(crate) fn progress(what: &'static str, total: Option<u64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -81,7 +81,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// `336,776`.
-pub fn thousands(number: impl Into<i128>) -> String {
+pub(crate) fn thousands(number: impl Into<i128>) -> String {
     let number: i128 = number.into();
     let digits = number.unsigned_abs().to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3 + 1);
@@ -89,7 +89,7 @@ pub fn thousands(number: impl Into<i128>) -> String {
         out.push('-');
     }
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -14,7 +14,7 @@ use crate::config::Config;
 
 /// What a command does to the stores. Commands that only read never create one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
+pub(crate) enum Use {
     /// Reads only.
     Read,
     /// Writes the registry or history; the online store is opened if it exists.
@@ -24,7 +24,7 @@ pub enum Use {
 }
 
 /// Open the stores that `config` names.
-pub async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -> Result<Engine> {
+pub(crate) async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -> Result<Engine> {
     let registry: Arc<dyn Registry> = match uses {
         Use::Read => hitherto_registry::open_to_read(&config.registry_url, &config.project).await?,
         Use::Write | Use::WriteOnline => hitherto_registry::open(&config.registry_url, &config.project).await?,
@@ -39,7 +39,7 @@ pub async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -> Resul
 }
 
 /// Refuse a listening address that is not loopback: there is neither TLS nor authentication yet.
-pub fn loopback(address: &str) -> Result<std::net::SocketAddr> {
+pub(crate) fn loopback(address: &str) -> Result<std::net::SocketAddr> {
     let parsed: std::net::SocketAddr = match address.parse() {
         Ok(parsed) => parsed,
         Err(_) => bail!("'{address}' is not an address: write it like 127.0.0.1:7420"),
@@ -54,7 +54,7 @@ pub fn loopback(address: &str) -> Result<std::net::SocketAddr> {
 }
 
 /// Credentials and endpoints of object stores, by the names that their own tools use: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
-pub fn cloud_options() -> HashMap<String, String> {
+pub(crate) fn cloud_options() -> HashMap<String, String> {
     std::env::vars()
         .filter(|(name, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix)))
         .map(|(name, value)| (name.to_ascii_lowercase(), value))

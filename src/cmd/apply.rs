@@ -13,7 +13,7 @@ use crate::stores::{self, Use};
 
 /// Flags of `plan` and `apply`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Definition files (YAML), or folders of them
     #[arg(short = 'f', long = "file", required = true, num_args = 1.., value_name = "PATH")]
     files: Vec<PathBuf>,
@@ -29,7 +29,7 @@ impl Args {
 }
 
 /// Show the difference; change nothing.
-pub async fn plan(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn plan(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::Read, global.clock).await?;
     let plan = engine.plan(&read(&args.files)?, NewTables::Allow).await?;
     show(&plan, global)?;
@@ -40,15 +40,13 @@ pub async fn plan(args: Args, config: &Config, global: &Global) -> Result<()> {
 }
 
 /// Make the difference.
-pub async fn apply(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn apply(args: Args, config: &Config, global: &Global) -> Result<()> {
     let files = read(&args.files)?;
     let engine = stores::open(config, Use::Write, global.clock).await?;
     let applied = engine.apply(&files, args.new_tables()).await?;
     show(&applied.plan, global)?;
-    output::note(match applied.plan.records.is_empty() {
-        true => format!("nothing to change; the registry is at revision {}", applied.revision),
-        false => format!("applied; the registry is at revision {}", applied.revision),
-    });
+    let done = if applied.plan.records.is_empty() { "nothing to change" } else { "applied" };
+    output::note(format!("{done}; the registry is at revision {}", applied.revision));
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::stores::{self, Use};
 
 /// Flags of `dataset`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
 }
@@ -54,7 +54,7 @@ enum Command {
 }
 
 /// Run one of them.
-pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::Read, global.clock).await?;
     match args.command {
         Command::Show { id } => show(&engine.registry().dataset(&id).await?, global),

@@ -13,7 +13,7 @@ use crate::stores::{self, Use};
 
 /// Flags of `describe`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Of which kind it is
     #[arg(value_enum)]
     kind: Kind,
@@ -23,7 +23,7 @@ pub struct Args {
 
 /// What can be described, in the singular or the plural.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A thing that features describe
     #[value(alias = "entities")]
     Entity,
@@ -42,7 +42,7 @@ pub enum Kind {
 }
 
 /// Describe one thing.
-pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::Read, global.clock).await?;
     let registry = engine.registry();
     let catalog = registry.catalog().await?;

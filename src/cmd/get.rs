@@ -14,7 +14,7 @@ use crate::stores::{self, Use};
 
 /// Flags of `get`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The feature set: NAME or NAME@VERSION
     #[arg(long, value_name = "NAME[@VERSION]", required_unless_present = "model", conflicts_with = "model")]
     feature_set: Option<Selector>,
@@ -36,7 +36,7 @@ pub struct Args {
 pub(super) type Typed = Vec<BTreeMap<String, String>>;
 
 /// Read the latest values.
-pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let consumer = match (args.feature_set, args.model) {
         (Some(set), None) => Consumer::FeatureSet(set),
         (None, Some(model)) => Consumer::Model(model),
@@ -46,14 +46,12 @@ pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
         Some(file) => rows_of_csv(&file)?,
         None => args.rows.iter().map(|row| row_of_flag(row)).collect::<Result<_>>()?,
     };
-    let found = match args.server {
-        Some(url) => super::get_remote::lookup(&url, consumer, &rows).await?,
-        None => {
-            let engine = stores::open(config, Use::Read, global.clock).await?;
-            let serving = Serving::load(engine).await?;
-            let plan = serving.plan(&consumer).await?;
-            serving.lookup(&request(consumer, &plan, &rows)?).await?
-        }
+    let found = if let Some(url) = args.server {
+        super::get_remote::lookup(&url, consumer, &rows).await?
+    } else {
+        let serving = Serving::load(stores::open(config, Use::Read, global.clock).await?).await?;
+        let plan = serving.plan(&consumer).await?;
+        serving.lookup(&request(consumer, &plan, &rows)?).await?
     };
     show(&rows, &found, global)
 }
@@ -227,7 +225,7 @@ fn json_of(value: &Value) -> serde_json::Value {
         Value::Float32(value) => json!(value),
         Value::Float64(value) => json!(value),
         Value::String(value) => json!(value),
-        Value::Bytes(value) => json!(value.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Value::Bytes(value) => json!(hex::encode(value)),
         Value::Timestamp(value) => json!(value.to_string()),
         Value::Date(days) => {
             let day = hitherto_core::Timestamp(i64::from(*days) * 86_400_000_000).to_string();

@@ -14,7 +14,7 @@ use crate::stores::{self, Use};
 
 /// Flags of `ingest`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The feature view
     view: Name,
     /// Parquet, CSV or newline-delimited JSON: files, patterns, URLs, or - for standard input
@@ -45,7 +45,7 @@ enum To {
 
 /// A format.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum FileFormat {
+pub(crate) enum FileFormat {
     /// Apache Parquet
     Parquet,
     /// Comma-separated, with a heading
@@ -65,7 +65,7 @@ impl From<FileFormat> for Format {
 }
 
 /// Append the rows of all files as one batch.
-pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let uses = match args.to {
         To::Offline => Use::Write,
         To::Both => Use::WriteOnline,

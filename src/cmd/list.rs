@@ -10,7 +10,7 @@ use crate::stores::{self, Use};
 
 /// Flags of `list`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// What to list
     #[arg(value_enum)]
     kind: Kind,
@@ -18,7 +18,7 @@ pub struct Args {
 
 /// What the registry holds.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Things that features describe
     Entities,
     /// Named features of one entity from one source
@@ -32,7 +32,7 @@ pub enum Kind {
 }
 
 /// List one kind.
-pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::Read, global.clock).await?;
     let catalog = engine.registry().catalog().await?;
     let (heading, rows) = match args.kind {

@@ -11,13 +11,13 @@ use crate::stores::{self, Use};
 
 /// Flags of `materialize`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Feature views; all of them where none is named
     views: Vec<Name>,
 }
 
 /// Bring the online store up to date, once.
-pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::WriteOnline, global.clock).await?;
     let done = engine.materialize(&args.views).await?;
     let rows: Vec<Vec<String>> = done

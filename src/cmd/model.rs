@@ -16,7 +16,7 @@ use crate::stores::{self, Use};
 
 /// Flags of `model`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
 }
@@ -58,7 +58,7 @@ enum Command {
 }
 
 /// Run one of them.
-pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let uses = match &args.command {
         Command::Register { .. } | Command::Alias { .. } => Use::Write,
         Command::Show { .. } | Command::List => Use::Read,

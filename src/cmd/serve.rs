@@ -10,7 +10,7 @@ use crate::stores::{self, Use};
 
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Address of gRPC; loopback only [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 /// Serve until interrupted or terminated; requests in flight finish.
-pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let options = Options {
         listen: stores::loopback(args.listen.as_ref().unwrap_or(&config.listen))?,
         http: stores::loopback(args.http.as_ref().unwrap_or(&config.http))?,

@@ -13,7 +13,7 @@ use crate::stores::{self, Use};
 /// Flags of `sql`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
-pub struct Args {
+pub(crate) struct Args {
     /// The query; read-only
     query: String,
     /// How rows are written, instead of --output
@@ -29,7 +29,7 @@ _deleted, _sequence and _ingested_at. Older versions are \"view@1\".
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum Rows {
+pub(crate) enum Rows {
     /// A table for people
     Table,
     /// Comma-separated, with a heading
@@ -39,7 +39,7 @@ pub enum Rows {
 }
 
 /// Run the query and print its rows as they come (a table: at the end).
-pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::Read, global.clock).await?;
     let mut rows = engine.sql(&args.query).await?;
     let format = args.format.unwrap_or(match global.output {

@@ -12,7 +12,7 @@ use crate::stores::{self, Use};
 
 /// Flags of `training-set`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The feature set: NAME (its latest version) or NAME@VERSION
     #[arg(long, value_name = "NAME[@VERSION]")]
     feature_set: Selector,
@@ -41,7 +41,7 @@ pub struct Args {
 
 /// Which rows a training row may see.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum ModeFlag {
+pub(crate) enum ModeFlag {
     /// What was known at each moment
     Knowledge,
     /// Whatever is dated before it, known or not: it leaks, and the dataset says so
@@ -49,7 +49,7 @@ pub enum ModeFlag {
 }
 
 /// Build a training set; print its dataset id.
-pub async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::Write, global.clock).await?;
     let wanted = TrainingSetRequest {
         feature_set: args.feature_set,

@@ -17,7 +17,7 @@ use crate::run::dispatch;
 
 /// Flags of `demo`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The folder to work in; made afresh if an earlier demo left it
     #[arg(default_value = "hitherto-demo")]
     folder: PathBuf,
@@ -32,7 +32,7 @@ const SQL: &str = "select origin, count(*) as hours, round(avg(mean_dep_delay), 
                    max(p90_dep_delay) as worst_p90 from origin_hour group by origin order by mean_delay desc";
 
 /// Run all of it.
-pub async fn run(args: Args, _: &Global) -> Result<()> {
+pub(crate) async fn run(args: Args, _: &Global) -> Result<()> {
     let started = Instant::now();
     let folder = std::path::absolute(&args.folder)?;
     data::lay_out(&folder)?;

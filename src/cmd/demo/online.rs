@@ -32,15 +32,17 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
     let entities =
         AIRCRAFT.map(|[tailnum, origin, carrier]| format!("tailnum={tailnum},origin={origin},carrier={carrier}"));
     let url = format!("http://{address}");
-    let flags: String = entities.iter().map(|entity| format!(" --entity {entity}")).collect();
-    hitherto(&format!("get --server {url} --model late_flights@champion{flags}")).await?;
+    let flags: Vec<String> = entities.iter().map(|entity| format!("--entity {entity}")).collect();
+    let flags = flags.join(" ");
+    hitherto(&format!("get --server {url} --model late_flights@champion {flags}")).await?;
 
     let rows: Vec<_> = entities.iter().map(|entity| super::super::get::row_of_flag(entity)).collect::<Result<_>>()?;
     let consumer = hitherto_engine::Consumer::Model("late_flights@champion".parse::<Selector>()?);
     let online = super::super::get_remote::lookup(&url, consumer, &rows).await?;
     let offline = engine.features_at("late_arrival".parse()?, &Spine::Batches(spine(now)?)).await?;
     compare(&online, &offline)?;
-    drop(stop.send(()));
+    // a server that has ended already needs no word
+    let _ = stop.send(());
     running.await.context("the server stopped badly")??;
     Ok(())
 }

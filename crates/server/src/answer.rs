@@ -1,0 +1,166 @@
+//! From the verbs' errors to `google.rpc.Status`, and every answer counted.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::time::Duration;
+
+use hitherto_core::{Kind, Problem};
+use hitherto_proto::Failure;
+use tokio::time::Instant;
+use tonic::{Code, Response, Status};
+use tonic_types::StatusExt;
+
+use crate::metrics::Metrics;
+
+/// How long a caller should wait before it tries again what may succeed later.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A request that is answered with an error.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) Failure);
+
+impl Refusal {
+    /// What is asked for does not exist.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self(Failure::new(Kind::NotFound, message))
+    }
+
+    /// A field of the request is wrong.
+    pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self(Failure::new(Kind::InvalidArgument, message.clone()).with_violation(field, message))
+    }
+}
+
+impl From<hitherto_engine::Error> for Refusal {
+    fn from(error: hitherto_engine::Error) -> Self {
+        let mut failure = Failure::new(error.kind(), text_of(&error));
+        if let hitherto_engine::Error::Definitions(problems) = &error {
+            for problem in problems {
+                failure = failure.with_violation(place_of(problem), problem.message.clone());
+            }
+        }
+        Self(failure)
+    }
+}
+
+impl From<hitherto_registry::Error> for Refusal {
+    fn from(error: hitherto_registry::Error) -> Self {
+        hitherto_engine::Error::from(error).into()
+    }
+}
+
+impl From<hitherto_offline::Error> for Refusal {
+    fn from(error: hitherto_offline::Error) -> Self {
+        hitherto_engine::Error::from(error).into()
+    }
+}
+
+impl From<hitherto_proto::Error> for Refusal {
+    fn from(error: hitherto_proto::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(Refusal(failure): Refusal) -> Self {
+        let retryable = failure.kind.is_retryable();
+        let status = Self::from(failure);
+        if !retryable {
+            return status;
+        }
+        let mut details = status.get_error_details();
+        details.set_retry_info(Some(RETRY_AFTER));
+        Self::with_error_details(status.code(), status.message(), details)
+    }
+}
+
+/// Does `work` for `method`, counts it and how long it took, and logs what is a fault of ours.
+pub(crate) async fn answer<T: Send>(
+    metrics: &Metrics,
+    method: &'static str,
+    work: impl Future<Output = Result<T, Refusal>> + Send,
+) -> Result<Response<T>, Status> {
+    // a caller who hangs up drops this future, which counts as cancelled
+    let mut call = Call { metrics, method, started: Instant::now(), code: Code::Cancelled };
+    let outcome = work.await;
+    match outcome {
+        Ok(reply) => {
+            call.code = Code::Ok;
+            Ok(Response::new(reply))
+        }
+        Err(refusal) => {
+            match refusal.0.kind {
+                Kind::Internal => tracing::error!(method, "{}", refusal.0.message),
+                Kind::Unavailable | Kind::Exhausted => tracing::warn!(method, "{}", refusal.0.message),
+                _ => tracing::debug!(method, "{}", refusal.0.message),
+            }
+            let status = Status::from(refusal);
+            call.code = status.code();
+            Err(status)
+        }
+    }
+}
+
+struct Call<'a> {
+    metrics: &'a Metrics,
+    method: &'static str,
+    started: Instant,
+    code: Code,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.metrics.request(self.method, self.code, self.started.elapsed());
+    }
+}
+
+/// An error with those of its causes that it does not name itself.
+pub(crate) fn text_of(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let named = inner.to_string();
+        if !text.contains(&named) {
+            text.push_str(": ");
+            text.push_str(&named);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn place_of(problem: &Problem) -> String {
+    if problem.line == 0 {
+        return problem.file.clone();
+    }
+    format!("{}:{}:{}", problem.file, problem.line, problem.column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_succeed_later_says_when_to_retry() {
+        let status = |kind| Status::from(Refusal(Failure::new(kind, "no")));
+        let unavailable = status(Kind::Unavailable);
+        assert_eq!(unavailable.code(), Code::Unavailable);
+        let details = unavailable.get_error_details();
+        assert_eq!(details.retry_info().and_then(|retry| retry.retry_delay), Some(RETRY_AFTER));
+        let said = details.error_info().map(|said| (said.reason.as_str(), said.domain.as_str()));
+        assert_eq!(said, Some(("UNAVAILABLE", "hitherto")));
+        assert!(status(Kind::InvalidArgument).get_error_details().retry_info().is_none());
+    }
+
+    #[test]
+    fn every_problem_of_definitions_is_a_violation() {
+        let problem = |line, message: &str| Problem { file: "a.yaml".into(), line, column: 3, message: message.into() };
+        let error = hitherto_engine::Error::Definitions(vec![problem(2, "is odd"), problem(9, "is even")]);
+        let Refusal(failure) = error.into();
+        let said: Vec<_> =
+            failure.violations.iter().map(|said| (said.field.as_str(), said.description.as_str())).collect();
+        assert_eq!(said, [("a.yaml:2:3", "is odd"), ("a.yaml:9:3", "is even")]);
+        assert_eq!(failure.message, "a.yaml:2:3: is odd\na.yaml:9:3: is even");
+    }
+}

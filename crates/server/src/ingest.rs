@@ -1,0 +1,71 @@
+//! `Ingest`: rows of a running system.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
+use hitherto_engine::{Destination, Ingested};
+use hitherto_offline::array_of;
+use hitherto_proto::v1::ingest_server::{Ingest, IngestServer};
+use hitherto_proto::v1::{PushRequest, PushResponse};
+use hitherto_proto::{Column, MESSAGE_BYTES_MAX, Push, Pushed};
+use tonic::{Request, Response, Status};
+
+use crate::answer::{Refusal, answer};
+use crate::shared::Shared;
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Service(Arc<Shared>);
+
+/// The service, to be mounted.
+pub(crate) fn service(shared: Arc<Shared>) -> IngestServer<Service> {
+    IngestServer::new(Service(shared)).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+#[tonic::async_trait]
+impl Ingest for Service {
+    async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
+        let work = self.append(request.into_inner());
+        answer(&self.0.metrics, "Ingest/Push", work).await
+    }
+}
+
+impl Service {
+    async fn append(&self, sent: PushRequest) -> Result<PushResponse, Refusal> {
+        let Push { view, columns, batch_id, destination } = sent.try_into()?;
+        let to = match destination {
+            hitherto_proto::Destination::Offline => Destination::Offline,
+            hitherto_proto::Destination::Both => Destination::Both,
+        };
+        let batch = batch_of(&columns)?;
+        let rows = batch.num_rows() as u64;
+        let done = self.0.engine().push(&view, &batch, batch_id, to).await?;
+        self.0.metrics.pushed(&view, done.commit.as_ref().map_or(0, |commit| commit.rows));
+        Ok(pushed(rows, &done).into())
+    }
+}
+
+fn pushed(rows: u64, done: &Ingested) -> Pushed {
+    Pushed {
+        rows,
+        already: done.already.is_some(),
+        first_sequence: done.commit.as_ref().map(|commit| commit.first_sequence),
+        last_sequence: done.commit.as_ref().map(|commit| commit.last_sequence),
+        online_rows: done.online.iter().map(|reading| reading.written).sum(),
+        null_key_rows: done.null_keys,
+        backdated_rows: done.backdated,
+    }
+}
+
+fn batch_of(columns: &[Column]) -> Result<RecordBatch, Refusal> {
+    let mut fields = Vec::with_capacity(columns.len());
+    let mut arrays = Vec::with_capacity(columns.len());
+    for column in columns {
+        let array = array_of(&column.value_type, &column.values)?;
+        fields.push(Field::new(&column.name, array.data_type().clone(), true));
+        arrays.push(array);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+        .map_err(|error| Refusal::invalid("columns", format!("could not read the columns as rows: {error}")))
+}

@@ -1,0 +1,29 @@
+//! Every metric: its name, its labels, what it counts.
+
+/// gRPC requests answered. Labels: `method`, `code`.
+pub(crate) const REQUESTS: &str = "hitherto_grpc_requests_total";
+/// How long gRPC requests took. Label: `method`.
+pub(crate) const REQUEST_SECONDS: &str = "hitherto_grpc_request_seconds";
+/// Feature values answered, by what they stand for. Labels: `view` (`name@version`), `status`.
+pub(crate) const STATUSES: &str = "hitherto_feature_statuses_total";
+/// How long before the answer the event behind a served row was. Label: `view` (`name@version`).
+pub(crate) const AGE_SECONDS: &str = "hitherto_feature_age_seconds";
+/// How far what has reached the online store lies behind the present. Labels: `view`, `reading`.
+pub(crate) const LAG_SECONDS: &str = "hitherto_view_lag_seconds";
+/// Runs of the follower. Label: `outcome` (`done` or `failed`).
+pub(crate) const FOLLOWER_RUNS: &str = "hitherto_follower_runs_total";
+/// Runs of the follower that failed.
+pub(crate) const FOLLOWER_FAILURES: &str = "hitherto_follower_failures_total";
+/// Rows that the follower wrote online. Label: `view`.
+pub(crate) const FOLLOWER_ROWS: &str = "hitherto_follower_rows_total";
+/// Rows pushed, as they became durable. Label: `view`.
+pub(crate) const PUSHED_ROWS: &str = "hitherto_pushed_rows_total";
+/// Failures to look whether the registry has changed.
+pub(crate) const REGISTRY_FAILURES: &str = "hitherto_registry_failures_total";
+
+/// Bounds of [`REQUEST_SECONDS`]: from 100 µs to 10 s.
+pub(crate) const REQUEST_SECONDS_BUCKETS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Bounds of [`AGE_SECONDS`]: from a second to a year.
+pub(crate) const AGE_SECONDS_BUCKETS: [f64; 12] =
+    [1.0, 10.0, 60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 172_800.0, 604_800.0, 2_592_000.0, 7_776_000.0, 31_536_000.0];

@@ -1,0 +1,139 @@
+//! `OnlineFeatures`: the latest features of entity keys.
+
+use std::sync::Arc;
+
+use hitherto_core::{KeyType, Selector};
+use hitherto_engine::{Consumer, Lookup, LookupRequest, LookupView, ServingPlan};
+use hitherto_proto::v1::online_features_server::{OnlineFeatures, OnlineFeaturesServer};
+use hitherto_proto::v1::{GetFeaturesRequest, GetFeaturesResponse};
+use hitherto_proto::{
+    Column, EventTimes, FeatureColumn, Features, GetFeatures, MESSAGE_BYTES_MAX, ModelPin, ViewAnswer, Watermark,
+};
+use tonic::{Request, Response, Status};
+
+use crate::answer::{Refusal, answer};
+use crate::shared::Shared;
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Service(Arc<Shared>);
+
+/// The service, to be mounted.
+pub(crate) fn service(shared: Arc<Shared>) -> OnlineFeaturesServer<Service> {
+    OnlineFeaturesServer::new(Service(shared))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+#[tonic::async_trait]
+impl OnlineFeatures for Service {
+    async fn get_features(
+        &self,
+        request: Request<GetFeaturesRequest>,
+    ) -> Result<Response<GetFeaturesResponse>, Status> {
+        let work = self.get(request.into_inner());
+        answer(&self.0.metrics, "OnlineFeatures/GetFeatures", work).await
+    }
+}
+
+impl Service {
+    async fn get(&self, sent: GetFeaturesRequest) -> Result<GetFeaturesResponse, Refusal> {
+        let GetFeatures { consumer, entities, request_fields, event_times } = sent.try_into()?;
+        let (consumer, alias) = match consumer {
+            hitherto_proto::Consumer::FeatureSet(set) => (Consumer::FeatureSet(set), None),
+            hitherto_proto::Consumer::Model(model) => {
+                let alias = if let Selector::Alias(_, alias) = &model { Some(alias.clone()) } else { None };
+                (Consumer::Model(model), alias)
+            }
+        };
+        let plan = self.0.serving.plan(&consumer).await?;
+        let wanted = LookupRequest {
+            entities: entity_keys(&plan, entities)?,
+            request: request_values(&plan, request_fields)?,
+            consumer,
+        };
+        let found = self.0.serving.lookup(&wanted).await?;
+        self.0.metrics.looked_up(&found);
+        let mut features = features_of(found, event_times)?;
+        if let Some(pin) = &mut features.model {
+            pin.alias = alias;
+        }
+        Ok(features.try_into()?)
+    }
+}
+
+/// The columns that the plan reads, as keys. Others are left aside: a caller may send what it has.
+fn entity_keys(
+    plan: &ServingPlan,
+    columns: Vec<Column>,
+) -> Result<Vec<(String, Vec<Option<hitherto_core::KeyValue>>)>, Refusal> {
+    let key_type = |name: &str| -> Option<KeyType> {
+        plan.views.iter().flat_map(|view| &view.keys).find(|(column, _)| column == name).map(|(_, key_type)| *key_type)
+    };
+    let mut unread = None;
+    let mut keys = Vec::with_capacity(columns.len());
+    for column in columns {
+        let name = column.name.clone();
+        match key_type(&name) {
+            Some(key_type) => keys.push((name, column.into_keys(key_type)?)),
+            None => unread = Some((name, vec![None; column.len()])),
+        }
+    }
+    if keys.is_empty() {
+        // the verb says which column is missing, and whether this one is near
+        keys.extend(unread);
+    }
+    Ok(keys)
+}
+
+fn request_values(
+    plan: &ServingPlan,
+    columns: Vec<Column>,
+) -> Result<Vec<(String, Vec<hitherto_core::Value>)>, Refusal> {
+    let mut fields = Vec::with_capacity(columns.len());
+    for column in columns {
+        let Some((_, value_type)) = plan.request.iter().find(|(name, _)| name.as_str() == column.name) else {
+            let known = plan.request.iter().map(|(name, _)| name.as_str());
+            let hint = hitherto_core::did_you_mean(&column.name, known)
+                .map(|near| format!(" (did you mean '{near}'?)"))
+                .unwrap_or_default();
+            let message = format!("{} has no request field '{}'{hint}", plan.feature_set, column.name);
+            return Err(Refusal::invalid(&column.name, message));
+        };
+        let Column { name, values, .. } = column.widened(value_type)?;
+        fields.push((name, values));
+    }
+    Ok(fields)
+}
+
+fn features_of(found: Lookup, event_times: EventTimes) -> Result<Features, Refusal> {
+    let columns = found.columns.into_iter().map(|column| FeatureColumn {
+        name: column.name,
+        value_type: column.value_type,
+        values: column.values,
+        statuses: column.statuses,
+        view: column.view,
+    });
+    Ok(Features {
+        columns: columns.collect(),
+        views: found.views.into_iter().map(|view| view_answer(view, event_times)).collect::<Result<_, _>>()?,
+        feature_set: found.feature_set,
+        feature_set_hash: found.feature_set_hash,
+        model: found.model.map(|version| ModelPin { version, alias: None }),
+        clock: found.at,
+        rows: found.rows,
+    })
+}
+
+fn view_answer(view: LookupView, event_times: EventTimes) -> Result<ViewAnswer, Refusal> {
+    let invalid = |reason: hitherto_core::NameError| hitherto_proto::Error::Invalid {
+        field: "alias",
+        reason: reason.to_string(),
+    };
+    Ok(ViewAnswer {
+        view: view.view,
+        alias: view.alias.parse().map_err(invalid)?,
+        event_times: (event_times == EventTimes::Include).then_some(view.event_timestamps),
+        watermark: Some(Watermark { sequence: view.marks.sequence, clock: view.marks.clock, lag: view.lag }),
+    })
+}

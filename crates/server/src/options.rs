@@ -1,0 +1,17 @@
+//! What a server is started with.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How to serve. Port 0 is a free port.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where gRPC is; loopback only.
+    pub listen: SocketAddr,
+    /// Where health, readiness and metrics are; loopback only.
+    pub http: SocketAddr,
+    /// How often the online store is brought up to date; none for never.
+    pub follow: Option<Duration>,
+    /// The folders and URLs under which a request may have files read and written: nothing, unless listed.
+    pub allowed_urls: Vec<String>,
+}

@@ -1,0 +1,108 @@
+//! Whether the server can answer, and how far what it answers lies behind.
+
+use std::future::Future;
+use std::time::Duration;
+
+use hitherto_core::{Name, Span, Timestamp};
+use hitherto_engine::ServedReading;
+use hitherto_online::{Marks, Reading};
+use serde_json::{Value, json};
+
+use crate::answer::text_of;
+use crate::shared::Shared;
+
+/// A store that has not answered by then does not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What has reached the online store of one reading.
+#[derive(Clone, Debug)]
+pub(crate) struct ViewMarks {
+    pub(crate) view: Name,
+    pub(crate) reading: Reading,
+    pub(crate) marks: Option<Marks>,
+    /// None where nothing ever reached it.
+    pub(crate) lag: Option<Span>,
+}
+
+/// What `/readyz` says.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    pub(crate) is_ready: bool,
+    pub(crate) body: Value,
+}
+
+/// Asks the online store, and tells what is known of the rest.
+///
+/// Not ready is a server whose online store does not answer. One whose registry cannot be read goes on with its last
+/// plans: it is ready, and says so.
+pub(crate) async fn readiness(shared: &Shared) -> Readiness {
+    let engine = shared.engine();
+    let background = shared.snapshot();
+    let (store, asked) = match engine.online() {
+        Ok(online) => (Some(online.describe()), in_time(online.ping()).await),
+        Err(error) => (None, Err(text_of(&error))),
+    };
+    let views = match &asked {
+        Ok(()) => view_marks(shared, &background.served).await,
+        Err(problem) => Err(problem.clone()),
+    };
+    let problem = asked.err().or_else(|| views.as_ref().err().cloned());
+    let is_ready = problem.is_none();
+    let body = json!({
+        "ready": is_ready,
+        "project": engine.project().as_str(),
+        "registry": {
+            "revision": shared.serving.revision(),
+            "problem": background.registry_problem,
+        },
+        "online": { "store": store, "problem": problem },
+        "follower": { "problem": background.follower_problem },
+        "views": views.unwrap_or_default().iter().map(describe).collect::<Vec<_>>(),
+        "clock": clock(shared),
+    });
+    Readiness { is_ready, body }
+}
+
+/// What has reached the online store of each of these readings.
+pub(crate) async fn view_marks(shared: &Shared, served: &[ServedReading]) -> Result<Vec<ViewMarks>, String> {
+    let online = shared.engine().online().map_err(|error| text_of(&error))?;
+    let readings: Vec<Reading> = served.iter().map(|served| served.id.clone()).collect();
+    let marks = in_time(online.marks(&readings)).await?;
+    let now = shared.engine().clock().now();
+    let view_marks = |(served, marks): (&ServedReading, Option<Marks>)| ViewMarks {
+        view: served.view.clone(),
+        reading: served.id.clone(),
+        marks,
+        lag: marks.map(|marks| now.since(marks.clock)),
+    };
+    Ok(served.iter().zip(marks).map(view_marks).collect())
+}
+
+async fn in_time<T>(asked: impl Future<Output = hitherto_online::Result<T>> + Send) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answer) => answer.map_err(|error| text_of(&error)),
+        Err(_) => Err(format!("it has not answered for {} s", PATIENCE.as_secs())),
+    }
+}
+
+fn describe(view: &ViewMarks) -> Value {
+    json!({
+        "view": view.view.as_str(),
+        "reading": view.reading.as_str(),
+        "sequence": view.marks.map(|marks| marks.sequence),
+        "clock": view.marks.map(|marks| marks.clock.to_string()),
+        "lag_us": view.lag.map(Span::micros),
+    })
+}
+
+fn clock(shared: &Shared) -> Value {
+    let clock = shared.engine().clock();
+    let now: Timestamp = clock.now();
+    let warning = clock.is_frozen().then(|| pretended(now));
+    json!({ "now": now.to_string(), "pretended": clock.is_frozen(), "warning": warning })
+}
+
+/// What is said loudly of a pretended clock.
+pub(crate) fn pretended(now: Timestamp) -> String {
+    format!("THE CLOCK IS PRETENDED: it stands still at {now}")
+}

@@ -1,0 +1,197 @@
+//! A server's life: bind, serve, stop.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use hitherto_engine::Engine;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::background::{follow, stopped, watch_registry};
+use crate::places::Places;
+use crate::readiness::pretended;
+use crate::shared::Shared;
+use crate::{Error, Options, Result, http, ingest, models, online_features, registry, training_sets};
+
+/// How long requests in flight may take once the server is told to stop.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// A peer that has not answered for this long is gone.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The services of `hitherto.v1`; the empty name stands for the whole server.
+const SERVICES: [&str; 6] = [
+    "",
+    "hitherto.v1.OnlineFeatures",
+    "hitherto.v1.Ingest",
+    "hitherto.v1.Registry",
+    "hitherto.v1.Models",
+    "hitherto.v1.TrainingSets",
+];
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    shared: Shared,
+    follow: Option<Duration>,
+    grpc: TcpListener,
+    http: TcpListener,
+    grpc_address: SocketAddr,
+    http_address: SocketAddr,
+}
+
+impl Server {
+    /// Listen on both addresses; connections wait until [`Server::run`]. Refused for any address but loopback.
+    pub async fn bind(engine: Engine, options: Options) -> Result<Self> {
+        let places = Places::new(&options.allowed_urls)?;
+        let (grpc, grpc_address) = listen(options.listen, "listen").await?;
+        let (http, http_address) = listen(options.http, "http").await?;
+        let shared = Shared::new(engine, places).await?;
+        Ok(Self { shared, follow: options.follow, grpc, http, grpc_address, http_address })
+    }
+
+    /// The same with credentials and endpoints of object stores, for files of requests outside the offline store's own
+    /// bucket.
+    pub fn with_store_options(mut self, store_options: HashMap<String, String>) -> Self {
+        self.shared.places.set_store_options(store_options);
+        self
+    }
+
+    /// Where gRPC is.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// Where health, readiness and metrics are.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// Serve until `stopped` completes; then requests in flight finish, within 30 seconds.
+    pub async fn run(self, stopped: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let shared = Arc::new(self.shared);
+        let clock = shared.engine().clock();
+        if clock.is_frozen() {
+            tracing::warn!("{}", pretended(clock.now()));
+        }
+        let (stop, stopping) = watch::channel(false);
+        let health = HealthReporter::new();
+        let routes = routes(&shared, &health)?;
+        set_health(&health, ServingStatus::Serving).await;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_grpc(self.grpc, routes, stopping.clone()));
+        tasks.spawn(serve_http(self.http, Arc::clone(&shared), stopping.clone()));
+        spawn(&mut tasks, watch_registry(Arc::clone(&shared), stopping.clone()));
+        if let Some(interval) = self.follow {
+            spawn(&mut tasks, follow(Arc::clone(&shared), interval, stopping));
+        }
+        let outcome = tokio::select! {
+            () = stopped => Ok(()),
+            // none of them ends by itself but by a failure
+            Some(ended) = tasks.join_next() => ended_early(ended),
+        };
+        tracing::info!("stopping: requests in flight finish");
+        set_health(&health, ServingStatus::NotServing).await;
+        stop.send_replace(true);
+        finish(tasks).await;
+        outcome
+    }
+}
+
+async fn listen(address: SocketAddr, setting: &'static str) -> Result<(TcpListener, SocketAddr)> {
+    if !address.ip().is_loopback() {
+        return Err(Error::NotLoopback { address });
+    }
+    let failed = |source| Error::Listen { address, setting, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn routes(shared: &Arc<Shared>, health: &HealthReporter) -> Result<Routes> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(hitherto_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let failed = |source| Error::serve("describe the services", source);
+    let health = tonic_health::server::HealthService::from_health_reporter(health.clone());
+    Ok(Routes::new(online_features::service(Arc::clone(shared)))
+        .add_service(ingest::service(Arc::clone(shared)))
+        .add_service(registry::service(Arc::clone(shared)))
+        .add_service(models::service(Arc::clone(shared)))
+        .add_service(training_sets::service(Arc::clone(shared)))
+        .add_service(tonic_health::pb::health_server::HealthServer::new(health))
+        .add_service(reflection().build_v1().map_err(failed)?)
+        .add_service(reflection().build_v1alpha().map_err(failed)?))
+}
+
+async fn serve_grpc(listener: TcpListener, routes: Routes, stopping: watch::Receiver<bool>) -> Result<()> {
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped(stopping))
+        .await
+        .map_err(|source| Error::serve("serve gRPC", source))
+}
+
+async fn serve_http(listener: TcpListener, shared: Arc<Shared>, stopping: watch::Receiver<bool>) -> Result<()> {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("could not set TCP_NODELAY: {error}");
+        }
+    });
+    axum::serve(listener, http::pages(shared))
+        .with_graceful_shutdown(stopped(stopping))
+        .await
+        .map_err(|source| Error::serve("serve HTTP", source))
+}
+
+fn spawn(tasks: &mut JoinSet<Result<()>>, task: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(async {
+        task.await;
+        Ok(())
+    });
+}
+
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES {
+        health.set_service_status(service, status).await;
+    }
+}
+
+fn ended_early(ended: Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    match ended {
+        Ok(Ok(())) => Err(Error::serve("go on serving", "a part of the server ended by itself")),
+        Ok(Err(error)) => Err(error),
+        Err(error) => Err(Error::serve("go on serving", error)),
+    }
+}
+
+/// Waits for the tasks, but not for ever.
+async fn finish(mut tasks: JoinSet<Result<()>>) {
+    let all = async {
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended_at_last(ended) {
+                tracing::warn!("{error}");
+            }
+        }
+    };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("requests were still in flight after {} s; they are cut off", GRACE.as_secs());
+        tasks.shutdown().await;
+    }
+}
+
+fn ended_at_last(ended: Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    ended.map_err(|error| Error::serve("stop", error))?
+}

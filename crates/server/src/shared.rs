@@ -1,0 +1,81 @@
+//! What every part of a running server shares.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
+
+use crate::Result;
+use crate::answer::text_of;
+use crate::metrics::Metrics;
+use crate::places::Places;
+
+/// The plans, the counters and the state of what runs in the background.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) serving: Serving,
+    pub(crate) metrics: Metrics,
+    pub(crate) places: Places,
+    background: Mutex<Background>,
+}
+
+/// How what runs in the background is getting on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Background {
+    /// The readings of the last registry that could be read, and its revision.
+    pub(crate) served: Vec<ServedReading>,
+    revision: Option<i64>,
+    /// Why the registry could not be read when it was last looked at.
+    pub(crate) registry_problem: Option<String>,
+    /// Why the follower's last run failed.
+    pub(crate) follower_problem: Option<String>,
+}
+
+impl Shared {
+    pub(crate) async fn new(engine: Engine, places: Places) -> Result<Self> {
+        let serving = Serving::load(engine).await?;
+        let shared = Self { serving, metrics: Metrics::new()?, places, background: Mutex::default() };
+        shared.read_registry().await?;
+        Ok(shared)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.serving.engine()
+    }
+
+    /// Looks whether the registry has changed. Where that fails, the last plans go on serving.
+    pub(crate) async fn refresh(&self) {
+        let problem = self.read_registry().await.err().map(|error| text_of(&error));
+        if problem.is_some() {
+            self.metrics.registry_failed();
+        }
+        let mut background = self.background();
+        match (&background.registry_problem, &problem) {
+            (None, Some(problem)) => tracing::warn!("serving by the last plans: {problem}"),
+            (Some(_), None) => tracing::info!("the registry can be read again"),
+            _ => {}
+        }
+        background.registry_problem = problem;
+    }
+
+    async fn read_registry(&self) -> Result<(), hitherto_engine::Error> {
+        self.serving.refresh().await?;
+        let revision = Some(self.serving.revision());
+        if self.background().revision != revision {
+            let catalog = self.engine().registry().catalog().await?;
+            let models = self.engine().all_model_versions().await?;
+            let mut background = self.background();
+            background.served = served_readings(&catalog, &models);
+            background.revision = revision;
+        }
+        Ok(())
+    }
+
+    /// How the background was getting on a moment ago.
+    pub(crate) fn snapshot(&self) -> Background {
+        self.background().clone()
+    }
+
+    pub(crate) fn background(&self) -> MutexGuard<'_, Background> {
+        self.background.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

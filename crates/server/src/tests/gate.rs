@@ -1,0 +1,61 @@
+//! An online store whose reads wait until they are let through.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use hitherto_online::{Advance, Answer, Error, Group, Marks, OnlineStore, Reading, Result, Run, Write, Written};
+use tokio::sync::Notify;
+
+/// Forwards everything; reads wait at the gate, and a store that is down does not answer a ping.
+#[derive(Debug)]
+pub(super) struct Gated {
+    pub(super) inner: Arc<dyn OnlineStore>,
+    /// Told when a read has come to the gate.
+    pub(super) arrived: Notify,
+    /// Lets one read through.
+    pub(super) open: Notify,
+    pub(super) is_down: AtomicBool,
+}
+
+impl Gated {
+    pub(super) fn new(inner: Arc<dyn OnlineStore>) -> Arc<Self> {
+        Arc::new(Self { inner, arrived: Notify::new(), open: Notify::new(), is_down: AtomicBool::new(false) })
+    }
+}
+
+#[async_trait]
+impl OnlineStore for Gated {
+    async fn read(&self, groups: &[Group<'_>]) -> Result<Vec<Answer>> {
+        self.arrived.notify_one();
+        self.open.notified().await;
+        self.inner.read(groups).await
+    }
+
+    async fn write(&self, reading: &Reading, writes: &[Write]) -> Result<Written> {
+        self.inner.write(reading, writes).await
+    }
+
+    async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>> {
+        self.inner.marks(readings).await
+    }
+
+    async fn begin(&self, reading: &Reading) -> Result<Run> {
+        self.inner.begin(reading).await
+    }
+
+    async fn advance(&self, reading: &Reading, run: &Run, to: Marks) -> Result<Advance> {
+        self.inner.advance(reading, run, to).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(Error::Scheme { scheme: "down".to_owned() });
+        }
+        self.inner.ping().await
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}

@@ -1,0 +1,9 @@
+//! The server through the wire, over real stores in temporary folders.
+
+mod features;
+mod fixture;
+mod gate;
+mod lifecycle;
+mod pages;
+mod standard;
+mod training;

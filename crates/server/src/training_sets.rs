@@ -1,0 +1,87 @@
+//! `TrainingSets`: built from and to files under `server.allowed_urls`.
+
+use std::sync::Arc;
+
+use hitherto_engine::{EvidenceColumns, Spine, TrainingSetRequest};
+use hitherto_proto::v1::training_sets_server::{TrainingSets, TrainingSetsServer};
+use hitherto_proto::v1::{
+    CreateTrainingSetRequest, Dataset, GetTrainingSetRequest, ListTrainingSetsRequest, ListTrainingSetsResponse,
+};
+use hitherto_proto::{MESSAGE_BYTES_MAX, NewTrainingSet};
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status};
+
+use crate::answer::{Refusal, answer};
+use crate::shared::Shared;
+
+/// A training set is built in memory: more than these at once wait.
+const BUILDS_MAX: usize = 2;
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Service {
+    shared: Arc<Shared>,
+    builds: Semaphore,
+}
+
+/// The service, to be mounted.
+pub(crate) fn service(shared: Arc<Shared>) -> TrainingSetsServer<Service> {
+    let service = Service { shared, builds: Semaphore::new(BUILDS_MAX) };
+    TrainingSetsServer::new(service).max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+#[tonic::async_trait]
+impl TrainingSets for Service {
+    async fn create(&self, request: Request<CreateTrainingSetRequest>) -> Result<Response<Dataset>, Status> {
+        let work = self.build(request.into_inner());
+        answer(&self.shared.metrics, "TrainingSets/Create", work).await
+    }
+
+    async fn get(&self, request: Request<GetTrainingSetRequest>) -> Result<Response<Dataset>, Status> {
+        let work = async {
+            let wanted = request.into_inner().dataset;
+            if wanted.is_empty() {
+                return Err(hitherto_proto::Error::Absent { field: "dataset" }.into());
+            }
+            Ok(self.shared.engine().registry().dataset(&wanted).await?.into())
+        };
+        answer(&self.shared.metrics, "TrainingSets/Get", work).await
+    }
+
+    async fn list(
+        &self,
+        _request: Request<ListTrainingSetsRequest>,
+    ) -> Result<Response<ListTrainingSetsResponse>, Status> {
+        let work = async {
+            let datasets = self.shared.engine().registry().datasets().await?;
+            Ok(ListTrainingSetsResponse { datasets: datasets.into_iter().map(Into::into).collect() })
+        };
+        answer(&self.shared.metrics, "TrainingSets/List", work).await
+    }
+}
+
+impl Service {
+    async fn build(&self, sent: CreateTrainingSetRequest) -> Result<Dataset, Refusal> {
+        let NewTrainingSet { feature_set, spine, out_url, mode, event_timestamp, evidence, name } = sent.try_into()?;
+        let engine = self.shared.engine();
+        let places = &self.shared.places;
+        // both places are judged before any work is done
+        let out = places.output("out_url", &out_url, engine.offline()).await?;
+        let spine = match spine {
+            hitherto_proto::Spine::Url(url) => Spine::Input(places.input("spine_url", &url, engine.offline()).await?),
+            hitherto_proto::Spine::Sql(query) => Spine::Sql(query),
+        };
+        let wanted = TrainingSetRequest {
+            feature_set,
+            spine,
+            out,
+            mode,
+            event_timestamp,
+            evidence: if evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent },
+            name,
+        };
+        // never closed, so that waiting cannot fail
+        let _permit = self.builds.acquire().await;
+        Ok(engine.training_set(&wanted, |_| {}).await?.into())
+    }
+}

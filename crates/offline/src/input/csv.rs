@@ -71,13 +71,11 @@ impl CsvRows {
                     builder.append_null();
                     continue;
                 }
-                match std::str::from_utf8(field) {
-                    Ok(text) => builder.append_value(text),
-                    Err(_) => {
-                        let reason = format!("has text that is not UTF-8 in column '{}'", self.header[column]);
-                        return Err(self.refuse(reason));
-                    }
-                }
+                let Ok(text) = std::str::from_utf8(field) else {
+                    let reason = format!("has text that is not UTF-8 in column '{}'", self.header[column]);
+                    return Err(self.refuse(reason));
+                };
+                builder.append_value(text);
             }
         }
         if rows == 0 {

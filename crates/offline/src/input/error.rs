@@ -152,9 +152,9 @@ pub enum InputError {
         /// Its type there.
         found: String,
         /// What the column is for: `feature 'arr_delay'`.
-        purpose: String,
+        purpose: Box<str>,
         /// The type that is wanted.
-        declared: String,
+        declared: Box<str>,
         /// What to do, beginning with its own punctuation; may be empty.
         remedy: &'static str,
     },
@@ -168,9 +168,9 @@ pub enum InputError {
         /// The row, from 1.
         row: u64,
         /// The value, shortened.
-        value: String,
+        value: Box<str>,
         /// Why not.
-        problem: CellProblem,
+        problem: Box<CellProblem>,
     },
     /// Files that do not fit together.
     #[error(
@@ -182,11 +182,11 @@ pub enum InputError {
         /// The column.
         column: String,
         /// What it is here.
-        found: String,
+        found: Box<str>,
         /// The first file.
-        first: String,
+        first: Box<str>,
         /// What it is there.
-        expected: String,
+        expected: Box<str>,
     },
     /// The reader stopped short: a fault of a decoder, for which a damaged file is the likeliest cause.
     #[error(

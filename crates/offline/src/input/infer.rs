@@ -167,9 +167,9 @@ fn same_names(file: &InputFile, names: &[String], first: &InputFile, expected: &
     let differs = |column: &str, found: &str, expected: &str| InputError::SchemasDiffer {
         file: file.name.clone(),
         column: column.to_owned(),
-        found: found.to_owned(),
-        first: first.name.clone(),
-        expected: expected.to_owned(),
+        found: found.into(),
+        first: first.name.as_str().into(),
+        expected: expected.into(),
     };
     if let Some(column) = names.iter().find(|name| !expected.contains(name)) {
         return Err(differs(column, "present", "absent"));
@@ -183,17 +183,18 @@ fn same_names(file: &InputFile, names: &[String], first: &InputFile, expected: &
 fn same_schema(file: &InputFile, schema: &Schema, first: &InputFile, expected: &Schema) -> Result<(), InputError> {
     let names = |schema: &Schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
     same_names(file, &names(schema), first, &names(expected))?;
-    for (index, (found, wanted)) in schema.fields().iter().zip(expected.fields()).enumerate() {
-        let place = |field: &Field| format!("{} at place {}", field.data_type(), index + 1);
+    let place = |schema: &Schema, name: &str| {
+        let found = schema.column_with_name(name);
+        found.map_or_else(String::new, |(at, field)| format!("{} at place {}", field.data_type(), at + 1))
+    };
+    for (found, wanted) in schema.fields().iter().zip(expected.fields()) {
         if found.name() != wanted.name() || found.data_type() != wanted.data_type() {
-            let elsewhere = schema.column_with_name(wanted.name());
             return Err(InputError::SchemasDiffer {
                 file: file.name.clone(),
                 column: wanted.name().clone(),
-                found: elsewhere
-                    .map_or_else(String::new, |(at, field)| format!("{} at place {}", field.data_type(), at + 1)),
-                first: first.name.clone(),
-                expected: place(wanted),
+                found: place(schema, wanted.name()).into(),
+                first: first.name.as_str().into(),
+                expected: place(expected, wanted.name()).into(),
             });
         }
     }

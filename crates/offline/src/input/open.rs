@@ -150,13 +150,12 @@ impl InputFile {
         };
         let file = File::open(&path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
-        let format = match format {
-            Some(format) => format,
-            None => {
-                let mut head = Vec::with_capacity(SNIFFED_BYTES);
-                file.take(SNIFFED_BYTES as u64).read_to_end(&mut head).map_err(io)?;
-                sniff(&name, &head).map_err(|reason| InputError::Format { file: name.clone(), reason })?
-            }
+        let format = if let Some(format) = format {
+            format
+        } else {
+            let mut head = Vec::with_capacity(SNIFFED_BYTES);
+            file.take(SNIFFED_BYTES as u64).read_to_end(&mut head).map_err(io)?;
+            sniff(&name, &head).map_err(|reason| InputError::Format { file: name.clone(), reason })?
         };
         Ok(Self { format, path, bytes: metadata.len(), modified: metadata.modified().ok(), name, _copy: copy })
     }

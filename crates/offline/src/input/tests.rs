@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -271,7 +272,7 @@ async fn values_are_refused_with_column_row_and_value() {
     let mut text = "tail_number,landed,reported,delay\n".to_owned();
     for row in 1..=20_000 {
         let delay = if row == 17_017 { "late" } else { "1" };
-        text.push_str(&format!("N{row},2013-07-01T12:00:00Z,2013-07-01T12:00:00Z,{delay}\n"));
+        writeln!(text, "N{row},2013-07-01T12:00:00Z,2013-07-01T12:00:00Z,{delay}").expect("text");
     }
     assert_eq!(
         refusal(&write(&folder, "x.csv", text)).await,

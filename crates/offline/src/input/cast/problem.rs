@@ -115,13 +115,17 @@ impl CastError {
                 file,
                 column: column.source.clone(),
                 found,
-                purpose: column.purpose(),
-                declared: column.value_type.to_string(),
+                purpose: column.purpose().into(),
+                declared: column.value_type.to_string().into(),
                 remedy,
             },
-            Self::Cell { row, value, problem } => {
-                InputError::Cell { file, column: column.source.clone(), row: first_row + row as u64, value, problem }
-            }
+            Self::Cell { row, value, problem } => InputError::Cell {
+                file,
+                column: column.source.clone(),
+                row: first_row + row as u64,
+                value: value.into(),
+                problem: Box::new(problem),
+            },
         }
     }
 }

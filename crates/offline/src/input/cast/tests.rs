@@ -31,7 +31,10 @@ fn outcome(cast: Result<ArrayRef, CastError>, to: &ValueType) -> Result<Vec<Stri
     Ok((0..array.len()).map(|row| if array.is_null(row) { "null".to_owned() } else { shown(&array, row) }).collect())
 }
 
-fn check(cases: Vec<(ArrayRef, &str, Role, Result<&[&str], &str>)>) {
+/// A column, the type it is cast to, what it is for, and what comes of it.
+type Case<'a> = (ArrayRef, &'a str, Role, Result<&'a [&'a str], &'a str>);
+
+fn check(cases: Vec<Case<'_>>) {
     for (array, to, role, expected) in cases {
         let to = value_type(to);
         let expected = expected.map(|values| values.iter().map(ToString::to_string).collect()).map_err(str::to_owned);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hitherto_core::{KeyType, Selector};
+use hitherto_core::{KeyType, KeyValue, Selector};
 use hitherto_engine::{Consumer, Lookup, LookupRequest, LookupView, ServingPlan};
 use hitherto_proto::v1::online_features_server::{OnlineFeatures, OnlineFeaturesServer};
 use hitherto_proto::v1::{GetFeaturesRequest, GetFeaturesResponse};
@@ -62,11 +62,11 @@ impl Service {
     }
 }
 
+/// A column's name and its parts of entity keys; none matches nothing.
+type KeyColumn = (String, Vec<Option<KeyValue>>);
+
 /// The columns that the plan reads, as keys. Others are left aside: a caller may send what it has.
-fn entity_keys(
-    plan: &ServingPlan,
-    columns: Vec<Column>,
-) -> Result<Vec<(String, Vec<Option<hitherto_core::KeyValue>>)>, Refusal> {
+fn entity_keys(plan: &ServingPlan, columns: Vec<Column>) -> Result<Vec<KeyColumn>, Refusal> {
     let key_type = |name: &str| -> Option<KeyType> {
         plan.views.iter().flat_map(|view| &view.keys).find(|(column, _)| column == name).map(|(_, key_type)| *key_type)
     };

@@ -56,7 +56,7 @@ async fn a_model_is_served_its_own_version_by_alias() {
     let found = server.client.get_features(of_airports(model, &["JFK"])).await.expect("features");
     let pin = found.model.expect("a model");
     assert_eq!(
-        (pin.version.to_string().as_str(), pin.alias.as_ref().map(|a| a.as_str())),
+        (pin.version.to_string().as_str(), pin.alias.as_ref().map(hitherto_core::Name::as_str)),
         ("late@1", Some("champion"))
     );
     assert_eq!(found.feature_set_hash, hash);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command};
@@ -25,10 +26,21 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(dispatch(cli)) {
+    let done = runtime.block_on(async {
+        let _refused = survive_file_size_limits();
+        dispatch(cli).await
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
+}
+
+/// A write beyond a limit on the size of files raises this signal, which ends a process that does not listen for it;
+/// listened for, the write fails like any other, and what it was for is told.
+fn survive_file_size_limits() -> Option<Signal> {
+    const SIGXFSZ: i32 = 25;
+    signal(SignalKind::from_raw(SIGXFSZ)).ok()
 }
 
 /// Every cause once: a message that repeats its source is not printed twice.

@@ -31,8 +31,8 @@ pub(crate) async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -
     };
     let offline = OfflineStore::open(&config.offline_url, cloud_options())?;
     let online: Option<Arc<dyn OnlineStore>> = match uses {
-        Use::WriteOnline => Some(hitherto_online::open(&config.online_url, &config.project).await?),
-        Use::Read | Use::Write => hitherto_online::open_existing(&config.online_url, &config.project).await?,
+        Use::WriteOnline => Some(hitherto_online::open(&config.online_url, &config.project)?),
+        Use::Read | Use::Write => hitherto_online::open_existing(&config.online_url, &config.project)?,
     };
     let clock = clock.map_or(Clock::System, Clock::Frozen);
     Ok(Engine::new(config.project.clone(), registry, offline, online, clock))

@@ -18,6 +18,20 @@ pub enum Error {
     /// The online store.
     #[error(transparent)]
     Online(#[from] hitherto_online::Error),
+    /// Rows that history has and the online store has not: nothing is lost, they reach it later.
+    #[error(
+        "{}: {source}; nothing is lost: they reach the online store with the next `hitherto materialize`, or by \
+         themselves while `hitherto serve` runs", kept(.view, *.sequences)
+    )]
+    NotOnline {
+        /// The view.
+        view: String,
+        /// The first and the last `_sequence` of the rows, where they were appended just now.
+        sequences: Option<(i64, i64)>,
+        /// Why they could not be brought online.
+        #[source]
+        source: Box<Error>,
+    },
     /// Definitions that cannot be applied: every problem of every file.
     #[error("{}", list(.0))]
     Definitions(Vec<Problem>),
@@ -66,6 +80,7 @@ impl Error {
             Self::Registry(source) => source.kind(),
             Self::Offline(source) => source.kind(),
             Self::Online(source) => source.kind(),
+            Self::NotOnline { source, .. } => source.kind(),
             Self::Definitions(_) | Self::Transform { .. } | Self::Invalid(_) => Kind::InvalidArgument,
             Self::NotFound(_) => Kind::NotFound,
             Self::Unavailable(_) => Kind::Unavailable,
@@ -94,6 +109,16 @@ impl Error {
             format!("; there are: {}", all.join(", "))
         };
         Self::NotFound(format!("no {kind} '{name}'{hint}"))
+    }
+}
+
+fn kept(view: &str, sequences: Option<(i64, i64)>) -> String {
+    match sequences {
+        Some((first, last)) => {
+            let rows = last - first + 1;
+            format!("history of {view} has the {rows} rows now (_sequence {first} to {last}), the online store has not")
+        }
+        None => format!("history of {view} has had the batch before, the online store may lack its rows"),
     }
 }
 

@@ -64,9 +64,21 @@ impl Engine {
         done.null_keys = counts.null_key_rows();
         done.backdated = backdated.load(Ordering::Relaxed);
         if to == Destination::Both {
-            done.online = self.materialize(std::slice::from_ref(view)).await?;
+            self.bring_online(&mut done).await?;
         }
         Ok(done)
+    }
+
+    /// Bring rows online that history has already: a failure says so, and does not take them back.
+    pub(crate) async fn bring_online(&self, done: &mut Ingested) -> Result<()> {
+        match self.materialize(std::slice::from_ref(&done.view)).await {
+            Ok(online) => done.online = online,
+            Err(source) => {
+                let sequences = done.commit.as_ref().map(|commit| (commit.first_sequence, commit.last_sequence));
+                return Err(Error::NotOnline { view: done.view.to_string(), sequences, source: Box::new(source) });
+            }
+        }
+        Ok(())
     }
 
     /// Append canonical rows to the table of `view`.

@@ -28,7 +28,7 @@ impl Engine {
         let mut done = self.append(&table, view, batch, stream::iter([Ok(rows.rows)])).await?;
         done.null_keys = rows.null_key_rows;
         if to == Destination::Both {
-            done.online = self.materialize(std::slice::from_ref(view)).await?;
+            self.bring_online(&mut done).await?;
         }
         Ok(done)
     }

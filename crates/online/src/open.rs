@@ -9,21 +9,22 @@ use percent_encoding::percent_decode_str;
 use crate::{EmbeddedStore, Error, OnlineStore, RedisStore, Result};
 
 /// Opens the store at `url`, making an embedded one that is not there yet: `embedded:///path` or `redis://host:6379`.
-pub async fn open(url: &str, project: &Name) -> Result<Arc<dyn OnlineStore>> {
+/// A Redis that is down is told of by the first call.
+pub fn open(url: &str, project: &Name) -> Result<Arc<dyn OnlineStore>> {
     match target(url)? {
         Target::Embedded(path) => Ok(Arc::new(EmbeddedStore::open(path, project)?)),
-        Target::Redis => Ok(Arc::new(RedisStore::connect(url, project).await?)),
+        Target::Redis => Ok(Arc::new(RedisStore::new(url, project)?)),
     }
 }
 
 /// Opens the store at `url`, or finds that there is none: a command that only reads never makes one.
-pub async fn open_existing(url: &str, project: &Name) -> Result<Option<Arc<dyn OnlineStore>>> {
+pub fn open_existing(url: &str, project: &Name) -> Result<Option<Arc<dyn OnlineStore>>> {
     match target(url)? {
         Target::Embedded(path) => {
             let found = EmbeddedStore::open_existing(path, project)?;
             Ok(found.map(|store| -> Arc<dyn OnlineStore> { Arc::new(store) }))
         }
-        Target::Redis => Ok(Some(Arc::new(RedisStore::connect(url, project).await?))),
+        Target::Redis => Ok(Some(Arc::new(RedisStore::new(url, project)?))),
     }
 }
 

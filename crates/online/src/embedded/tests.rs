@@ -34,11 +34,11 @@ async fn reading_commands_make_no_store() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a b").join("online");
     let url = format!("embedded://{}", path.display()).replace(' ', "%20");
-    assert!(open_existing(&url, &project()).await.expect("nothing wrong").is_none());
+    assert!(open_existing(&url, &project()).expect("nothing wrong").is_none());
     assert!(!path.exists());
-    let store = open(&url, &project()).await.expect("a store");
+    let store = open(&url, &project()).expect("a store");
     assert_eq!(store.describe(), format!("embedded store at {}", path.display()));
-    let again = open_existing(&url, &project()).await.expect("nothing wrong").expect("a store");
+    let again = open_existing(&url, &project()).expect("nothing wrong").expect("a store");
     again.ping().await.expect("it answers");
 }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use hitherto_core::Name;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, Value};
+use tokio::sync::OnceCell;
 
 use super::failure;
 use super::keys::Keys;
@@ -25,31 +26,32 @@ const READ_KEYS: usize = 10_000;
 
 /// A store in one Redis server, from 5.0 on.
 ///
-/// A connection that breaks is made again by itself, and a call that found it broken is tried once more. Reads have a
-/// connection of their own, so that a bulk write does not stand before them.
+/// It connects when it is first called. A connection that breaks is made again by itself, and a call that found it
+/// broken is tried once more. Reads have a connection of their own, so that a bulk write does not stand before them.
 pub struct RedisStore {
     reads: ConnectionManager,
     writes: ConnectionManager,
     scripts: Scripts,
     keys: Keys,
     name: String,
+    /// Whether somebody has looked for eviction.
+    eviction: OnceCell<()>,
 }
 
 impl RedisStore {
-    /// Connects to `redis://[user[:password]@]host[:port][/db]`.
-    pub async fn connect(url: &str, project: &Name) -> Result<Self> {
+    /// The store at `redis://[user[:password]@]host[:port][/db]`. A server that is down is told of by the first call,
+    /// so that what does not need it goes on, and what serves from it can wait for it. Must be called within a runtime.
+    pub fn new(url: &str, project: &Name) -> Result<Self> {
         // the library's message is not shown, in case it ever quotes the url
         let client =
             Client::open(url).map_err(|_| Error::Url { problem: "it is not a url of a Redis server".to_owned() })?;
         let connection = client.get_connection_info();
         let name = format!("redis at {}/{}", connection.addr(), connection.redis_settings().db());
         let failed = |source| failure::named("connect to", &name, source);
-        let reads = ConnectionManager::new_with_config(client.clone(), timeouts(1)).await.map_err(failed)?;
+        let reads = ConnectionManager::new_lazy_with_config(client.clone(), timeouts(1)).map_err(failed)?;
         let writes = ConnectionManager::new_lazy_with_config(client, timeouts(10)).map_err(failed)?;
-        let store = Self { reads, writes, scripts: Scripts::new(), keys: Keys::new(project), name };
-        store.ping().await?;
-        store.warn_of_eviction().await;
-        Ok(store)
+        let (scripts, keys) = (Scripts::new(), Keys::new(project));
+        Ok(Self { reads, writes, scripts, keys, name, eviction: OnceCell::new() })
     }
 
     /// A server that throws away keys when it is full loses rows without losing marks.
@@ -197,6 +199,7 @@ impl OnlineStore for RedisStore {
             return Err(self.corrupt("the marks", reading, "redis answered with something else"));
         };
         let (nonce, marks) = script::parse(&entry).map_err(|problem| self.corrupt("the marks", reading, problem))?;
+        self.eviction.get_or_init(|| self.warn_of_eviction()).await;
         Ok(Run::new(marks, [nonce, &server].concat()))
     }
 

@@ -29,7 +29,7 @@ fn write(key: &str, event: i64) -> Write {
 
 async fn started() -> (RedisServer, RedisStore) {
     let server = RedisServer::start();
-    let store = RedisStore::connect(&server.url(), &project()).await.expect("a store");
+    let store = RedisStore::new(&server.url(), &project()).expect("a store");
     (server, store)
 }
 
@@ -46,7 +46,7 @@ async fn command<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str])
 #[tokio::test(flavor = "multi_thread")]
 async fn conforms() {
     let (server, store) = started().await;
-    let other = RedisStore::connect(&server.url(), &"other".parse().expect("a name")).await.expect("a store");
+    let other = RedisStore::new(&server.url(), &"other".parse().expect("a name")).expect("a store");
     conformance::run(Arc::new(store), Arc::new(other)).await;
 }
 
@@ -149,13 +149,15 @@ async fn a_redis_that_is_down_is_said_clearly_and_quickly_and_comes_back() {
     assert!(error.to_string().contains(&address) && error.to_string().contains("check that it runs"), "{error}");
     let error = store.write(&reading(), &[write("a", 1)]).await.expect_err("redis is down");
     assert_eq!(error.kind(), Kind::Unavailable);
-    let error = open(&server.url(), &project()).await.expect_err("redis is down");
+    let fresh = open(&server.url(), &project()).expect("opening asks nothing of the server");
+    let error = fresh.begin(&reading()).await.expect_err("redis is down");
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(begun.elapsed() < Duration::from_secs(3), "three calls took {:?}", begun.elapsed());
     server.restart();
     let written = store.write(&reading(), &[write("a", 1)]).await.expect("redis is back");
     assert_eq!(written, Written { written: 1, superseded: 0 });
     store.ping().await.expect("redis is back");
+    fresh.begin(&reading()).await.expect("redis is back");
 }
 
 #[tokio::test]
@@ -165,17 +167,17 @@ async fn passwords_work_and_are_never_shown() {
     let () = command(&server, &["CONFIG", "SET", "requirepass", "t0p"]).await;
     let at = format!("127.0.0.1:{}", server.port());
     for good in [format!("redis://ann:s3cret@{at}"), format!("redis://:t0p@{at}/1")] {
-        let store = open(&good, &project()).await.expect("the right password");
+        let store = open(&good, &project()).expect("a url");
         store.write(&reading(), &[write("a", 1)]).await.expect("a write");
         let shown = format!("{store:?} {}", store.describe());
         assert!(shown.contains(&at) && !shown.contains("s3cret") && !shown.contains("t0p"), "{shown}");
     }
     for bad in [format!("redis://ann:s3cre7@{at}"), format!("redis://{at}")] {
-        let error = open(&bad, &project()).await.expect_err("the wrong password");
+        let error = open(&bad, &project()).expect("a url").ping().await.expect_err("the wrong password");
         assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
         assert!(!format!("{error} {error:?}").contains("s3cre"), "{error}");
     }
-    let error = RedisStore::connect("redis://:s3cret@[bad", &project()).await.expect_err("no url");
+    let error = RedisStore::new("redis://:s3cret@[bad", &project()).expect_err("no url");
     assert!(matches!(error, Error::Url { .. }) && !format!("{error:?}").contains("s3cret"));
 }
 

@@ -2,7 +2,13 @@
 
 mod hitherto;
 mod parquet_file;
+pub(crate) mod process;
+mod python;
+pub(crate) mod random;
 mod shell;
+pub(crate) mod stores;
+pub(crate) mod workspace;
 
 pub(crate) use hitherto::{Hitherto, Ran};
 pub(crate) use parquet_file::{read_parquet, write_parquet};
+pub(crate) use python::{S3, python};

@@ -1,0 +1,74 @@
+//! Python with other readers of our tables, and an S3 server.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// What a script of tests/python prints: one JSON document.
+pub(crate) fn python(script: &str, arguments: &[&str]) -> Value {
+    let output = command(script).args(arguments).output().expect("Python can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script} {arguments:?}: {said}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{script} printed no JSON: {error}\n{said}"))
+}
+
+/// An S3 server in memory, with the bucket `history`; gone when this is dropped, or when the test's process ends.
+#[derive(Debug)]
+pub(crate) struct S3 {
+    url: String,
+    child: Child,
+}
+
+impl S3 {
+    /// Starts one on a free port.
+    pub(crate) fn start() -> Self {
+        let mut child = command("s3_server.py")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the S3 server can be started");
+        let mut url = String::new();
+        let stdout = child.stdout.take().expect("its stdout is a pipe");
+        BufReader::new(stdout).read_line(&mut url).expect("its first line is text");
+        let url = url.trim().to_owned();
+        assert!(url.starts_with("http://127.0.0.1:"), "the S3 server said '{url}' and not where it listens");
+        Self { url, child }
+    }
+
+    /// The variables by which a process finds it, with history in the bucket.
+    pub(crate) fn environment(&self) -> [(&'static str, &str); 6] {
+        [
+            ("AWS_ENDPOINT_URL", &self.url),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", "us-east-1"),
+            ("HITHERTO_OFFLINE__URL", "s3://history/features"),
+        ]
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        // it may be gone already
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(script: &str) -> Command {
+    let variable = "HITHERTO_TEST_PYTHON";
+    let Some(python) = std::env::var_os(variable) else {
+        panic!(
+            "{variable} is not set: run `./test`, which makes a Python with what tests/python/requirements.txt asks for, \
+             or set it to the python of a virtual environment that has it"
+        )
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python");
+    let mut command = Command::new(PathBuf::from(python));
+    // what the machine's Python finds is none of the test's business
+    command.arg("-I").arg(folder.join(script)).stdin(Stdio::null());
+    command
+}

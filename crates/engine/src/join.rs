@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::CastOptions;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::error::DataFusionError;
 use datafusion::physical_plan::ExecutionPlan;
 use hitherto_asof::{AsOfExec, AsOfView, Evidence, Visibility};
 use hitherto_core::{Mode, ResolvedSet, SetVersion, ViewUse};
@@ -211,6 +212,40 @@ fn output_schema(exec: &AsOfExec, features: &[usize], transforms: &Transforms) -
     Arc::new(Schema::new(fields))
 }
 
-pub(crate) fn planning(source: &datafusion::error::DataFusionError) -> Error {
-    Error::Invalid(source.find_root().strip_backtrace())
+/// What DataFusion says of a plan, in our words where the fault is ours to explain.
+pub(crate) fn planning(source: &DataFusionError) -> Error {
+    match source.find_root() {
+        DataFusionError::External(inner) => match inner.downcast_ref::<hitherto_asof::Error>() {
+            Some(error) => refused(error),
+            None => Error::Invalid(inner.to_string()),
+        },
+        other => Error::Invalid(other.strip_backtrace()),
+    }
+}
+
+/// What the operator refuses, in the words of definitions: rows count from 1, types have the names that views give them.
+pub(crate) fn refused(error: &hitherto_asof::Error) -> Error {
+    use hitherto_asof::Error as AsOf;
+    Error::Invalid(match error {
+        AsOf::SpineTimeNull { column, row } => {
+            format!("the spine's column '{column}' is null in row {}: every row needs its time of prediction", row + 1)
+        }
+        AsOf::KeyMismatch { view, column, spine, source_type } => format!(
+            "the spine's column '{column}' is {}, and the key of {view} that it stands for is {}",
+            type_name(spine),
+            type_name(source_type)
+        ),
+        other => other.to_string(),
+    })
+}
+
+fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytes".to_owned(),
+        DataType::Boolean => "bool".to_owned(),
+        DataType::Timestamp(..) => "timestamp".to_owned(),
+        DataType::Dictionary(_, value) => type_name(value),
+        other => other.to_string().to_lowercase(),
+    }
 }

@@ -176,14 +176,24 @@ impl State {
             Selector::Alias(_, alias) => {
                 let aliases = self.aliases.iter().filter(|known| known.model == *name);
                 let Some(target) = aliases.clone().find(|known| known.alias == *alias) else {
-                    let kind = format!("alias of model '{name}'");
-                    return Err(Error::unknown(&kind, alias.as_str(), aliases.map(|known| known.alias.as_str())));
+                    return Err(no_alias(name, alias, aliases.map(|known| known.alias.as_str())));
                 };
                 versions.iter().find(|model| model.version == target.version)
             }
         };
         found.copied().ok_or_else(|| Error::NotFound(format!("no model version '{selector}'")))
     }
+}
+
+fn no_alias<'a>(model: &Name, alias: &Name, known: impl Iterator<Item = &'a str> + Clone) -> Error {
+    let hint = match hitherto_core::did_you_mean(alias.as_str(), known.clone()) {
+        Some(near) => format!(" (did you mean '{near}'?)"),
+        None => match known.collect::<Vec<_>>() {
+            none if none.is_empty() => "; it has none yet".to_owned(),
+            all => format!("; it has {}", all.join(", ")),
+        },
+    };
+    Error::NotFound(format!("model '{model}' has no alias '{alias}'{hint}"))
 }
 
 fn compile_set(catalog: &Catalog, set: &SetVersion, model: Option<VersionedName>) -> Result<ServingPlan> {

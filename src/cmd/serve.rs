@@ -31,7 +31,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     if let Some(clock) = global.clock {
         output::note(format!("the clock is pretended: it stands still at {clock}"));
     }
-    let server = Server::bind(engine, options).await?;
+    let server = Server::bind(engine, options).await?.with_store_options(stores::cloud_options());
     output::note(format!("gRPC on {}, health and metrics on http://{}", server.grpc_address(), server.http_address()));
     server.run(interrupted()).await?;
     output::note("stopped");

@@ -119,7 +119,7 @@ impl Engine {
     }
 }
 
-fn available_before(batch: &RecordBatch, reading: hitherto_core::Reading, now: Timestamp) -> u64 {
+pub(crate) fn available_before(batch: &RecordBatch, reading: hitherto_core::Reading, now: Timestamp) -> u64 {
     let time = |name: &str| batch.column_by_name(name).map(AsArray::as_primitive::<TimestampMicrosecondType>);
     let Some(event) = time(EVENT) else { return 0 };
     let created = time(CREATED);

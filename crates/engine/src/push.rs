@@ -2,11 +2,12 @@
 
 use arrow::array::RecordBatch;
 use futures::stream;
-use hitherto_core::Name;
+use hitherto_core::{Name, Selector};
 use hitherto_offline::BatchId;
 use hitherto_offline::input::{ExtraColumns, canonical_batch};
 
-use crate::ingest::target_of;
+use crate::engine::find_view;
+use crate::ingest::{available_before, target_of};
 use crate::{Destination, Engine, Ingested, Result};
 
 impl Engine {
@@ -24,9 +25,12 @@ impl Engine {
         let (table, target) = target_of(&catalog, view)?;
         let rows = canonical_batch("the pushed rows", rows, &target, ExtraColumns::Refuse)
             .map_err(hitherto_offline::Error::from)?;
+        let latest = find_view(&catalog, &Selector::Latest(view.clone()))?;
+        let backdated = available_before(&rows.rows, latest.reading(), self.clock().now());
         let batch = batch_id.map_or(BatchId::Unremembered, BatchId::Given);
         let mut done = self.append(&table, view, batch, stream::iter([Ok(rows.rows)])).await?;
         done.null_keys = rows.null_key_rows;
+        done.backdated = backdated;
         if to == Destination::Both {
             self.bring_online(&mut done).await?;
         }

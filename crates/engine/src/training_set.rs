@@ -14,6 +14,8 @@ use hitherto_core::{Catalog, Dataset, Mode, Name, Selector, SetVersion};
 use hitherto_offline::input::Input;
 use hitherto_offline::{OutputLocation, Written, recovered, spine_of_batches, write_parquet};
 
+use hitherto_registry::Recorded;
+
 use crate::engine::find_set;
 use crate::fingerprint::{dataset_id, fingerprint};
 use crate::join::{Join, JoinParts, Pins};
@@ -76,7 +78,16 @@ impl Engine {
         let spine = self.load_spine(&wanted.spine).await?;
         let pins = self.pin(&catalog, set).await?;
         let (dataset, _) = self.build(wanted, set, spine, &pins, seen).await?;
-        self.registry().record_dataset(&dataset).await?;
+        if let Recorded::Existing(first) = self.registry().record_dataset(&dataset).await?
+            && first.file_hash != dataset.file_hash
+        {
+            tracing::warn!(
+                dataset = dataset.id,
+                "the same request gave another file before: {} then, {} now; another version of the writer may encode otherwise",
+                first.file_hash,
+                dataset.file_hash
+            );
+        }
         Ok(dataset)
     }
 
@@ -212,7 +223,7 @@ pub(crate) fn run(join: Join) -> Result<impl Stream<Item = Result<RecordBatch>> 
 fn joining(source: datafusion::error::DataFusionError) -> Error {
     match source.find_root() {
         datafusion::error::DataFusionError::External(inner) if inner.is::<hitherto_asof::Error>() => {
-            Error::Invalid(inner.to_string())
+            crate::join::planning(&source)
         }
         _ => recovered("build the training set", source).into(),
     }

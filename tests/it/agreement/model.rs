@@ -80,15 +80,25 @@ impl Model {
         self.answer(version, key, t, |row, available| row.sequence <= marks.sequence && available <= marks.clock)
     }
 
+    /// The answers at `t` that a run from marks to marks may give on its way: to what was there before, it has added
+    /// some of the rows that are new.
+    pub(crate) fn on_the_way(&self, version: Version, key: &Key, t: i64, marks: [Marks; 2]) -> Vec<Expected> {
+        let within =
+            |row: &Row, available: Timestamp, marks: Marks| row.sequence <= marks.sequence && available <= marks.clock;
+        let mut answers = vec![self.online(version, key, t, marks[0])];
+        for (new, _) in &self.rows {
+            answers.push(self.answer(version, key, t, |row, available| {
+                within(row, available, marks[0]) || (row == new && within(row, available, marks[1]))
+            }));
+        }
+        answers
+    }
+
     fn answer(&self, version: Version, key: &Key, t: i64, reached: impl Fn(&Row, Timestamp) -> bool) -> Expected {
         let reading = version.reading();
         let matching = |row: &&(Row, FeatureRow)| key.iter().all(Option::is_some) && row.1.key == *key;
-        let rows: Vec<&(Row, FeatureRow)> = self
-            .rows
-            .iter()
-            .filter(matching)
-            .filter(|(row, _)| reached(row, reading.available_at(row)))
-            .collect();
+        let rows: Vec<&(Row, FeatureRow)> =
+            self.rows.iter().filter(matching).filter(|(row, _)| reached(row, reading.available_at(row))).collect();
         let rule: Vec<Row> = rows.iter().map(|(row, _)| *row).collect();
         let nulls = || [Value::Null, Value::Null, Value::Null];
         let withheld = |status, event| Expected { statuses: [status; 3], values: nulls(), event };

@@ -1,0 +1,276 @@
+//! A history played on real stores, each answer compared with the training set and with the reference rule.
+
+use anyhow::{Context, Result, bail, ensure};
+use arrow::array::RecordBatch;
+use futures::future::{join, join_all};
+use hitherto_core::{Kind, Selector, Span, Timestamp};
+use hitherto_engine::{
+    Clock, Consumer, Destination, Engine, Ingested, Lookup, LookupRequest, Materialized, Serving, Spine,
+};
+use hitherto_online::Marks;
+
+use super::history::{FeatureRow, History, Key, Remembered, Step, Version};
+use super::home::Home;
+use super::model::{Expected, Model};
+use super::rows::{column, features, same};
+
+/// The feature sets, by version of the view.
+pub(crate) const SETS: [&str; 2] = ["first", "second"];
+
+/// A history under way.
+#[derive(Debug)]
+pub(crate) struct Player<'a> {
+    pub(crate) history: &'a History,
+    pub(crate) engine: Engine,
+    pub(crate) model: Model,
+    pub(crate) now: i64,
+    /// Versions of the view that are applied.
+    pub(crate) versions: usize,
+    /// Batches that have an id, and how many features they had.
+    remembered: Vec<(Vec<FeatureRow>, usize)>,
+}
+
+impl<'a> Player<'a> {
+    pub(crate) async fn begin(home: &Home, history: &'a History) -> Result<Self> {
+        let now = history.start;
+        let engine = home.engine().await?.with_clock(Clock::Frozen(Timestamp(now)));
+        engine.apply(&[("first.yaml".to_owned(), history.first())], hitherto_core::NewTables::Refuse).await?;
+        Ok(Self { history, engine, model: Model::new(history), now, versions: 1, remembered: Vec::new() })
+    }
+
+    /// Play every step.
+    pub(crate) async fn play(&mut self) -> Result<()> {
+        for (index, step) in self.history.steps.iter().enumerate() {
+            self.step(step).await.with_context(|| format!("step {index} ({step:?}) at {}", self.now))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn step(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Tick(micros) => self.tick(*micros),
+            Step::Ingest { rows, remembered } => self.ingest(rows, *remembered).await?,
+            Step::Push(rows) => self.push(rows).await?,
+            Step::Together(batches) => self.together(batches).await?,
+            Step::Repeat => self.repeat().await?,
+            Step::Run => self.run().await?,
+            Step::Read => self.read().await?,
+            Step::Evolve => self.evolve().await?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tick(&mut self, micros: i64) {
+        self.now += micros;
+        self.engine = self.engine.with_clock(Clock::Frozen(Timestamp(self.now)));
+    }
+
+    async fn ingest(&mut self, rows: &[FeatureRow], remembered: Remembered) -> Result<()> {
+        let id = (remembered == Remembered::Yes).then(|| format!("batch-{}", self.remembered.len()));
+        if id.is_some() {
+            self.remembered.push((rows.to_vec(), self.features()));
+        }
+        let done = self.send(rows, id, Destination::Offline).await?;
+        self.committed(rows, &done)
+    }
+
+    async fn push(&mut self, rows: &[FeatureRow]) -> Result<()> {
+        let done = self.send(rows, None, Destination::Both).await?;
+        self.committed(rows, &done)?;
+        self.reached(&done.online)
+    }
+
+    async fn together(&mut self, batches: &[Vec<FeatureRow>]) -> Result<()> {
+        let sends = join_all(batches.iter().map(|rows| self.send(rows, None, Destination::Both)));
+        let (sent, run) = join(sends, self.engine.materialize(&[])).await;
+        run?;
+        for (rows, done) in batches.iter().zip(sent) {
+            self.committed(rows, &done?)?;
+        }
+        self.mark();
+        Ok(())
+    }
+
+    async fn repeat(&mut self) -> Result<()> {
+        let Some((rows, features)) = self.remembered.last().cloned() else { return Ok(()) };
+        let id = format!("batch-{}", self.remembered.len() - 1);
+        let forget = |row: &FeatureRow| if features < 3 { FeatureRow { h: None, ..row.clone() } } else { row.clone() };
+        let rows: Vec<FeatureRow> = rows.iter().map(forget).collect();
+        let done = self.send(&rows, Some(id.clone()), Destination::Both).await?;
+        ensure!(done.already == Some(id) && done.commit.is_none(), "a batch was appended twice: {done:?}");
+        self.reached(&done.online)
+    }
+
+    /// A run; all that is committed and available has reached the store.
+    pub(crate) async fn run(&mut self) -> Result<()> {
+        let done = self.engine.materialize(&[]).await?;
+        self.reached(&done)
+    }
+
+    async fn evolve(&mut self) -> Result<()> {
+        let files = [("second.yaml".to_owned(), self.history.second())];
+        self.engine.apply(&files, hitherto_core::NewTables::Refuse).await?;
+        self.versions = 2;
+        Ok(())
+    }
+
+    async fn send(&self, rows: &[FeatureRow], id: Option<String>, to: Destination) -> Result<Ingested> {
+        let batch = self.history.batch(rows, self.features())?;
+        Ok(self.engine.push(&"v".parse()?, &batch, id, to).await?)
+    }
+
+    /// How many features a batch has by now.
+    pub(crate) fn features(&self) -> usize {
+        1 + self.versions
+    }
+
+    pub(crate) fn committed(&mut self, rows: &[FeatureRow], done: &Ingested) -> Result<()> {
+        let commit = done.commit.as_ref().context("nothing was committed")?;
+        ensure!(commit.time == Timestamp(self.now) && commit.rows == rows.len() as u64, "{commit:?} of {rows:?}");
+        let nulls = rows.iter().filter(|row| row.key.iter().any(Option::is_none)).count() as u64;
+        ensure!(done.null_keys == nulls, "{} rows with null keys, not {nulls}", done.null_keys);
+        let sent = if self.versions == 2 { rows.to_vec() } else { without_h(rows) };
+        self.model.commit(&sent, commit.first_sequence, self.now);
+        Ok(())
+    }
+
+    /// The runs of all readings ended here.
+    fn reached(&mut self, runs: &[Materialized]) -> Result<()> {
+        self.mark();
+        let mut found: Vec<Marks> = runs.iter().map(|run| run.marks).collect();
+        found.dedup();
+        let expected: Vec<Marks> = self.model.marks.values().copied().collect();
+        ensure!(runs.len() == expected.len(), "{} readings, not {}", runs.len(), expected.len());
+        ensure!(found == [expected[0]], "the marks are {found:?}, not {expected:?}");
+        Ok(())
+    }
+
+    pub(crate) fn mark(&mut self) {
+        let marks = Marks { sequence: self.model.last_sequence(), clock: Timestamp(self.now) };
+        for version in self.live() {
+            self.model.marks.insert(version.delay, marks);
+        }
+    }
+
+    /// The versions that are applied.
+    pub(crate) fn live(&self) -> Vec<Version> {
+        self.history.versions[..self.versions].to_vec()
+    }
+
+    /// Every key by every version: online as the rows that reached it say, offline as all rows say, and both alike
+    /// where all rows have reached the store.
+    pub(crate) async fn read(&self) -> Result<()> {
+        let keys = self.model.questions();
+        for (version, set) in self.live().into_iter().zip(SETS) {
+            let training = self.training(set, &self.history.spine(&keys, &[self.now])?).await?;
+            for (row, key) in keys.iter().enumerate() {
+                let expected = self.model.offline(version, key, self.now);
+                self.compare_training(set, &training, row, &expected).with_context(|| format!("{key:?}"))?;
+            }
+            self.read_online(version, set, &keys, &training).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_online(&self, version: Version, set: &str, keys: &[Key], training: &RecordBatch) -> Result<()> {
+        let looked_up = self.lookup(set, keys).await;
+        let Some(marks) = self.model.marks.get(&version.delay).copied() else {
+            return unavailable(looked_up).with_context(|| format!("online, {set}"));
+        };
+        let found = looked_up?;
+        ensure!(found.at == Timestamp(self.now), "answered at {}", found.at);
+        ensure!(found.views[0].marks == marks, "the marks are {}, not {marks}", found.views[0].marks);
+        ensure!(found.views[0].lag == Span::from_micros(self.now - marks.clock.0)?, "lag {}", found.views[0].lag);
+        for (row, key) in keys.iter().enumerate() {
+            let expected = self.model.online(version, key, self.now, marks);
+            compare_online(&found, row, &expected).with_context(|| format!("online, {set}, {key:?}, marks {marks}"))?;
+        }
+        if marks.sequence == self.model.last_sequence() && marks.clock == Timestamp(self.now) {
+            for (name, value_type) in features().iter().take(found.columns.len()) {
+                let output = format!("v__{name}");
+                let online = found.columns.iter().find(|column| column.name == output).context("no such column")?;
+                let offline = column(training, &output, value_type)?;
+                let agree = online.values.iter().zip(&offline).all(|(online, offline)| same(online, offline));
+                ensure!(agree, "{output}: online {:?}, in the training set {offline:?}", online.values);
+            }
+        }
+        Ok(())
+    }
+
+    /// Training sets at many moments, past and to come.
+    pub(crate) async fn read_moments(&self) -> Result<()> {
+        let keys = self.model.questions();
+        let mut moments: Vec<i64> = (self.history.start - 10..self.now + 20).collect();
+        moments.extend([i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX]);
+        for (version, set) in self.live().into_iter().zip(SETS) {
+            let training = self.training(set, &self.history.spine(&keys, &moments)?).await?;
+            ensure!(training.num_rows() == keys.len() * moments.len(), "rows out are not rows in");
+            for (row, (key, t)) in keys.iter().flat_map(|key| moments.iter().map(move |t| (key, *t))).enumerate() {
+                let expected = self.model.offline(version, key, t);
+                self.compare_training(set, &training, row, &expected).with_context(|| format!("{key:?} at {t}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn training(&self, set: &str, spine: &RecordBatch) -> Result<RecordBatch> {
+        let set: Selector = set.parse()?;
+        Ok(self.engine.features_at(set, &Spine::Batches(spine.clone())).await?)
+    }
+
+    pub(crate) async fn lookup(&self, set: &str, keys: &[Key]) -> hitherto_engine::Result<Lookup> {
+        lookup(self.history, self.engine.clone(), set, keys).await
+    }
+
+    fn compare_training(&self, set: &str, training: &RecordBatch, row: usize, expected: &Expected) -> Result<()> {
+        let count = if set == SETS[0] { 2 } else { 3 };
+        for ((name, value_type), expected) in features().iter().zip(&expected.values).take(count) {
+            let found = &column(&training.slice(row, 1), &format!("v__{name}"), value_type)?[0];
+            ensure!(same(found, expected), "training set {set}: {name} is {found:?}, not {expected:?}");
+        }
+        Ok(())
+    }
+}
+
+/// Look `keys` up in the feature set `set`.
+pub(crate) async fn lookup(
+    history: &History,
+    engine: Engine,
+    set: &str,
+    keys: &[Key],
+) -> hitherto_engine::Result<Lookup> {
+    let part = |part: usize| keys.iter().map(|key| key[part].clone()).collect();
+    let entities = history.keys.iter().enumerate().map(|(index, (name, _))| ((*name).to_owned(), part(index)));
+    let consumer = Consumer::FeatureSet(set.parse().expect("a name"));
+    let wanted = LookupRequest { consumer, entities: entities.collect(), request: Vec::new() };
+    Serving::load(engine).await?.lookup(&wanted).await
+}
+
+/// A store that nothing has reached says so: never that there is no row.
+pub(crate) fn unavailable(looked_up: hitherto_engine::Result<Lookup>) -> Result<()> {
+    match looked_up {
+        Err(error) if error.kind() == Kind::Unavailable => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(found) => bail!("answered before any run: {found:?}"),
+    }
+}
+
+/// One row of an online answer: values, statuses, event time.
+pub(crate) fn compare_online(found: &Lookup, row: usize, expected: &Expected) -> Result<()> {
+    for (column, (value, status)) in found.columns.iter().zip(expected.values.iter().zip(expected.statuses)) {
+        let (found_value, found_status) = (&column.values[row], column.statuses[row]);
+        ensure!(
+            same(found_value, value) && found_status == status,
+            "{} is {found_value:?} ({found_status:?}), not {value:?} ({status:?})",
+            column.name
+        );
+    }
+    let event = found.views[0].event_timestamps[row];
+    ensure!(event == expected.event, "the event time is {event:?}, not {:?}", expected.event);
+    Ok(())
+}
+
+/// Version 1 knows no `h`: history has a null there.
+fn without_h(rows: &[FeatureRow]) -> Vec<FeatureRow> {
+    rows.iter().map(|row| FeatureRow { h: None, ..row.clone() }).collect()
+}

@@ -1,0 +1,69 @@
+//! Killed at any moment, `ingest` and `materialize` leave whole batches and nothing lost: 200 kills, decided by a seed.
+
+mod ingest;
+mod materialize;
+
+use std::time::{Duration, Instant};
+
+use crate::support::Hitherto;
+use crate::support::process::Running;
+use crate::support::random::Random;
+use crate::support::Ran;
+
+/// When a command is killed.
+#[derive(Clone, Copy, Debug)]
+struct Moment<Stage> {
+    /// After the first sign of this; from the start where there is none.
+    stage: Option<Stage>,
+    /// So long after it.
+    after: Duration,
+}
+
+/// Where kills fell, by what they left behind.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Nothing of the work was begun.
+    before: usize,
+    /// The work was half done.
+    inside: usize,
+    /// The work was done, and the process not yet at its end.
+    after: usize,
+    /// The process had ended by itself.
+    ended: usize,
+}
+
+impl Tally {
+    /// The kills that were kills.
+    fn kills(&self) -> usize {
+        self.before + self.inside + self.after
+    }
+}
+
+/// Start `line` and kill it at `moment`, `seen` being asked for signs again and again.
+fn kill_at<Stage: Copy>(
+    place: &Hitherto,
+    line: &str,
+    moment: Moment<Stage>,
+    mut seen: impl FnMut(Stage) -> bool,
+) -> Ran {
+    let mut running = place.start(line);
+    if let Some(stage) = moment.stage {
+        while !seen(stage) && !running.has_ended() {
+            std::thread::yield_now();
+        }
+    }
+    let sign = Instant::now();
+    while sign.elapsed() < moment.after && !running.has_ended() {
+        std::thread::yield_now();
+    }
+    Running::kill(running)
+}
+
+/// Half of the kills come at any time of a run that takes `usual`, the others soon after a sign of a stage.
+fn moment<Stage: Copy>(random: &mut Random, stages: &[Stage], usual: Duration) -> Moment<Stage> {
+    if random.percent(50) {
+        return Moment { stage: None, after: random.within(usual) };
+    }
+    let stage = stages[random.below(stages.len() as u64) as usize];
+    Moment { stage: Some(stage), after: random.within(usual / 16) }
+}

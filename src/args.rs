@@ -24,10 +24,12 @@ pub(crate) struct Cli {
 }
 
 const AFTER: &str = "\
-Begin with:      hitherto demo              the whole of it on real data, in seconds
-Configuration:   the nearest hitherto.toml or .hitherto from here upward, or --config; then HITHERTO_ONLINE__URL and its
-                 like from the environment; then flags. The later wins.
-Exit codes:      0 done, 1 failed, 2 wrong usage";
+Begin with `hitherto demo`: the whole of it on real data, in seconds.
+
+Configuration is the nearest hitherto.toml or .hitherto from here upward, or --config; then
+variables such as HITHERTO_ONLINE__URL; then flags. The later wins.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 /// Flags that every command takes.
 #[derive(Clone, Debug, clap::Args)]

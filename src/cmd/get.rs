@@ -222,7 +222,8 @@ fn json_of(value: &Value) -> serde_json::Value {
         Value::Bool(value) => json!(value),
         Value::Int32(value) => json!(value),
         Value::Int64(value) => json!(value),
-        Value::Float32(value) => json!(value),
+        // the shortest text that reads back as the same 32 bits
+        Value::Float32(value) => value.to_string().parse::<f64>().map_or(serde_json::Value::Null, |value| json!(value)),
         Value::Float64(value) => json!(value),
         Value::String(value) => json!(value),
         Value::Bytes(value) => json!(hex::encode(value)),
@@ -232,6 +233,6 @@ fn json_of(value: &Value) -> serde_json::Value {
             json!(day.split('T').next())
         }
         Value::List(items) => items.iter().map(json_of).collect(),
-        Value::Vector(items) => json!(items),
+        Value::Vector(items) => items.iter().map(|item| json_of(&Value::Float32(*item))).collect(),
     }
 }

@@ -22,8 +22,8 @@ pub(crate) struct Args {
 }
 
 const AFTER: &str = "\
-Each feature view is a table with its full history: its keys, event_timestamp, created_timestamp, its features, available_at,
-_deleted, _sequence and _ingested_at. Older versions are \"view@1\".
+Each feature view is a table with its full history: its keys, event_timestamp, created_timestamp,
+its features, available_at, _deleted, _sequence and _ingested_at. Older versions are \"view@1\".
 
   hitherto sql \"select origin, count(*) from weather group by origin\"";
 

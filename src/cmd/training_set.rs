@@ -70,7 +70,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         Format::Json => output::json(&dataset)?,
         Format::Table => output::line(&dataset.id)?,
     }
-    output::note(format!("{} rows in {}", thousands(dataset.rows), dataset.location));
+    output::note(format!("{} rows in {}", thousands(dataset.rows), args.out));
     if dataset.mode == Mode::Event {
         output::note("mode event: rows may hold values that nobody knew at their moment; the dataset says so");
     }

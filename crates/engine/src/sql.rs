@@ -6,6 +6,8 @@ use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser;
 use hitherto_core::{Catalog, Kind, Name, ViewVersion};
 use hitherto_offline::HistoryTable;
 
@@ -59,6 +61,10 @@ impl Engine {
 fn unknown_view(context: &SessionContext, catalog: &Catalog, query: &str) -> Option<Error> {
     let state = context.state();
     let statement = state.sql_to_statement(query, &state.config_options().sql_parser.dialect).ok()?;
+    // what is no query is refused for that, whatever it names
+    if !matches!(&statement, Statement::Statement(query) if matches!(**query, sqlparser::ast::Statement::Query(_))) {
+        return None;
+    }
     let tables = state.resolve_table_references(&statement).ok()?;
     let unknown = tables.iter().find(|table| {
         let known = |name: &str| context.table_exist(TableReference::bare(name)).unwrap_or(true);

@@ -150,7 +150,7 @@ impl Engine {
             event_timestamp: wanted.event_timestamp.clone(),
             evidence: wanted.evidence == EvidenceColumns::Times,
             tables: pins.iter().map(|(id, pinned)| (id.clone(), pinned.last_sequence())).collect(),
-            location: wanted.out.to_string(),
+            location: wanted.out.place().to_owned(),
             rows: 0,
             file_hash: String::new(),
             built_at: self.clock().now(),
@@ -189,7 +189,7 @@ impl Engine {
                 let batches = input.stream().await.map_err(hitherto_offline::Error::from)?;
                 let schema = batches.schema();
                 let batches: Vec<RecordBatch> = batches.try_collect().await.map_err(hitherto_offline::Error::from)?;
-                Ok(Loaded { schema, batches, origin: input.names().collect::<Vec<_>>().join(" ") })
+                Ok(Loaded { schema, batches, origin: input.places().collect::<Vec<_>>().join(" ") })
             }
             Spine::Batches(batch) => {
                 Ok(Loaded { schema: batch.schema(), batches: vec![batch.clone()], origin: "rows in memory".to_owned() })

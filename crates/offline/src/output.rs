@@ -37,6 +37,7 @@ pub struct OutputLocation {
     store: Arc<dyn ObjectStore>,
     path: Path,
     name: String,
+    place: String,
 }
 
 impl OutputLocation {
@@ -50,12 +51,19 @@ impl OutputLocation {
         let absolute = std::path::absolute(path).map_err(|error| Error::io(format!("write '{name}'"), error))?;
         let folder = absolute.parent().unwrap_or(FilePath::new("/")).to_path_buf();
         let path = Path::from_absolute_path(&absolute).map_err(|error| refused(error.to_string()))?;
-        Ok(Self { store: Arc::new(DurableFileSystem::new(folder, Arc::new(RealDisk))), path, name })
+        let place = absolute.display().to_string();
+        Ok(Self { store: Arc::new(DurableFileSystem::new(folder, Arc::new(RealDisk))), path, name, place })
     }
 
     /// A place in an object store; `name` is what errors call it.
     pub fn object(store: Arc<dyn ObjectStore>, path: Path, name: impl Into<String>) -> Self {
-        Self { store, path, name: name.into() }
+        let name = name.into();
+        Self { store, path, place: name.clone(), name }
+    }
+
+    /// Where it is, whatever the working folder: the absolute path of a file of this machine, what errors call others.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// What errors call it.

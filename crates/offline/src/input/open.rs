@@ -121,6 +121,11 @@ impl Input {
         self.files.iter().map(|file| file.name.as_str())
     }
 
+    /// Where the files are, in order: the absolute paths of this machine's, what the user calls the others.
+    pub fn places(&self) -> impl Iterator<Item = String> {
+        self.files.iter().map(InputFile::place)
+    }
+
     /// How many bytes the files have in all.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
@@ -158,6 +163,12 @@ impl InputFile {
             sniff(&name, &head).map_err(|reason| InputError::Format { file: name.clone(), reason })?
         };
         Ok(Self { format, path, bytes: metadata.len(), modified: metadata.modified().ok(), name, _copy: copy })
+    }
+
+    fn place(&self) -> String {
+        let absolute =
+            || std::path::absolute(&self.path).map_or_else(|_| self.name.clone(), |path| path.display().to_string());
+        if self._copy.is_some() { self.name.clone() } else { absolute() }
     }
 
     /// The file from its beginning.

@@ -22,7 +22,8 @@ impl Engine {
         let context = self.sql_context(&catalog).await?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let frame = context.sql_with_options(query, options).await.map_err(|error| {
-            unknown_view(&context, &catalog, query).unwrap_or_else(|| failed("could not plan the query", &error))
+            unknown_view(&context, &catalog, query, &error)
+                .unwrap_or_else(|| failed("could not plan the query", &error))
         })?;
         frame.execute_stream().await.map_err(|error| failed("could not run the query", &error))
     }
@@ -58,7 +59,11 @@ impl Engine {
 }
 
 /// The first table of `query` that is no feature view, as an error that says what is near.
-fn unknown_view(context: &SessionContext, catalog: &Catalog, query: &str) -> Option<Error> {
+fn unknown_view(context: &SessionContext, catalog: &Catalog, query: &str, error: &DataFusionError) -> Option<Error> {
+    // a function is no table, though it stands where one could
+    if matches!(error.find_root(), DataFusionError::Plan(reason) if reason.starts_with("table function")) {
+        return None;
+    }
     let state = context.state();
     let statement = state.sql_to_statement(query, &state.config_options().sql_parser.dialect).ok()?;
     // what is no query is refused for that, whatever it names

@@ -14,8 +14,8 @@ use super::history::{History, Step};
 use super::home::Home;
 use super::interrupted::state;
 use super::play::Player;
-use super::random::Random;
 use super::seeds;
+use crate::support::random::Random;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_flushed_between_runs_is_noticed_and_loaded_again() {
@@ -63,13 +63,13 @@ async fn flushed_during(home: &Home, url: &str, seed: u64) -> Result<usize> {
     let mut player = Player::begin(home, &history).await?;
     let calm = player.engine.clone();
     let store = Arc::new(FlushingStore::new(home.online(player.engine.project())?, url));
-    player.engine = home.beside(&player.engine, Arc::clone(&store) as Arc<dyn OnlineStore>).await?;
-    player.tick(0);
+    player.serve_from(home, &(Arc::clone(&store) as Arc<dyn OnlineStore>)).await?;
     for step in &history.steps {
         if matches!(step, Step::Run) {
-            store.flush_before(random.below(4));
+            store.flush_before(Some(random.below(4) as usize));
         }
         player.step(step).await.with_context(|| format!("{step:?} at {}", player.now))?;
+        store.flush_before(None);
         // only one of two readings was loaded again by this run: the other's marks are gone, which is said
         if matches!(step, Step::Run) && player.versions == 2 && store.flushed.load(Ordering::Relaxed) > 0 {
             player.run().await?;
@@ -104,13 +104,17 @@ async fn rolled_back(home: &mut Home, url: &str, seed: u64) -> Result<()> {
     let mut saved = player.model.marks.clone();
     for step in &history.steps {
         player.step(step).await.with_context(|| format!("{step:?} at {}", player.now))?;
-        if random.percent(25) {
-            redis(url, "SAVE").await?;
-            saved = player.model.marks.clone();
-        } else if random.percent(25) {
-            home.server().restart();
-            player.model.marks = saved.clone();
-            player.read().await.with_context(|| format!("rolled back after {step:?}"))?;
+        match random.below(4) {
+            0 => {
+                redis(url, "SAVE").await?;
+                saved = player.model.marks.clone();
+            }
+            1 => {
+                home.server().restart();
+                player.model.marks = saved.clone();
+                player.read().await.with_context(|| format!("rolled back after {step:?}"))?;
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -136,8 +140,9 @@ impl FlushingStore {
         Self { inner, url: url.to_owned(), before: Mutex::default(), flushed: AtomicUsize::default() }
     }
 
-    fn flush_before(&self, call: usize) {
-        *self.before.lock().expect("nothing panics with the lock") = Some(call);
+    /// Forget everything before the call with this number from now, or never.
+    fn flush_before(&self, call: Option<usize>) {
+        *self.before.lock().expect("nothing panics with the lock") = call;
     }
 
     async fn call(&self) {

@@ -14,8 +14,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use super::history::{FeatureRow, History};
 use super::home::Home;
 use super::play::Player;
-use super::random::Random;
 use super::seeds;
+use crate::support::random::Random;
 
 const HISTORIES: u64 = 100;
 

@@ -2,7 +2,7 @@
 
 use hitherto_core::{Created, KeyType, KeyValue, Timestamp};
 
-use super::random::Random;
+use crate::support::random::Random;
 
 /// A key as the spine or a source has it; a part may be null.
 pub(crate) type Key = Vec<Option<KeyValue>>;
@@ -58,8 +58,10 @@ pub(crate) enum Step {
     Run,
     /// Reads of every key.
     Read,
-    /// Version 2 is applied.
-    Evolve,
+    /// Version 2 is applied, and rows come by it.
+    Evolve(Vec<FeatureRow>),
+    /// A run and reads at a clock before the last run's.
+    Earlier,
 }
 
 /// Whether a batch has an id, so that it can be repeated without effect.
@@ -92,13 +94,16 @@ impl History {
             start: random.pick(&LAST_YEARS),
             steps: Vec::new(),
         };
-        for _ in 0..random.between(6, 16) {
+        // some logs are long enough for checkpoints
+        let most = if random.percent(2) { 90 } else { 16 };
+        for _ in 0..random.between(6, most) {
             let step = history.step(random);
             history.steps.push(step);
         }
         if random.percent(35) {
-            let at = random.below(history.steps.len());
-            history.steps.insert(at, Step::Evolve);
+            let at = random.below(history.steps.len() as u64) as usize;
+            let rows = history.rows(random, 3);
+            history.steps.insert(at, Step::Evolve(rows));
         }
         history.steps.extend([Step::Read, Step::Run, Step::Read]);
         history
@@ -109,24 +114,26 @@ impl History {
             0..26 => Step::Tick(random.between(1, 8)),
             26..52 => {
                 let remembered = if random.percent(50) { Remembered::Yes } else { Remembered::No };
-                Step::Ingest { rows: self.rows(random, 6), remembered }
+                let most = random.pick(&[0, 6, 6, 6, 6, 6]);
+                Step::Ingest { rows: self.rows(random, most), remembered }
             }
             52..62 => Step::Push(self.rows(random, 3)),
             62..66 => Step::Together((0..random.between(2, 3)).map(|_| self.rows(random, 3)).collect()),
             66..72 => Step::Repeat,
-            72..86 => Step::Run,
+            72..85 => Step::Run,
+            85..88 => Step::Earlier,
             _ => Step::Read,
         }
     }
 
     pub(crate) fn rows(&self, random: &mut Random, most: i64) -> Vec<FeatureRow> {
-        (0..random.between(1, most)).map(|_| self.row(random)).collect()
+        (0..random.between(most.min(1), most)).map(|_| self.row(random)).collect()
     }
 
     fn row(&self, random: &mut Random) -> FeatureRow {
-        let mut key = self.pool[random.below(self.pool.len() - 1)].clone();
+        let mut key = random.pick(&self.pool[..self.pool.len() - 1]);
         if random.percent(6) {
-            let part = random.below(key.len());
+            let part = random.below(key.len() as u64) as usize;
             key[part] = None;
         }
         // few moments, so that exact ties and edges of windows are common
@@ -152,9 +159,14 @@ impl History {
         self.definitions(0, "f: int64, g: string", "first")
     }
 
-    /// Definitions of version 2.
+    /// Definitions of version 2, and of a set that has both versions, the second for other columns of the spine.
     pub(crate) fn second(&self) -> String {
-        self.definitions(1, "f: int64, g: string, h: float64", "second")
+        let other: Vec<String> = self.keys.iter().map(|(name, _)| format!("{name}: other_{name}")).collect();
+        let second = self.definitions(1, "f: int64, g: string, h: float64", "second");
+        format!(
+            "{second}---\nkind: feature_set\nname: both\nfeatures: [\"v@1:*\", {{view: v@2, as: w, join_keys: {{{}}}}}]\n",
+            other.join(", ")
+        )
     }
 
     fn definitions(&self, version: usize, features: &str, set: &str) -> String {

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use anyhow::{Context, Result, ensure};
-use hitherto_core::{EntityKey, Timestamp};
+use hitherto_core::{EntityKey, Timestamp, ValueType};
 use hitherto_engine::{Clock, Engine, served_readings};
-use hitherto_online::{Answer, Group, Marks, OnlineStore};
+use hitherto_online::encoding::PackedRow;
+use hitherto_online::{Group, Marks, OnlineRow, OnlineStore};
 
 use super::faulty::{Fault, FaultyStore};
-use super::history::{History, Key, Remembered, Step};
+use super::history::{History, Key, Step};
 use super::home::Home;
 use super::play::{Player, SETS, compare_online, lookup, unavailable};
-use super::random::Random;
 use super::seeds;
+use crate::support::random::Random;
 
 const HISTORIES: u64 = 150;
 
@@ -50,13 +51,7 @@ async fn interrupted(home: &Home, seed: u64) -> Result<u64> {
     let other = Other::new(home, &player).await?;
     let mut cut = 0;
     for step in &history.steps {
-        // what others push must wait for a run here
-        let step = match step {
-            Step::Push(rows) => Step::Ingest { rows: rows.clone(), remembered: Remembered::No },
-            Step::Together(_) | Step::Repeat => continue,
-            step => step.clone(),
-        };
-        player.step(&step).await?;
+        player.step(step).await?;
         if !matches!(step, Step::Run) {
             continue;
         }
@@ -90,12 +85,12 @@ impl Other {
     async fn cut_off(&self, engine: &Engine, random: &mut Random) -> bool {
         if random.percent(50) {
             let fault = random.pick(&[Fault::Before, Fault::Midway, Fault::After]);
-            self.store.break_at(Some((random.below(6), fault)));
+            self.store.break_at(Some((random.below(6) as usize, fault)));
             let outcome = engine.materialize(&[]).await;
             self.store.break_at(None);
             outcome.is_err()
         } else {
-            poll_times(engine.materialize(&[]), random.below(40)).await.is_none()
+            poll_times(engine.materialize(&[]), random.below(40) as usize).await.is_none()
         }
     }
 
@@ -112,7 +107,8 @@ impl Other {
             let after = Marks { sequence: player.model.last_sequence(), clock: Timestamp(player.now) };
             for (row, key) in keys.iter().enumerate() {
                 let answers = player.model.on_the_way(version, key, player.now, [marks, after]);
-                let compared: Vec<_> = answers.iter().map(|expected| compare_online(&found, row, expected)).collect();
+                let compared: Vec<_> =
+                    answers.iter().map(|expected| compare_online(&found, 0, row, expected)).collect();
                 ensure!(compared.iter().any(Result::is_ok), "{key:?} by {set}: {compared:?}");
             }
         }
@@ -134,13 +130,27 @@ async fn poll_times<T>(future: impl Future<Output = T>, mut times: usize) -> Opt
     .await
 }
 
-/// All that an online store has for the player's keys: by reading, marks and rows.
-pub(super) async fn state(engine: &Engine, player: &Player<'_>) -> Result<Vec<Answer>> {
+/// All that an online store has for the player's keys: by reading, marks and rows in words. How many columns a row was
+/// stored with depends on when it was written; those that it lacks are null.
+pub(super) async fn state(engine: &Engine, player: &Player<'_>) -> Result<Vec<(Option<Marks>, Vec<String>)>> {
     let catalog = engine.registry().catalog().await?;
     let readings = served_readings(&catalog, &[]);
     let whole = |key: Key| key.into_iter().collect::<Option<Vec<_>>>();
     let keys: Vec<Vec<u8>> =
         player.model.questions().into_iter().filter_map(whole).map(|parts| EntityKey(parts).to_bytes()).collect();
     let groups: Vec<Group<'_>> = readings.iter().map(|served| Group { reading: &served.id, keys: &keys }).collect();
-    Ok(engine.online()?.read(&groups).await?)
+    let mut states = Vec::new();
+    for (served, answer) in readings.iter().zip(engine.online()?.read(&groups).await?) {
+        let types: Vec<ValueType> = served.table.columns.iter().map(|(_, value_type)| value_type.clone()).collect();
+        let rows =
+            answer.rows.iter().map(|row| row.as_ref().map_or(Ok("none".to_owned()), |row| in_words(row, &types)));
+        states.push((answer.marks, rows.collect::<Result<_>>()?));
+    }
+    Ok(states)
+}
+
+fn in_words(row: &OnlineRow, types: &[ValueType]) -> Result<String> {
+    let packed = PackedRow::new(&row.values, types)?;
+    let values = (0..types.len()).map(|column| packed.get(column)?.to_value()).collect::<Result<Vec<_>, _>>()?;
+    Ok(format!("{:?} deleted: {} {values:?}", row.version, row.deleted))
 }

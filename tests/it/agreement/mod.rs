@@ -10,7 +10,6 @@ mod home;
 mod interrupted;
 mod model;
 mod play;
-mod random;
 mod rows;
 
 use std::ops::Range;

@@ -1,5 +1,7 @@
 //! A history played on real stores, each answer compared with the training set and with the reference rule.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::RecordBatch;
 use futures::future::{join, join_all};
@@ -7,7 +9,7 @@ use hitherto_core::{Kind, Selector, Span, Timestamp};
 use hitherto_engine::{
     Clock, Consumer, Destination, Engine, Ingested, Lookup, LookupRequest, Materialized, Serving, Spine,
 };
-use hitherto_online::Marks;
+use hitherto_online::{Marks, OnlineStore};
 
 use super::history::{FeatureRow, History, Key, Remembered, Step, Version};
 use super::home::Home;
@@ -22,6 +24,8 @@ pub(crate) const SETS: [&str; 2] = ["first", "second"];
 pub(crate) struct Player<'a> {
     pub(crate) history: &'a History,
     pub(crate) engine: Engine,
+    /// The same stores as another process has them open; the two take turns.
+    peer: Engine,
     pub(crate) model: Model,
     pub(crate) now: i64,
     /// Versions of the view that are applied.
@@ -34,8 +38,17 @@ impl<'a> Player<'a> {
     pub(crate) async fn begin(home: &Home, history: &'a History) -> Result<Self> {
         let now = history.start;
         let engine = home.engine().await?.with_clock(Clock::Frozen(Timestamp(now)));
+        let peer = home.beside(&engine, home.online(engine.project())?).await?.with_clock(engine.clock());
         engine.apply(&[("first.yaml".to_owned(), history.first())], hitherto_core::NewTables::Refuse).await?;
-        Ok(Self { history, engine, model: Model::new(history), now, versions: 1, remembered: Vec::new() })
+        Ok(Self { history, engine, peer, model: Model::new(history), now, versions: 1, remembered: Vec::new() })
+    }
+
+    /// Online is this store from now on.
+    pub(crate) async fn serve_from(&mut self, home: &Home, online: &Arc<dyn OnlineStore>) -> Result<()> {
+        self.engine = home.beside(&self.engine, Arc::clone(online)).await?;
+        self.peer = home.beside(&self.peer, Arc::clone(online)).await?;
+        self.tick(0);
+        Ok(())
     }
 
     /// Play every step.
@@ -47,6 +60,7 @@ impl<'a> Player<'a> {
     }
 
     pub(crate) async fn step(&mut self, step: &Step) -> Result<()> {
+        std::mem::swap(&mut self.engine, &mut self.peer);
         match step {
             Step::Tick(micros) => self.tick(*micros),
             Step::Ingest { rows, remembered } => self.ingest(rows, *remembered).await?,
@@ -55,14 +69,17 @@ impl<'a> Player<'a> {
             Step::Repeat => self.repeat().await?,
             Step::Run => self.run().await?,
             Step::Read => self.read().await?,
-            Step::Evolve => self.evolve().await?,
+            Step::Evolve(rows) => self.evolve(rows).await?,
+            Step::Earlier => self.earlier().await?,
         }
         Ok(())
     }
 
     pub(crate) fn tick(&mut self, micros: i64) {
         self.now += micros;
-        self.engine = self.engine.with_clock(Clock::Frozen(Timestamp(self.now)));
+        for engine in [&mut self.engine, &mut self.peer] {
+            *engine = engine.with_clock(Clock::Frozen(Timestamp(self.now)));
+        }
     }
 
     async fn ingest(&mut self, rows: &[FeatureRow], remembered: Remembered) -> Result<()> {
@@ -82,7 +99,7 @@ impl<'a> Player<'a> {
 
     async fn together(&mut self, batches: &[Vec<FeatureRow>]) -> Result<()> {
         let sends = join_all(batches.iter().map(|rows| self.send(rows, None, Destination::Both)));
-        let (sent, run) = join(sends, self.engine.materialize(&[])).await;
+        let (sent, run) = join(sends, self.peer.materialize(&[])).await;
         run?;
         for (rows, done) in batches.iter().zip(sent) {
             self.committed(rows, &done?)?;
@@ -93,6 +110,9 @@ impl<'a> Player<'a> {
 
     async fn repeat(&mut self) -> Result<()> {
         let Some((rows, features)) = self.remembered.last().cloned() else { return Ok(()) };
+        if rows.is_empty() {
+            return Ok(());
+        }
         let id = format!("batch-{}", self.remembered.len() - 1);
         let forget = |row: &FeatureRow| if features < 3 { FeatureRow { h: None, ..row.clone() } } else { row.clone() };
         let rows: Vec<FeatureRow> = rows.iter().map(forget).collect();
@@ -107,10 +127,33 @@ impl<'a> Player<'a> {
         self.reached(&done)
     }
 
-    async fn evolve(&mut self) -> Result<()> {
+    /// Version 2 is applied. Who serves and has not seen it yet answers as before from rows that have more columns.
+    async fn evolve(&mut self, rows: &[FeatureRow]) -> Result<()> {
+        let unaware = Serving::load(self.peer.clone()).await?;
         let files = [("second.yaml".to_owned(), self.history.second())];
         self.engine.apply(&files, hitherto_core::NewTables::Refuse).await?;
         self.versions = 2;
+        self.push(rows).await?;
+        let keys = self.model.questions();
+        let found = unaware.lookup(&request(self.history, SETS[0], &keys)).await?;
+        for (row, key) in keys.iter().enumerate() {
+            let expected = self.model.offline(self.history.versions[0], key, self.now);
+            compare_online(&found, 0, row, &expected).with_context(|| format!("unaware of version 2, {key:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// What has been brought up to a moment does not answer for an earlier one, nor is it brought back there.
+    async fn earlier(&mut self) -> Result<()> {
+        let Some(clock) = self.model.marks.values().map(|marks| marks.clock).min() else { return Ok(()) };
+        if self.model.marks.values().any(|marks| marks.clock != clock) {
+            return Ok(());
+        }
+        let engine = self.engine.with_clock(Clock::Frozen(Timestamp(clock.0 - 1)));
+        let run = engine.materialize(&[]).await.err().map(|error| error.kind());
+        let read = lookup(self.history, engine, SETS[0], &self.model.questions()).await.err().map(|error| error.kind());
+        let refused = Some(Kind::InvalidArgument);
+        ensure!(run == refused && read == refused, "before {clock} a run ended in {run:?}, a read in {read:?}");
         Ok(())
     }
 
@@ -125,6 +168,10 @@ impl<'a> Player<'a> {
     }
 
     pub(crate) fn committed(&mut self, rows: &[FeatureRow], done: &Ingested) -> Result<()> {
+        if rows.is_empty() {
+            ensure!(done.commit.is_none() && done.already.is_none(), "no rows, yet {done:?}");
+            return Ok(());
+        }
         let commit = done.commit.as_ref().context("nothing was committed")?;
         ensure!(commit.time == Timestamp(self.now) && commit.rows == rows.len() as u64, "{commit:?} of {rows:?}");
         let nulls = rows.iter().filter(|row| row.key.iter().any(Option::is_none)).count() as u64;
@@ -165,9 +212,30 @@ impl<'a> Player<'a> {
             let training = self.training(set, &self.history.spine(&keys, &[self.now])?).await?;
             for (row, key) in keys.iter().enumerate() {
                 let expected = self.model.offline(version, key, self.now);
-                self.compare_training(set, &training, row, &expected).with_context(|| format!("{key:?}"))?;
+                compare_training(place(set), &training, row, &expected).with_context(|| format!("{key:?}"))?;
             }
             self.read_online(version, set, &keys, &training).await?;
+        }
+        if self.versions == 2 { self.read_both(&keys).await } else { Ok(()) }
+    }
+
+    /// A set of both versions, the second for other keys.
+    async fn read_both(&self, keys: &[Key]) -> Result<()> {
+        let versions = self.history.versions;
+        let training = self.training("both", &self.history.spine(keys, &[self.now])?).await?;
+        let marks = versions.map(|version| self.model.marks.get(&version.delay).copied());
+        let looked_up = self.lookup("both", keys).await;
+        let [Some(first), Some(second)] = marks else { return unavailable(looked_up) };
+        let found = looked_up?;
+        for (row, (key, other)) in keys.iter().zip(keys.iter().rev()).enumerate() {
+            let expected = [(versions[0], key, first), (versions[1], other, second)];
+            for (view, (version, key, marks)) in expected.into_iter().enumerate() {
+                let online = self.model.online(version, key, self.now, marks);
+                compare_online(&found, view, row, &online).with_context(|| format!("online, both, {view}, {key:?}"))?;
+                let offline = self.model.offline(version, key, self.now);
+                let place = if view == 0 { ("v", 2) } else { ("w", 3) };
+                compare_training(place, &training, row, &offline).with_context(|| format!("both, {view}, {key:?}"))?;
+            }
         }
         Ok(())
     }
@@ -183,7 +251,8 @@ impl<'a> Player<'a> {
         ensure!(found.views[0].lag == Span::from_micros(self.now - marks.clock.0)?, "lag {}", found.views[0].lag);
         for (row, key) in keys.iter().enumerate() {
             let expected = self.model.online(version, key, self.now, marks);
-            compare_online(&found, row, &expected).with_context(|| format!("online, {set}, {key:?}, marks {marks}"))?;
+            compare_online(&found, 0, row, &expected)
+                .with_context(|| format!("online, {set}, {key:?}, marks {marks}"))?;
         }
         if marks.sequence == self.model.last_sequence() && marks.clock == Timestamp(self.now) {
             for (name, value_type) in features().iter().take(found.columns.len()) {
@@ -207,7 +276,7 @@ impl<'a> Player<'a> {
             ensure!(training.num_rows() == keys.len() * moments.len(), "rows out are not rows in");
             for (row, (key, t)) in keys.iter().flat_map(|key| moments.iter().map(move |t| (key, *t))).enumerate() {
                 let expected = self.model.offline(version, key, t);
-                self.compare_training(set, &training, row, &expected).with_context(|| format!("{key:?} at {t}"))?;
+                compare_training(place(set), &training, row, &expected).with_context(|| format!("{key:?} at {t}"))?;
             }
         }
         Ok(())
@@ -221,15 +290,24 @@ impl<'a> Player<'a> {
     pub(crate) async fn lookup(&self, set: &str, keys: &[Key]) -> hitherto_engine::Result<Lookup> {
         lookup(self.history, self.engine.clone(), set, keys).await
     }
+}
 
-    fn compare_training(&self, set: &str, training: &RecordBatch, row: usize, expected: &Expected) -> Result<()> {
-        let count = if set == SETS[0] { 2 } else { 3 };
-        for ((name, value_type), expected) in features().iter().zip(&expected.values).take(count) {
-            let found = &column(&training.slice(row, 1), &format!("v__{name}"), value_type)?[0];
-            ensure!(same(found, expected), "training set {set}: {name} is {found:?}, not {expected:?}");
-        }
-        Ok(())
+/// Under which alias a set has its features, and how many of them.
+fn place(set: &str) -> (&'static str, usize) {
+    ("v", if set == SETS[0] { 2 } else { 3 })
+}
+
+fn compare_training(
+    (alias, count): (&str, usize),
+    training: &RecordBatch,
+    row: usize,
+    expected: &Expected,
+) -> Result<()> {
+    for ((name, value_type), expected) in features().iter().zip(&expected.values).take(count) {
+        let found = &column(&training.slice(row, 1), &format!("{alias}__{name}"), value_type)?[0];
+        ensure!(same(found, expected), "in the training set {alias}__{name} is {found:?}, not {expected:?}");
     }
+    Ok(())
 }
 
 /// Look `keys` up in the feature set `set`.
@@ -239,11 +317,18 @@ pub(crate) async fn lookup(
     set: &str,
     keys: &[Key],
 ) -> hitherto_engine::Result<Lookup> {
-    let part = |part: usize| keys.iter().map(|key| key[part].clone()).collect();
-    let entities = history.keys.iter().enumerate().map(|(index, (name, _))| ((*name).to_owned(), part(index)));
+    Serving::load(engine).await?.lookup(&request(history, set, keys)).await
+}
+
+/// The keys, and beside them, as another key, the keys in the opposite order.
+fn request(history: &History, set: &str, keys: &[Key]) -> LookupRequest {
+    let mut entities = Vec::new();
+    for (part, (name, _)) in history.keys.iter().enumerate() {
+        entities.push(((*name).to_owned(), keys.iter().map(|key| key[part].clone()).collect()));
+        entities.push((format!("other_{name}"), keys.iter().rev().map(|key| key[part].clone()).collect()));
+    }
     let consumer = Consumer::FeatureSet(set.parse().expect("a name"));
-    let wanted = LookupRequest { consumer, entities: entities.collect(), request: Vec::new() };
-    Serving::load(engine).await?.lookup(&wanted).await
+    LookupRequest { consumer, entities, request: Vec::new() }
 }
 
 /// A store that nothing has reached says so: never that there is no row.
@@ -255,9 +340,10 @@ pub(crate) fn unavailable(looked_up: hitherto_engine::Result<Lookup>) -> Result<
     }
 }
 
-/// One row of an online answer: values, statuses, event time.
-pub(crate) fn compare_online(found: &Lookup, row: usize, expected: &Expected) -> Result<()> {
-    for (column, (value, status)) in found.columns.iter().zip(expected.values.iter().zip(expected.statuses)) {
+/// One row of an online answer by one of its views: values, statuses, event time.
+pub(crate) fn compare_online(found: &Lookup, view: usize, row: usize, expected: &Expected) -> Result<()> {
+    let columns = found.columns.iter().filter(|column| column.view == Some(view));
+    for (column, (value, status)) in columns.zip(expected.values.iter().zip(expected.statuses)) {
         let (found_value, found_status) = (&column.values[row], column.statuses[row]);
         ensure!(
             same(found_value, value) && found_status == status,
@@ -265,7 +351,7 @@ pub(crate) fn compare_online(found: &Lookup, row: usize, expected: &Expected) ->
             column.name
         );
     }
-    let event = found.views[0].event_timestamps[row];
+    let event = found.views[view].event_timestamps[row];
     ensure!(event == expected.event, "the event time is {event:?}, not {:?}", expected.event);
     Ok(())
 }

@@ -43,12 +43,14 @@ impl History {
         batch_of(columns)
     }
 
-    /// Every key at every moment, moments within keys.
+    /// Every key at every moment, moments within keys; beside it, as another key, the keys in the opposite order.
     pub(crate) fn spine(&self, keys: &[Key], moments: &[i64]) -> Result<RecordBatch> {
         let rows: Vec<(Key, i64)> =
             keys.iter().flat_map(|key| moments.iter().map(move |moment| (key.clone(), *moment))).collect();
         let keys: Vec<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
+        let others: Vec<Key> = keys.iter().rev().cloned().collect();
         let mut columns = self.key_columns(&keys)?;
+        columns.extend(self.key_columns(&others)?.into_iter().map(|(name, column)| (format!("other_{name}"), column)));
         columns.push(("event_timestamp".to_owned(), times(rows.iter().map(|(_, moment)| *moment))));
         batch_of(columns)
     }

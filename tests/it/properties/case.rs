@@ -133,7 +133,7 @@ impl Row {
         let number = i32::from(salt) - 100;
         match value_type {
             _ if salt < 30 => Value::Null,
-            ValueType::Bool => Value::Bool(salt % 2 == 0),
+            ValueType::Bool => Value::Bool(salt.is_multiple_of(2)),
             ValueType::Int32 => Value::Int32(number),
             ValueType::Float32 => Value::Float32(number as f32 / 8.0),
             ValueType::Float64 => Value::Float64(f64::from(number) * 1e200),
@@ -143,7 +143,7 @@ impl Row {
             ValueType::Date => Value::Date(number),
             ValueType::List(_) => Value::List(vec![Value::Int64(number.into()); usize::from(salt % 3)]),
             ValueType::Vector(_) => Value::Vector(vec![number as f32, 0.5]),
-            _ => Value::Int64(i64::from(number) << 40),
+            ValueType::Int64 => Value::Int64(i64::from(number) << 40),
         }
     }
 }

@@ -26,6 +26,16 @@ impl Random {
         self.next() % n
     }
 
+    /// One of `[from, to]`.
+    pub(crate) fn between(&mut self, from: i64, to: i64) -> i64 {
+        from + self.below((to - from + 1) as u64) as i64
+    }
+
+    /// One of `items`.
+    pub(crate) fn pick<T: Clone>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize].clone()
+    }
+
     /// Yes in so many of a hundred cases.
     pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance

@@ -4,6 +4,8 @@ use std::io;
 
 use hitherto_core::Kind;
 
+use crate::store::DiskFailure;
+
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -12,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder of this machine.
-    #[error("could not {what}: {source}")]
+    #[error("could not {what}: {source}{}", remedy(source))]
     Io {
         /// What was being done to what: `read 'legs.csv'`.
         what: String,
@@ -106,17 +108,17 @@ impl Error {
 
     /// A failure to `what` in an object store.
     pub fn object_store(what: impl Into<String>, source: object_store::Error) -> Self {
-        Self::ObjectStore { what: what.into(), source }
+        of_disk(&source).unwrap_or_else(|| Self::ObjectStore { what: what.into(), source })
     }
 
     /// A failure to `what` in the table log.
     pub fn delta(what: impl Into<String>, source: deltalake_core::DeltaTableError) -> Self {
-        Self::Delta { what: what.into(), source: Box::new(source) }
+        of_disk(&source).unwrap_or_else(|| Self::Delta { what: what.into(), source: Box::new(source) })
     }
 
     /// A failure to `what` in a Parquet file.
     pub fn parquet(what: impl Into<String>, source: parquet::errors::ParquetError) -> Self {
-        Self::Parquet { what: what.into(), source }
+        of_disk(&source).unwrap_or_else(|| Self::Parquet { what: what.into(), source })
     }
 
     /// A failure to `what` with columns in memory.
@@ -154,6 +156,32 @@ impl Error {
     }
 }
 
+/// A failure of this machine's disk, however deep it lies: it names the file, and what is above it adds nothing.
+fn of_disk(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        // an `io::Error` made from another error hides it from `source`, but not from `get_ref`
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
+        if let Some(DiskFailure { what, source }) = inner.unwrap_or(cause).downcast_ref() {
+            // a name that is taken is no failure of the disk
+            let code = source.raw_os_error().filter(|_| source.kind() != io::ErrorKind::AlreadyExists)?;
+            return Some(Error::io(what.clone(), io::Error::from_raw_os_error(code)));
+        }
+        next = inner.or_else(|| cause.source());
+    }
+    None
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded => "; free space there and try again",
+        FileTooLarge => "; raise the limit on the size of files (ulimit -f) and try again",
+        _ => "",
+    }
+}
+
 /// The kind that the first telling cause has; [`Kind::Internal`] where none tells.
 fn kind_of_chain(error: &(dyn std::error::Error + 'static)) -> Kind {
     let mut next = Some(error);
@@ -184,10 +212,10 @@ fn kind_of(cause: &(dyn std::error::Error + 'static)) -> Option<Kind> {
 
 fn kind_of_io(error: &io::Error) -> Option<Kind> {
     use io::ErrorKind::{
-        ConnectionRefused, ConnectionReset, NotFound, OutOfMemory, QuotaExceeded, StorageFull, TimedOut,
+        ConnectionRefused, ConnectionReset, FileTooLarge, NotFound, OutOfMemory, QuotaExceeded, StorageFull, TimedOut,
     };
     match error.kind() {
-        StorageFull | QuotaExceeded | OutOfMemory => Some(Kind::Exhausted),
+        StorageFull | QuotaExceeded | FileTooLarge | OutOfMemory => Some(Kind::Exhausted),
         NotFound => Some(Kind::NotFound),
         ConnectionRefused | ConnectionReset | TimedOut => Some(Kind::Unavailable),
         // an `io::Error` made from another error hides it from `source`, but not from `get_ref`
@@ -224,6 +252,24 @@ mod tests {
         assert!(error.is_retryable());
         let carried = datafusion::error::DataFusionError::External(Box::new(error));
         assert_eq!(Error::datafusion("scan 'a'", carried).kind(), Kind::Exhausted);
+    }
+
+    #[test]
+    fn a_failure_of_the_disk_is_told_once_with_the_remedy() {
+        let disk = |code| DiskFailure { what: "write '/t/a'".to_owned(), source: io::Error::from_raw_os_error(code) };
+        let store = |code| {
+            let wrapped = io::Error::other(disk(code));
+            object_store::Error::Generic { store: "disk", source: Box::new(wrapped) }
+        };
+        let external = parquet::errors::ParquetError::External(Box::new(io::Error::other(store(28))));
+        for error in [Error::object_store("put 'a'", store(28)), Error::parquet("write 'a'", external)] {
+            let text = error.to_string();
+            assert!(text.starts_with("could not write '/t/a': No space left on device"), "{text}");
+            assert!(text.ends_with("; free space there and try again"), "{text}");
+            assert_eq!(error.kind(), Kind::Exhausted);
+        }
+        let taken = object_store::Error::AlreadyExists { path: "a".to_owned(), source: Box::new(disk(17)) };
+        assert_eq!(Error::object_store("put 'a'", taken).kind(), Kind::Conflict);
     }
 
     #[test]

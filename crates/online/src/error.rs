@@ -155,6 +155,8 @@ impl Error {
     }
 }
 
+const EIO: i32 = 5;
+
 fn io_kind(error: &std::io::Error) -> Kind {
     use std::io::ErrorKind as Io;
     match error.kind() {
@@ -168,6 +170,8 @@ fn io_kind(error: &std::io::Error) -> Kind {
 fn heed_kind(error: &heed::Error) -> Kind {
     use heed::MdbError as Mdb;
     match error {
+        // what LMDB makes of a write that was cut short
+        heed::Error::Io(error) if error.raw_os_error() == Some(EIO) => Kind::Exhausted,
         heed::Error::Io(error) => io_kind(error),
         heed::Error::Mdb(Mdb::MapFull | Mdb::ReadersFull | Mdb::TxnFull) => Kind::Exhausted,
         // another process has opened it with a larger map and outgrown ours
@@ -179,6 +183,9 @@ fn heed_kind(error: &heed::Error) -> Kind {
 fn remedy(error: &heed::Error) -> &'static str {
     use heed::MdbError as Mdb;
     match error {
+        heed::Error::Io(error) if error.raw_os_error() == Some(EIO) => {
+            "; the disk is full, or broken: free space there and try again"
+        }
         heed::Error::Mdb(Mdb::MapFull) => "; the store has outgrown its memory map, use redis:// for one so large",
         heed::Error::Mdb(Mdb::ReadersFull) => "; too many threads read it at once",
         heed::Error::Mdb(Mdb::MapResized) => "; another process has enlarged it, restart this one",
@@ -205,6 +212,11 @@ mod tests {
             assert!(error.to_string().contains("/data/online"), "{error}");
             assert!(error.to_string().ends_with("; free space there"), "{error}");
         }
+        let short = Error::embedded("write to", Path::new("/data/online"))(heed::Error::Io(
+            std::io::Error::from_raw_os_error(super::EIO),
+        ));
+        assert_eq!((short.kind(), short.is_retryable()), (Kind::Exhausted, true));
+        assert!(short.to_string().contains("; the disk is full, or broken: free space"), "{short}");
         let full = Error::embedded("write to", Path::new("/data/online"))(heed::Error::Mdb(heed::MdbError::MapFull));
         assert_eq!(full.kind(), Kind::Exhausted);
         assert!(full.to_string().contains("/data/online"), "{full}");

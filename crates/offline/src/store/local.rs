@@ -294,7 +294,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 fn failed(verb: &str, path: &FilePath, error: io::Error) -> object_store::Error {
     let kind = error.kind();
     let text = path.display().to_string();
-    let source = io::Error::new(kind, Cause { what: format!("could not {verb} '{text}'"), source: error });
+    let source = io::Error::new(kind, DiskFailure { what: format!("{verb} '{text}'"), source: error });
     match kind {
         io::ErrorKind::AlreadyExists => object_store::Error::AlreadyExists { path: text, source: Box::new(source) },
         io::ErrorKind::PermissionDenied => {
@@ -314,9 +314,9 @@ fn not_implemented(operation: &str) -> object_store::Error {
 
 /// Says which file it was, and keeps the reason below it.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}: {source}")]
-struct Cause {
-    what: String,
+#[error("could not {what}: {source}")]
+pub(crate) struct DiskFailure {
+    pub(crate) what: String,
     #[source]
-    source: io::Error,
+    pub(crate) source: io::Error,
 }

@@ -8,6 +8,8 @@ mod local;
 pub use disk::{Disk, RealDisk};
 pub use local::DurableFileSystem;
 
+pub(crate) use local::DiskFailure;
+
 use std::fmt;
 use std::sync::Arc;
 

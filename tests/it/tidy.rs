@@ -145,6 +145,21 @@ fn every_variable_of_the_environment_is_declared_and_documented() {
     }
 }
 
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut dead = Vec::new();
+    for (path, text) in files(&[".md"]) {
+        let folder = root().join(&path).parent().expect("a file lies in a folder").to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") && !folder.join(target).exists() {
+                dead.push(format!("{path}: {link}"));
+            }
+        }
+    }
+    assert_eq!(dead, Vec::<String>::new());
+}
+
 /// A source up to its own tests.
 fn before_tests(text: &str) -> &str {
     let end = text.find("\n#[cfg(test)]\nmod tests {").unwrap_or(text.len());

@@ -1,5 +1,6 @@
 //! Configuration: the nearest `hitherto.toml` or `.hitherto` from the working folder upward, then the environment.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -84,7 +85,8 @@ impl Config {
     pub fn load(folder: &Path, chosen: Option<&Path>) -> Result<Self> {
         let found = match chosen {
             Some(file) if !file.is_file() => bail!("--config {}: there is no such file", file.display()),
-            Some(file) => Some(file.to_owned()),
+            // absolute, because a bare file name has no folder of its own
+            Some(file) => Some(folder.join(file)),
             None => nearest(folder),
         };
         let base = found.as_deref().and_then(Path::parent).map_or_else(|| folder.to_owned(), Path::to_owned);
@@ -94,12 +96,9 @@ impl Config {
             builder = builder.add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
         }
         let environment = config::Environment::with_prefix("HITHERTO").prefix_separator("_").separator("__");
-        let known: std::collections::HashMap<String, String> = ENVIRONMENT
-            .iter()
-            .filter(|(name, _)| *name != "HITHERTO_LOG")
-            .filter_map(|(name, _)| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
-            .collect();
-        let written: Written = builder
+        let known = variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
+        let chosen_there: Vec<String> = known.keys().cloned().collect();
+        let mut written: Written = builder
             .add_source(environment.source(Some(known)))
             .build()
             .and_then(config::Config::try_deserialize)
@@ -107,6 +106,7 @@ impl Config {
                 Some(file) => format!("could not read {}", file.display()),
                 None => "could not read the HITHERTO_ variables of the environment".to_owned(),
             })?;
+        written.prefer(&chosen_there);
         written.resolve(std::path::absolute(base)?, file)
     }
 
@@ -121,6 +121,22 @@ impl Config {
 }
 
 impl Written {
+    /// A URL of the environment wins over a `url_file` of the file, and the other way round.
+    fn prefer(&mut self, variables: &[String]) {
+        let has = |name: &str| variables.iter().any(|variable| variable == name);
+        for (url, url_file, section) in [
+            (&mut self.online.url, &mut self.online.url_file, "ONLINE"),
+            (&mut self.registry.url, &mut self.registry.url_file, "REGISTRY"),
+            (&mut self.offline.url, &mut self.offline.url_file, "OFFLINE"),
+        ] {
+            match (has(&format!("HITHERTO_{section}__URL")), has(&format!("HITHERTO_{section}__URL_FILE"))) {
+                (true, false) => *url_file = None,
+                (false, true) => *url = None,
+                _ => {}
+            }
+        }
+    }
+
     fn resolve(self, base: PathBuf, file: Option<PathBuf>) -> Result<Config> {
         let follow: Span = self.online.follow.as_deref().unwrap_or("1s").parse().context("online.follow")?;
         let mut config = Config {
@@ -160,6 +176,29 @@ fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -
         }
         (url, None) => Ok(url),
     }
+}
+
+/// The variables that configure, with their values. One of a section's that nobody declared is a misspelt one.
+fn variables(names: impl Iterator<Item = String>) -> Result<HashMap<String, String>> {
+    let declared = ENVIRONMENT.map(|(name, _)| name);
+    let of_a_section = |name: &str| {
+        let sections = ["OFFLINE__", "ONLINE__", "REGISTRY__", "SERVER__"];
+        name.strip_prefix("HITHERTO_").is_some_and(|rest| sections.iter().any(|section| rest.starts_with(section)))
+    };
+    let mut found = HashMap::new();
+    for name in names {
+        if declared.contains(&name.as_str()) {
+            let value = std::env::var(&name).with_context(|| format!("{name} is no text"))?;
+            if name != "HITHERTO_LOG" {
+                found.insert(name, value);
+            }
+        } else if of_a_section(&name) {
+            let near = hitherto_core::did_you_mean(&name, declared);
+            let hint = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+            bail!("the environment sets {name}, which means nothing{hint}");
+        }
+    }
+    Ok(found)
 }
 
 /// The nearest `hitherto.toml` or `.hitherto`, from `folder` upward.

@@ -201,6 +201,15 @@ fn sql_refuses_what_is_no_query() {
     assert!(!place.path("stolen.csv").exists());
 }
 
+#[test]
+fn it_takes_no_folder_but_its_own() {
+    let place = Hitherto::new();
+    place.write("mine/notes.txt", "keep");
+    let said = place.fails("demo mine");
+    assert!(said.ends_with("mine is not empty, and no demo made it: name another folder\n"), "{said}");
+    assert_eq!(fs::read(place.path("mine/notes.txt")).expect("the file"), b"keep");
+}
+
 /// The demo, run once for all tests of this process.
 struct Demo {
     folder: PathBuf,

@@ -1,12 +1,19 @@
 //! The one integration binary: each property is a module, named after what it holds.
 
 mod agreement;
+mod cli_errors;
 mod concurrency;
+mod configuration;
+mod conformance;
 mod crash;
+mod definitions;
+mod demo;
 mod interop;
 mod layering;
 mod licences;
 mod limits;
+mod properties;
+mod readme;
 mod redis_down;
 mod support;
 mod tidy;

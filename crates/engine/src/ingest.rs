@@ -59,10 +59,10 @@ impl Engine {
         let counts = rows.counts();
         let latest = find_view(&catalog, &Selector::Latest(view.clone()))?;
         let backdated = Arc::new(AtomicU64::new(0));
-        let counted = self.count_backdated(rows.map(|rows| rows.map_err(Into::into)), latest, &backdated, seen);
+        let rows = rows.map(|rows| rows.map_err(Into::into));
+        let counted = self.count_backdated(rows, table.created, latest, &backdated, seen);
         let mut done = self.append(&table, view, batch, counted).await?;
-        done.null_keys = counts.null_key_rows();
-        done.backdated = backdated.load(Ordering::Relaxed);
+        done.count(counts.null_key_rows(), backdated.load(Ordering::Relaxed));
         if to == Destination::Both {
             self.bring_online(&mut done).await?;
         }
@@ -102,6 +102,7 @@ impl Engine {
     fn count_backdated(
         &self,
         rows: impl Stream<Item = hitherto_offline::Result<RecordBatch>> + Send,
+        created: Created,
         view: &ViewVersion,
         backdated: &Arc<AtomicU64>,
         seen: impl Fn(u64) + Send + Sync + 'static,
@@ -112,14 +113,33 @@ impl Engine {
         let mut read = 0;
         rows.inspect(move |batch| {
             let Ok(batch) = batch else { return };
-            backdated.fetch_add(available_before(batch, reading, now), Ordering::Relaxed);
+            backdated.fetch_add(available_before(batch, created, reading, now), Ordering::Relaxed);
             read += batch.num_rows() as u64;
             seen(read);
         })
     }
 }
 
-pub(crate) fn available_before(batch: &RecordBatch, reading: hitherto_core::Reading, now: Timestamp) -> u64 {
+impl Ingested {
+    /// What is to be said of the rows, where they were appended.
+    pub(crate) fn count(&mut self, null_keys: u64, backdated: u64) {
+        if self.commit.is_some() {
+            self.null_keys = null_keys;
+            self.backdated = backdated;
+        }
+    }
+}
+
+/// How many rows were available before `now`. None where a row is created by its commit: that is to come.
+pub(crate) fn available_before(
+    batch: &RecordBatch,
+    created: Created,
+    reading: hitherto_core::Reading,
+    now: Timestamp,
+) -> u64 {
+    if created == Created::IngestedAt {
+        return 0;
+    }
     let time = |name: &str| batch.column_by_name(name).map(AsArray::as_primitive::<TimestampMicrosecondType>);
     let Some(event) = time(EVENT) else { return 0 };
     let created = time(CREATED);
@@ -163,4 +183,21 @@ pub(crate) fn target_of(catalog: &Catalog, view: &Name) -> Result<(Table, Target
     }
     columns.push(TargetColumn::new(DELETED, DELETED, hitherto_core::ValueType::Bool, Role::Deleted).optional());
     Ok((table.clone(), Target::new(columns)))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::TimestampMicrosecondArray;
+    use hitherto_core::{Reading, Span};
+
+    use super::*;
+
+    #[test]
+    fn rows_created_by_their_commit_change_no_past() {
+        let times = TimestampMicrosecondArray::from_iter_values([1, 5, 9]).with_timezone("UTC");
+        let batch = RecordBatch::try_from_iter([(EVENT, Arc::new(times) as _)]).expect("one column");
+        let reading = Reading { source_delay: Span::from_micros(3).expect("a delay"), ttl: None };
+        assert_eq!(available_before(&batch, Created::Absent, reading, Timestamp(9)), 2);
+        assert_eq!(available_before(&batch, Created::IngestedAt, reading, Timestamp(9)), 0);
+    }
 }

@@ -26,11 +26,10 @@ impl Engine {
         let rows = canonical_batch("the pushed rows", rows, &target, ExtraColumns::Refuse)
             .map_err(hitherto_offline::Error::from)?;
         let latest = find_view(&catalog, &Selector::Latest(view.clone()))?;
-        let backdated = available_before(&rows.rows, latest.reading(), self.clock().now());
+        let backdated = available_before(&rows.rows, table.created, latest.reading(), self.clock().now());
         let batch = batch_id.map_or(BatchId::Unremembered, BatchId::Given);
         let mut done = self.append(&table, view, batch, stream::iter([Ok(rows.rows)])).await?;
-        done.null_keys = rows.null_key_rows;
-        done.backdated = backdated;
+        done.count(rows.null_key_rows, backdated);
         if to == Destination::Both {
             self.bring_online(&mut done).await?;
         }

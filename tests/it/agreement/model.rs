@@ -40,15 +40,23 @@ impl Model {
 
     /// Rows committed at `clock`, the first of them as `sequence`.
     pub(crate) fn commit(&mut self, rows: &[FeatureRow], first_sequence: i64, clock: i64) {
-        for (sequence, row) in (first_sequence..).zip(rows) {
-            let created = match self.created {
-                Created::Absent => None,
-                Created::Column => Some(Timestamp(row.created)),
-                Created::IngestedAt => Some(Timestamp(clock)),
-            };
-            let deleted = row.deleted == Some(true);
-            self.rows.push((Row { event: Timestamp(row.event), created, sequence, deleted }, row.clone()));
-        }
+        let ruled = (first_sequence..).zip(rows).map(|(sequence, row)| (self.ruled(row, sequence, clock), row.clone()));
+        self.rows.extend(ruled.collect::<Vec<_>>());
+    }
+
+    /// How many of these rows, committed at `clock`, were available before.
+    pub(crate) fn backdated(&self, version: Version, rows: &[FeatureRow], clock: i64) -> u64 {
+        let available = |row| version.reading().available_at(&self.ruled(row, 0, clock));
+        rows.iter().filter(|row| available(row) < Timestamp(clock)).count() as u64
+    }
+
+    fn ruled(&self, row: &FeatureRow, sequence: i64, clock: i64) -> Row {
+        let created = match self.created {
+            Created::Absent => None,
+            Created::Column => Some(Timestamp(row.created)),
+            Created::IngestedAt => Some(Timestamp(clock)),
+        };
+        Row { event: Timestamp(row.event), created, sequence, deleted: row.deleted == Some(true) }
     }
 
     /// The last `_sequence`; -1 where there is none.

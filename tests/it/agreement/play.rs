@@ -118,6 +118,7 @@ impl<'a> Player<'a> {
         let rows: Vec<FeatureRow> = rows.iter().map(forget).collect();
         let done = self.send(&rows, Some(id.clone()), Destination::Both).await?;
         ensure!(done.already == Some(id) && done.commit.is_none(), "a batch was appended twice: {done:?}");
+        ensure!(done.backdated == 0 && done.null_keys == 0, "nothing was appended, yet {done:?}");
         self.reached(&done.online)
     }
 
@@ -176,6 +177,8 @@ impl<'a> Player<'a> {
         ensure!(commit.time == Timestamp(self.now) && commit.rows == rows.len() as u64, "{commit:?} of {rows:?}");
         let nulls = rows.iter().filter(|row| row.key.iter().any(Option::is_none)).count() as u64;
         ensure!(done.null_keys == nulls, "{} rows with null keys, not {nulls}", done.null_keys);
+        let backdated = self.model.backdated(self.live()[self.versions - 1], rows, self.now);
+        ensure!(done.backdated == backdated, "{} rows change the past, not {backdated}", done.backdated);
         let sent = if self.versions == 2 { rows.to_vec() } else { without_h(rows) };
         self.model.commit(&sent, commit.first_sequence, self.now);
         Ok(())

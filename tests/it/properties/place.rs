@@ -81,6 +81,9 @@ impl Place {
         let done = ingest.await.expect("rows that fit");
         let count = files.iter().map(Vec::len).sum::<usize>() as u64;
         assert_eq!(done.commit.as_ref().map_or(0, |commit| commit.rows), count);
+        let available = |row: &Row| definition.reading().available_at(&ruled(definition, row, 0));
+        let past = files.iter().flatten().filter(|row| available(row) < Timestamp(NOW)).count() as u64;
+        assert_eq!(done.backdated, past, "rows that change the past");
         done.commit.map_or(0, |commit| commit.first_sequence)
     }
 

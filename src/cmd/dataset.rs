@@ -64,7 +64,8 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     }
 }
 
-fn show(dataset: &Dataset, global: &Global) -> Result<()> {
+/// Show what decided a training set's values, and where it lies.
+pub(super) fn show(dataset: &Dataset, global: &Global) -> Result<()> {
     if global.output == Format::Json {
         return output::json(dataset);
     }

@@ -1,10 +1,11 @@
 //! `describe KIND NAME`.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
-use hitherto_core::Selector;
-use hitherto_engine::{find_set, find_view};
-use serde::Serialize;
-use serde_json::{Value, json};
+use hitherto_core::{Catalog, EntityVersion, Name, Notes, Selector, SetVersion, ViewUse, ViewVersion};
+use hitherto_engine::{Engine, find_set, find_view};
+use serde_json::json;
 
 use crate::args::Global;
 use crate::config::Config;
@@ -44,79 +45,147 @@ pub(crate) enum Kind {
 /// Describe one thing.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::Read, global.clock).await?;
-    let registry = engine.registry();
-    let catalog = registry.catalog().await?;
-    let described = match args.kind {
-        Kind::Entity => match catalog.entities.get(args.name.as_str()).and_then(|versions| versions.last()) {
-            Some(entity) => to_value(entity)?,
-            None => bail!(
-                "no entity '{}'{}",
-                args.name,
-                hitherto_core::did_you_mean(&args.name, catalog.entities.keys().map(hitherto_core::Name::as_str))
-                    .map(|near| format!(" (did you mean '{near}'?)"))
-                    .unwrap_or_default()
-            ),
-        },
-        Kind::FeatureView => {
-            let view = find_view(&catalog, &args.name.parse()?)?;
-            json!({"view": to_value(view)?, "table": to_value(&catalog.tables.get(&view.table))?})
-        }
-        Kind::FeatureSet => to_value(find_set(&catalog, &args.name.parse()?)?)?,
-        Kind::Model => {
-            let selector: Selector = args.name.parse()?;
-            let versions = registry.model_versions(selector.name()).await?;
-            json!({"versions": to_value(&versions)?, "aliases": to_value(&registry.aliases(selector.name()).await?)?})
-        }
-        Kind::Dataset => to_value(&registry.dataset(&args.name).await?)?,
+    let catalog = engine.registry().catalog().await?;
+    match args.kind {
+        Kind::Entity => entity(find_entity(&catalog, &args.name)?, global),
+        Kind::FeatureView => view(&catalog, find_view(&catalog, &args.name.parse()?)?, global),
+        Kind::FeatureSet => set(find_set(&catalog, &args.name.parse()?)?, global),
+        Kind::Model => model(&engine, &args.name.parse()?, global).await,
+        Kind::Dataset => super::dataset::show(&engine.registry().dataset(&args.name).await?, global),
+    }
+}
+
+fn find_entity<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a EntityVersion> {
+    let Some(entity) = catalog.entities.get(name).and_then(|versions| versions.last()) else {
+        let near = hitherto_core::did_you_mean(name, catalog.entities.keys().map(Name::as_str));
+        let hint = near.map_or_else(String::new, |near| format!(" (did you mean '{near}'?)"));
+        bail!("no entity '{name}'{hint}");
     };
-    match global.output {
-        Format::Json => output::json(&described),
-        Format::Table => print(&described, 0),
-    }
+    Ok(entity)
 }
 
-fn to_value(value: &impl Serialize) -> Result<Value> {
-    Ok(serde_json::to_value(value)?)
+fn entity(entity: &EntityVersion, global: &Global) -> Result<()> {
+    if global.output == Format::Json {
+        return output::json(entity);
+    }
+    let definition = &entity.definition;
+    field("entity", format!("{}@{}", definition.name, entity.version))?;
+    notes(&definition.notes)?;
+    field("join keys", list(definition.join_keys.iter().map(|(name, key_type)| format!("{name}: {key_type}"))))
 }
 
-/// An outline for people: `key: value`, deeper things indented, empty ones left out.
-fn print(value: &Value, depth: usize) -> Result<()> {
-    let indent = "  ".repeat(depth);
-    let Value::Object(fields) = value else { return output::line(format!("{indent}{}", scalar(value))) };
-    for (key, value) in fields {
-        match value {
-            Value::Null => {}
-            Value::Object(inner) if inner.is_empty() => {}
-            Value::Array(items) if items.is_empty() => {}
-            Value::Object(_) => {
-                output::line(format!("{indent}{key}:"))?;
-                print(value, depth + 1)?;
-            }
-            Value::Array(items) => {
-                output::line(format!("{indent}{key}:"))?;
-                items.iter().try_for_each(|item| output::line(format!("{indent}  - {}", scalar(item))))?;
-            }
-            _ => output::line(format!("{indent}{key}: {}", scalar(value)))?,
-        }
+fn view(catalog: &Catalog, view: &ViewVersion, global: &Global) -> Result<()> {
+    if global.output == Format::Json {
+        return output::json(&json!({"view": view, "table": catalog.tables.get(&view.table)}));
     }
-    Ok(())
+    let definition = &view.definition;
+    let renamed = |name: &str, column: &str| {
+        if name == column { String::new() } else { format!(" (column {column})") }
+    };
+    let keys = view.keys.iter();
+    let keys = keys.map(|key| format!("{}: {}{}", key.name, key.key_type, renamed(key.name.as_str(), &key.column)));
+    field("feature view", view.versioned_name())?;
+    notes(&definition.notes)?;
+    field("entities", list(definition.entities.iter().map(ToString::to_string)))?;
+    field("keys", list(keys))?;
+    field("event timestamp", &definition.event_timestamp)?;
+    field("created timestamp", definition.created_timestamp.as_deref().unwrap_or("none"))?;
+    field("source delay", definition.source_delay)?;
+    field("ttl", definition.ttl.map_or_else(|| "none".to_owned(), |ttl| ttl.to_string()))?;
+    field("table", &view.table)?;
+    output::line("")?;
+    let rows: Vec<Vec<String>> = definition
+        .features
+        .iter()
+        .map(|feature| {
+            let description = feature.notes.description.clone().unwrap_or_default();
+            vec![feature.name.to_string(), feature.value_type.to_string(), feature.column.clone(), description]
+        })
+        .collect();
+    output::table(&["FEATURE", "TYPE", "COLUMN", "DESCRIPTION"], &rows)
 }
 
-fn scalar(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Object(fields) => {
-            let shown = fields.iter().filter(|(_, value)| !value.is_null() && !is_empty(value));
-            shown.map(|(key, value)| format!("{key}: {}", scalar(value))).collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
+fn set(set: &SetVersion, global: &Global) -> Result<()> {
+    if global.output == Format::Json {
+        return output::json(set);
     }
+    let resolved = &set.resolved;
+    field("feature set", set.versioned_name())?;
+    notes(&set.definition.notes)?;
+    field("hash", &set.hash)?;
+    if !resolved.request.is_empty() {
+        field("request", list(resolved.request.iter().map(|(name, value_type)| format!("{name}: {value_type}"))))?;
+    }
+    resolved.uses.iter().try_for_each(|view_use| field("reads", reads(view_use)))?;
+    output::line("")?;
+    let features = resolved.outputs.iter().map(|output| {
+        let view = &resolved.uses[output.view_use].view;
+        vec![output.name.clone(), output.value_type.to_string(), format!("{view}:{}", output.feature)]
+    });
+    let transforms = resolved.transforms.iter();
+    let transforms =
+        transforms.map(|transform| vec![transform.name.to_string(), String::new(), transform.expr.clone()]);
+    output::table(&["OUTPUT", "TYPE", "FROM"], &features.chain(transforms).collect::<Vec<_>>())
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => fields.values().all(|value| value.is_null() || is_empty(value)),
-        Value::Array(items) => items.is_empty(),
-        _ => false,
+/// `weather@1 as dest_weather by dest (origin), source delay 10m, ttl 6h`.
+fn reads(view_use: &ViewUse) -> String {
+    let is_own = view_use.alias == view_use.view.name;
+    let alias = if is_own { String::new() } else { format!(" as {}", view_use.alias) };
+    let keys = list(view_use.keys.iter().map(|key| {
+        let is_own = key.name.as_str() == key.spine_column;
+        if is_own { key.spine_column.clone() } else { format!("{} ({})", key.spine_column, key.name) }
+    }));
+    let ttl = view_use.ttl.map(|ttl| format!(", ttl {ttl}")).unwrap_or_default();
+    let delay = if view_use.source_delay.is_zero() {
+        String::new()
+    } else {
+        format!(", source delay {}", view_use.source_delay)
+    };
+    format!("{}{alias} by {keys}{delay}{ttl}", view_use.view)
+}
+
+async fn model(engine: &Engine, selector: &Selector, global: &Global) -> Result<()> {
+    let versions = engine.registry().model_versions(selector.name()).await?;
+    let aliases = engine.registry().aliases(selector.name()).await?;
+    if global.output == Format::Json {
+        return output::json(&json!({"versions": versions, "aliases": aliases}));
     }
+    field("model", selector.name())?;
+    for alias in &aliases {
+        field("alias", format!("{} -> @{}, since {}", alias.alias, alias.version, alias.moved_at))?;
+    }
+    output::line("")?;
+    let rows: Vec<Vec<String>> = versions
+        .iter()
+        .map(|model| {
+            vec![
+                format!("@{}", model.version),
+                model.feature_set.to_string(),
+                model.dataset.as_deref().unwrap_or("none").chars().take(12).collect(),
+                labels(&model.tags),
+                model.registered_at.to_string(),
+            ]
+        })
+        .collect();
+    output::table(&["VERSION", "FEATURE SET", "DATASET", "TAGS", "REGISTERED AT"], &rows)
+}
+
+fn notes(notes: &Notes) -> Result<()> {
+    if let Some(description) = &notes.description {
+        field("description", description)?;
+    }
+    if notes.tags.is_empty() { Ok(()) } else { field("tags", labels(&notes.tags)) }
+}
+
+fn labels(tags: &BTreeMap<String, String>) -> String {
+    list(tags.iter().map(|(key, value)| format!("{key}={value}")))
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+fn field(name: &str, value: impl std::fmt::Display) -> Result<()> {
+    output::line(format!("{name:<17}  {value}"))
 }

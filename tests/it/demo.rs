@@ -145,6 +145,52 @@ fn a_training_set_is_checked_and_built_again() {
 }
 
 #[test]
+fn what_the_registry_holds_is_described() {
+    let place = demo().place();
+    let view = "\
+feature view       weather@1
+description        hourly observation at the airport
+entities           airport
+keys               origin: string
+event timestamp    event_timestamp
+created timestamp  none
+source delay       10m
+ttl                6h
+table              weather-1
+
+FEATURE     TYPE     COLUMN      DESCRIPTION
+temp        float32  temp        degrees Fahrenheit
+";
+    let described = place.ok("describe feature-view weather");
+    assert!(described.starts_with(view), "{described}");
+    assert_eq!(described.lines().count(), view.lines().count() + 8);
+    let described = place.ok("describe feature-set late_arrival");
+    for line in [
+        "feature set        late_arrival@1",
+        "reads              aircraft_last_leg@1 by tailnum",
+        "reads              weather@1 by origin, source delay 10m, ttl 6h",
+        "gust                          float32  weather@1:wind_gust",
+        "is_gusty                               coalesce(gust, 0) > 25",
+    ] {
+        assert!(described.lines().any(|found| found == line), "no line {line:?} in:\n{described}");
+    }
+    let described = place.ok("describe entity aircraft");
+    let expected = "entity             aircraft@1\ndescription        an aircraft, by the number on its tail\n\
+                    join keys          tailnum: string\n";
+    assert_eq!(described, expected);
+    let described = place.ok("describe model late_flights");
+    assert!(described.contains("alias              champion -> @1, since "), "{described}");
+    assert!(
+        described.contains(&format!("@1       late_arrival@1  {}  run=demo", &demo().dataset()[..12])),
+        "{described}"
+    );
+    let json = place.ok("describe feature-view weather --output json");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["view"]["definition"]["features"][5]["name"], "wind_gust");
+    assert_eq!(place.fails("describe entity aircaft"), "error: no entity 'aircaft' (did you mean 'aircraft'?)\n");
+}
+
+#[test]
 fn sql_writes_tables_csv_and_json() {
     let place = demo().place();
     let query = "sql \"select origin, count(*) as hours from origin_hour group by origin order by origin\"";

@@ -17,7 +17,7 @@ pub(crate) fn metadata() -> &'static Metadata {
     static METADATA: OnceLock<Metadata> = OnceLock::new();
     METADATA.get_or_init(|| {
         let mut command = MetadataCommand::new();
-        command.current_dir(root()).other_options(["--filter-platform".to_owned(), host()]);
+        command.current_dir(root()).other_options(["--locked".to_owned(), "--filter-platform".to_owned(), host()]);
         command.exec().expect("cargo metadata")
     })
 }

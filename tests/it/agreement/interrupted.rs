@@ -11,10 +11,11 @@ use hitherto_engine::{Clock, Engine, served_readings};
 use hitherto_online::encoding::PackedRow;
 use hitherto_online::{Group, Marks, OnlineRow, OnlineStore};
 
+use super::compare::{SETS, lookup, unavailable};
 use super::faulty::{Fault, FaultyStore};
 use super::history::{History, Key, Step};
 use super::home::Home;
-use super::play::{Player, SETS, compare_online, lookup, unavailable};
+use super::play::Player;
 use super::seeds;
 use crate::support::random::Random;
 
@@ -97,19 +98,11 @@ impl Other {
     /// Between a run that was cut off and the next, each key answers as before the run, or as a part of it has it.
     async fn between(&self, player: &Player<'_>, engine: &Engine) -> Result<()> {
         let keys = player.model.questions();
-        for (version, set) in player.live().into_iter().zip(SETS) {
+        for (version, set) in SETS.into_iter().enumerate().take(player.versions) {
             let looked_up = lookup(player.history, engine.clone(), set, &keys).await;
-            let Ok(found) = looked_up else {
-                unavailable(looked_up)?;
-                continue;
-            };
-            let marks = found.views[0].marks;
-            let after = Marks { sequence: player.model.last_sequence(), clock: Timestamp(player.now) };
-            for (row, key) in keys.iter().enumerate() {
-                let answers = player.model.on_the_way(version, key, player.now, [marks, after]);
-                let compared: Vec<_> =
-                    answers.iter().map(|expected| compare_online(&found, 0, row, expected)).collect();
-                ensure!(compared.iter().any(Result::is_ok), "{key:?} by {set}: {compared:?}");
+            match looked_up {
+                Ok(found) => player.compare_on_the_way(version, &found, &keys).context(set)?,
+                Err(_) => unavailable(looked_up)?,
             }
         }
         Ok(())

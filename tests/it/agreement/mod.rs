@@ -2,6 +2,7 @@
 //!
 //! `HITHERTO_SEEDS=17` or `HITHERTO_SEEDS=1000..9000` chooses the histories.
 
+mod compare;
 mod faulty;
 mod flushed;
 mod future;

@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use arrow::array::RecordBatch;
-use futures::future::{join, join_all};
+use futures::future::{join_all, join3};
 use hitherto_core::{Kind, Selector, Span, Timestamp};
-use hitherto_engine::{
-    Clock, Consumer, Destination, Engine, Ingested, Lookup, LookupRequest, Materialized, Serving, Spine,
-};
+use hitherto_engine::{Clock, Destination, Engine, Ingested, Lookup, Materialized, Serving, Spine};
 use hitherto_online::{Marks, OnlineStore};
 
+use super::compare::{SETS, compare_online, compare_training, lookup, place, request, unavailable};
 use super::history::{FeatureRow, History, Key, Remembered, Step, Version};
 use super::home::Home;
-use super::model::{Expected, Model};
+use super::model::Model;
 use super::rows::{column, features, same};
-
-/// The feature sets, by version of the view.
-pub(crate) const SETS: [&str; 2] = ["first", "second"];
 
 /// A history under way.
 #[derive(Debug)]
@@ -99,12 +95,30 @@ impl<'a> Player<'a> {
 
     async fn together(&mut self, batches: &[Vec<FeatureRow>]) -> Result<()> {
         let sends = join_all(batches.iter().map(|rows| self.send(rows, None, Destination::Both)));
-        let (sent, run) = join(sends, self.peer.materialize(&[])).await;
+        let keys = self.model.questions();
+        let read = lookup(self.history, self.peer.clone(), SETS[0], &keys);
+        let (sent, run, read) = join3(sends, self.peer.materialize(&[]), read).await;
         run?;
         for (rows, done) in batches.iter().zip(sent) {
             self.committed(rows, &done?)?;
         }
+        let had_marks = self.model.marks.contains_key(&self.history.versions[0].delay);
         self.mark();
+        match read {
+            Err(_) if !had_marks => unavailable(read),
+            read => self.compare_on_the_way(0, &read?, &keys),
+        }
+    }
+
+    /// Answers while runs are under way: no key lacks what had reached the store by the marks that came with it.
+    pub(crate) fn compare_on_the_way(&self, version: usize, found: &Lookup, keys: &[Key]) -> Result<()> {
+        let marks = found.views[0].marks;
+        let after = Marks { sequence: self.model.last_sequence(), clock: Timestamp(self.now) };
+        for (row, key) in keys.iter().enumerate() {
+            let answers = self.model.on_the_way(self.history.versions[version], key, self.now, [marks, after]);
+            let compared: Vec<_> = answers.iter().map(|expected| compare_online(found, 0, row, expected)).collect();
+            ensure!(compared.iter().any(Result::is_ok), "on the way from {marks} to {after}, {key:?}: {compared:?}");
+        }
         Ok(())
     }
 
@@ -293,70 +307,6 @@ impl<'a> Player<'a> {
     pub(crate) async fn lookup(&self, set: &str, keys: &[Key]) -> hitherto_engine::Result<Lookup> {
         lookup(self.history, self.engine.clone(), set, keys).await
     }
-}
-
-/// Under which alias a set has its features, and how many of them.
-fn place(set: &str) -> (&'static str, usize) {
-    ("v", if set == SETS[0] { 2 } else { 3 })
-}
-
-fn compare_training(
-    (alias, count): (&str, usize),
-    training: &RecordBatch,
-    row: usize,
-    expected: &Expected,
-) -> Result<()> {
-    for ((name, value_type), expected) in features().iter().zip(&expected.values).take(count) {
-        let found = &column(&training.slice(row, 1), &format!("{alias}__{name}"), value_type)?[0];
-        ensure!(same(found, expected), "in the training set {alias}__{name} is {found:?}, not {expected:?}");
-    }
-    Ok(())
-}
-
-/// Look `keys` up in the feature set `set`.
-pub(crate) async fn lookup(
-    history: &History,
-    engine: Engine,
-    set: &str,
-    keys: &[Key],
-) -> hitherto_engine::Result<Lookup> {
-    Serving::load(engine).await?.lookup(&request(history, set, keys)).await
-}
-
-/// The keys, and beside them, as another key, the keys in the opposite order.
-fn request(history: &History, set: &str, keys: &[Key]) -> LookupRequest {
-    let mut entities = Vec::new();
-    for (part, (name, _)) in history.keys.iter().enumerate() {
-        entities.push(((*name).to_owned(), keys.iter().map(|key| key[part].clone()).collect()));
-        entities.push((format!("other_{name}"), keys.iter().rev().map(|key| key[part].clone()).collect()));
-    }
-    let consumer = Consumer::FeatureSet(set.parse().expect("a name"));
-    LookupRequest { consumer, entities, request: Vec::new() }
-}
-
-/// A store that nothing has reached says so: never that there is no row.
-pub(crate) fn unavailable(looked_up: hitherto_engine::Result<Lookup>) -> Result<()> {
-    match looked_up {
-        Err(error) if error.kind() == Kind::Unavailable => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(found) => bail!("answered before any run: {found:?}"),
-    }
-}
-
-/// One row of an online answer by one of its views: values, statuses, event time.
-pub(crate) fn compare_online(found: &Lookup, view: usize, row: usize, expected: &Expected) -> Result<()> {
-    let columns = found.columns.iter().filter(|column| column.view == Some(view));
-    for (column, (value, status)) in columns.zip(expected.values.iter().zip(expected.statuses)) {
-        let (found_value, found_status) = (&column.values[row], column.statuses[row]);
-        ensure!(
-            same(found_value, value) && found_status == status,
-            "{} is {found_value:?} ({found_status:?}), not {value:?} ({status:?})",
-            column.name
-        );
-    }
-    let event = found.views[view].event_timestamps[row];
-    ensure!(event == expected.event, "the event time is {event:?}, not {:?}", expected.event);
-    Ok(())
 }
 
 /// Version 1 knows no `h`: history has a null there.

@@ -6,9 +6,9 @@ mod materialize;
 use std::time::{Duration, Instant};
 
 use crate::support::Hitherto;
+use crate::support::Ran;
 use crate::support::process::Running;
 use crate::support::random::Random;
-use crate::support::Ran;
 
 /// When a command is killed.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,12 @@ fn kill_at<Stage: Copy>(
         std::thread::yield_now();
     }
     Running::kill(running)
+}
+
+/// For whoever runs it with `--nocapture`.
+#[expect(clippy::print_stderr, reason = "where kills fall is worth a look, and differs from machine to machine")]
+fn tell(tally: &str) {
+    eprintln!("{tally}");
 }
 
 /// Half of the kills come at any time of a run that takes `usual`, the others soon after a sign of a stage.

@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use hitherto_engine::{Clock, Engine};
 
-use super::{Tally, kill_at, moment};
+use super::{Tally, kill_at, moment, tell};
 use crate::support::random::Random;
 use crate::support::stores::{integers, moment as at};
 use crate::support::{Hitherto, Ran};
 
 const KILLS: usize = 100;
-const ROWS_MOST: u64 = 8000;
+/// Rows of one record batch, at most.
+const FEW: u64 = 2_000;
+/// Rows of more than one.
+const MANY: u64 = 12_000;
 
 const DEFINITIONS: &str = "
 kind: entity
@@ -66,16 +69,22 @@ async fn a_killed_ingest_leaves_all_of_its_batch_or_nothing() {
     let random = &mut Random::new(0x1e57);
     let mut oracle = Oracle::default();
     let mut batch = 0;
-    let begun = Instant::now();
-    write_batch(&place, &mut oracle, batch, ROWS_MOST);
-    let first = place.run(&line(batch));
-    let usual = begun.elapsed();
-    oracle.check(&engine, batch, true, &first).await;
+    // few rows, then many: what is killed should be at work
+    let mut usual = Vec::new();
+    for rows in [FEW, MANY] {
+        write_batch(&place, &mut oracle, batch, rows);
+        let begun = Instant::now();
+        let ran = place.run(&line(batch));
+        usual.push(begun.elapsed());
+        oracle.check(&engine, batch, true, &ran).await;
+        batch += 1;
+    }
 
     let mut tally = Tally::default();
     while tally.kills() < KILLS {
         batch += 1;
-        write_batch(&place, &mut oracle, batch, 1 + random.below(ROWS_MOST));
+        let (rows, usual) = if random.percent(25) { (MANY, usual[1]) } else { (1 + random.below(FEW), usual[0]) };
+        write_batch(&place, &mut oracle, batch, rows);
         kill_until_done(&place, &engine, &mut oracle, random, (batch, usual), &mut tally).await;
     }
     // a process that knows nothing yet, checkpoints and all, reads the same
@@ -83,7 +92,7 @@ async fn a_killed_ingest_leaves_all_of_its_batch_or_nothing() {
     let rows: i64 = oracle.rows.values().sum();
     assert_eq!(counted.trim(), format!("{{\"n\":{rows}}}"));
     assert!(tally.inside >= KILLS / 10, "too few kills fell inside an ingest: {tally:?}");
-    eprintln!("ingest: {tally:?}, {batch} batches, {:?}, one takes {usual:?}", begun.elapsed());
+    tell(&format!("ingest: {tally:?} in {batch} batches, which take {usual:?}"));
 }
 
 /// Kill the ingest of one batch, perhaps again and again, then let it finish.
@@ -128,13 +137,14 @@ impl Oracle {
     /// Reads the table. Every batch is whole and once, in one place for good, and after those seen before; `batch` may be
     /// missing unless it was `promised`. Whether it is there.
     async fn check(&mut self, engine: &Engine, batch: i64, promised: bool, ran: &Ran) -> bool {
-        let query = "select batch, count(*), count(distinct row), min(_sequence), max(_sequence), min(_sequence - row), \
+        let query = "select batch, count(*), sum(row), min(_sequence), max(_sequence), min(_sequence - row), \
                      max(_sequence - row) from readings group by batch order by 4";
         let mut end = -1;
         let mut found = BTreeMap::new();
         for row in integers(engine, query).await {
-            let [batch, rows, distinct, first, last, least, greatest] = row[..] else { panic!("seven columns") };
-            assert_eq!((rows, distinct), (self.rows[&batch], rows), "batch {batch} is there whole and once");
+            let [batch, rows, sum, first, last, least, greatest] = row[..] else { panic!("seven columns") };
+            let whole = self.rows[&batch];
+            assert_eq!((rows, sum), (whole, whole * (whole - 1) / 2), "batch {batch} is there whole and once");
             assert_eq!(
                 (last - first + 1, least, greatest),
                 (rows, first, first),

@@ -39,7 +39,7 @@ pub(crate) async fn integers(engine: &Engine, query: &str) -> Vec<Vec<i64>> {
     let batches: Vec<_> = answer.try_collect().await.unwrap_or_else(|error| panic!("{query}: {error}"));
     let mut rows = Vec::new();
     for batch in &batches {
-        let columns: Vec<_> = batch.columns().iter().map(|column| column.as_primitive::<Int64Type>()).collect();
+        let columns: Vec<_> = batch.columns().iter().map(AsArray::as_primitive::<Int64Type>).collect();
         assert!(columns.iter().all(|column| column.null_count() == 0), "{query}: a null");
         rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row)).collect()));
     }

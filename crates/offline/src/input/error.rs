@@ -260,6 +260,6 @@ fn undeclared_text(columns: &[String]) -> String {
     let pandas = if index { " (an index of pandas is left out by index=False)" } else { "" };
     format!(
         "no version of the feature view declares the {noun} {list}; declare {pronoun}, leave {pronoun} out of the \
-         file{pandas}, or ask to ignore extra columns"
+         file{pandas}, or ask to ignore extra columns (--ignore-extra)"
     )
 }

@@ -210,7 +210,7 @@ async fn columns_that_are_missing_or_too_many_are_named() {
     assert_eq!(
         refusal(&path).await,
         "could not read 'x.csv': no version of the feature view declares the columns 'gate', 'Unnamed: 0'; declare them, \
-         leave them out of the file (an index of pandas is left out by index=False), or ask to ignore extra columns"
+         leave them out of the file (an index of pandas is left out by index=False), or ask to ignore extra columns (--ignore-extra)"
     );
     let (batches, ..) = taken(&open(&path).await, ExtraColumns::Ignore).await.expect("rows");
     assert_eq!(batches[0].schema(), legs().schema());
@@ -234,7 +234,7 @@ async fn fields_of_json_objects_may_be_absent_but_not_from_all_rows() {
         (
             format!("{{\"tail_number\":\"N1\",{rest},\"dlay\":1}}\n"),
             "could not read 'x.jsonl': no version of the feature view declares the column 'dlay'; declare it, leave it \
-             out of the file, or ask to ignore extra columns",
+             out of the file, or ask to ignore extra columns (--ignore-extra)",
         ),
         (
             format!("{{\"tail_number\":\"N1\",{rest}}}\n"),

@@ -27,7 +27,7 @@ fn write(key: &str, event: i64) -> Write {
     Write { key: key.into(), row: OnlineRow { version, deleted: false, values: b"values".as_slice().into() } }
 }
 
-async fn started() -> (RedisServer, RedisStore) {
+fn started() -> (RedisServer, RedisStore) {
     let server = RedisServer::start();
     let store = RedisStore::new(&server.url(), &project()).expect("a store");
     (server, store)
@@ -45,14 +45,14 @@ async fn command<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str])
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conforms() {
-    let (server, store) = started().await;
+    let (server, store) = started();
     let other = RedisStore::new(&server.url(), &"other".parse().expect("a name")).expect("a store");
     conformance::run(Arc::new(store), Arc::new(other)).await;
 }
 
 #[tokio::test]
 async fn golden_keys_and_values() {
-    let (server, store) = started().await;
+    let (server, store) = started();
     let mut row = write("k", -1);
     row.row.version.sequence = 258;
     store.write(&reading(), &[row]).await.expect("a write");
@@ -83,7 +83,7 @@ fn entries_of_marks_come_back_and_foreign_ones_are_refused() {
 
 #[tokio::test]
 async fn a_flush_is_noticed_by_the_marks_and_by_a_run_in_progress() {
-    let (server, store) = started().await;
+    let (server, store) = started();
     let first = store.begin(&reading()).await.expect("a run");
     assert_eq!(first.marks(), None);
     store.write(&reading(), &[write("a", 1)]).await.expect("a write");
@@ -102,7 +102,7 @@ async fn a_flush_is_noticed_by_the_marks_and_by_a_run_in_progress() {
 
 #[tokio::test]
 async fn rows_that_outlive_their_marks_are_only_compared_again() {
-    let (server, store) = started().await;
+    let (server, store) = started();
     let run = store.begin(&reading()).await.expect("a run");
     store.write(&reading(), &[write("a", 1), write("b", 5)]).await.expect("a write");
     store.advance(&reading(), &run, marks(5)).await.expect("marks");
@@ -116,7 +116,7 @@ async fn rows_that_outlive_their_marks_are_only_compared_again() {
 
 #[tokio::test]
 async fn a_restart_is_survived_and_a_rollback_within_a_run_noticed() {
-    let (mut server, store) = started().await;
+    let (mut server, store) = started();
     let run = store.begin(&reading()).await.expect("a run");
     assert_eq!(store.advance(&reading(), &run, marks(1)).await.expect("an answer"), Advance::Done);
     let run = store.begin(&reading()).await.expect("a run");
@@ -140,7 +140,7 @@ async fn a_restart_is_survived_and_a_rollback_within_a_run_noticed() {
 
 #[tokio::test]
 async fn a_redis_that_is_down_is_said_clearly_and_quickly_and_comes_back() {
-    let (mut server, store) = started().await;
+    let (mut server, store) = started();
     server.kill();
     let address = format!("127.0.0.1:{}/0", server.port());
     let begun = Instant::now();
@@ -162,7 +162,7 @@ async fn a_redis_that_is_down_is_said_clearly_and_quickly_and_comes_back() {
 
 #[tokio::test]
 async fn passwords_work_and_are_never_shown() {
-    let (server, _) = started().await;
+    let (server, _) = started();
     let () = command(&server, &["ACL", "SETUSER", "ann", "on", ">s3cret", "~hitherto:*", "+@all"]).await;
     let () = command(&server, &["CONFIG", "SET", "requirepass", "t0p"]).await;
     let at = format!("127.0.0.1:{}", server.port());
@@ -183,7 +183,7 @@ async fn passwords_work_and_are_never_shown() {
 
 #[tokio::test]
 async fn a_full_redis_is_exhausted() {
-    let (server, store) = started().await;
+    let (server, store) = started();
     let () = command(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
     let error = store.write(&reading(), &[write("a", 1)]).await.expect_err("no memory");
     assert_eq!((error.kind(), error.is_retryable()), (Kind::Exhausted, true), "{error}");

@@ -99,7 +99,7 @@ fn files_that_ingest_refuses() {
         (
             row(first).replace("dep_delay", "dep_delay,colour").replace("5,1", "5,1,red"),
             "no version of the feature view declares the column 'colour'; declare it, leave it out of the file, or ask to \
-             ignore extra columns",
+             ignore extra columns (--ignore-extra)",
         ),
         (
             row("N1,2013-01-01,2013-01-01T12:00:00Z,5,1"),

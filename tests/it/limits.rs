@@ -115,7 +115,11 @@ fn a_disk_that_is_full_at_any_byte_leaves_the_table_as_it_was() {
         assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{blocks} blocks: an error, not the end: {}", ran.stderr);
         assert!(ran.stderr.starts_with("error: could not "), "{blocks} blocks: {}", ran.stderr);
         if blocks > 64 {
-            assert!(ran.stderr.contains("File too large") && ran.stderr.contains("; raise the limit"), "{}", ran.stderr);
+            assert!(
+                ran.stderr.contains("File too large") && ran.stderr.contains("; raise the limit"),
+                "{}",
+                ran.stderr
+            );
             assert!(ran.stderr.contains("offline/readings/"), "it names the file: {}", ran.stderr);
         }
         assert_eq!(count(&place), "10", "{blocks} blocks: nothing of it is visible");

@@ -76,7 +76,7 @@ pub(super) struct InputFile {
     bytes: u64,
     modified: Option<SystemTime>,
     /// Removes the copy of what came from elsewhere when the input is dropped.
-    _copy: Option<TempPath>,
+    copy: Option<TempPath>,
 }
 
 impl Input {
@@ -162,13 +162,13 @@ impl InputFile {
             file.take(SNIFFED_BYTES as u64).read_to_end(&mut head).map_err(io)?;
             sniff(&name, &head).map_err(|reason| InputError::Format { file: name.clone(), reason })?
         };
-        Ok(Self { format, path, bytes: metadata.len(), modified: metadata.modified().ok(), name, _copy: copy })
+        Ok(Self { format, path, bytes: metadata.len(), modified: metadata.modified().ok(), name, copy })
     }
 
     fn place(&self) -> String {
         let absolute =
             || std::path::absolute(&self.path).map_or_else(|_| self.name.clone(), |path| path.display().to_string());
-        if self._copy.is_some() { self.name.clone() } else { absolute() }
+        if self.copy.is_some() { self.name.clone() } else { absolute() }
     }
 
     /// The file from its beginning.

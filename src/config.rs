@@ -8,10 +8,16 @@ use anyhow::{Context, Result, bail};
 use hitherto_core::{Name, Span};
 use serde::Deserialize;
 
+use crate::size::Size;
+
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 10] = [
+pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
+    (
+        "HITHERTO_OFFLINE__MEMORY_LIMIT",
+        "memory that training sets and queries share: 4GiB; half of the machine's by default",
+    ),
     ("HITHERTO_ONLINE__URL", "where the latest values lie: embedded:///…, redis://host:6379"),
     ("HITHERTO_ONLINE__URL_FILE", "a file that holds the online store's URL, password included"),
     ("HITHERTO_ONLINE__FOLLOW", "how often `serve` brings the online store up to date: 1s; 0s for never"),
@@ -33,6 +39,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// URL of the offline store.
     pub offline_url: String,
+    /// Memory that training sets and queries share.
+    pub memory_limit: Size,
     /// URL of the online store. May hold a password: never print it.
     pub online_url: String,
     /// How often the follower runs; none for never.
@@ -51,7 +59,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 struct Written {
     project: Option<String>,
-    offline: Store,
+    offline: Offline,
     online: Online,
     registry: Store,
     server: Server,
@@ -62,6 +70,14 @@ struct Written {
 struct Store {
     url: Option<String>,
     url_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Offline {
+    url: Option<String>,
+    url_file: Option<PathBuf>,
+    memory_limit: Option<Size>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +126,11 @@ impl Config {
         written.resolve(std::path::absolute(base)?, file)
     }
 
+    /// The same with the limit of a flag, where there is one.
+    pub(crate) fn with_memory_limit(&self, limit: Option<Size>) -> Self {
+        Self { memory_limit: limit.unwrap_or(self.memory_limit), ..self.clone() }
+    }
+
     fn place(&mut self, home: PathBuf) {
         let file_url =
             |place: &str| url::Url::from_file_path(home.join(place)).map_or_else(|()| String::new(), String::from);
@@ -144,6 +165,7 @@ impl Written {
             home: PathBuf::new(),
             file,
             offline_url: String::new(),
+            memory_limit: self.offline.memory_limit.unwrap_or_else(Size::half_of_the_machine),
             online_url: String::new(),
             follow: (!follow.is_zero()).then(|| Duration::from_micros(follow.micros().cast_unsigned())),
             registry_url: String::new(),

@@ -6,6 +6,7 @@ mod config;
 mod locations;
 mod output;
 mod run;
+mod size;
 mod stores;
 
 pub use config::{Config, ENVIRONMENT};

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -26,13 +26,36 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
+    let serves = matches!(cli.command, Command::Serve(_));
     let done = runtime.block_on(async {
         let _refused = survive_file_size_limits();
-        dispatch(cli).await
+        let work = dispatch(cli);
+        // a server has an end of its own, in which requests in flight finish
+        if serves {
+            return work.await;
+        }
+        tokio::select! {
+            done = work => done,
+            // what is dropped half done takes its unfinished files along
+            () = interrupted() => Err(anyhow!("interrupted; nothing was left half done")),
+        }
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
+    }
+}
+
+/// Completes on Ctrl-C or SIGTERM.
+pub(crate) async fn interrupted() {
+    let interrupt = tokio::signal::ctrl_c();
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        drop(interrupt.await);
+        return;
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        _ = terminate.recv() => {}
     }
 }
 

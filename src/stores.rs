@@ -35,7 +35,8 @@ pub(crate) async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -
         Use::Read | Use::Write => hitherto_online::open_existing(&config.online_url, &config.project)?,
     };
     let clock = clock.map_or(Clock::System, Clock::Frozen);
-    Ok(Engine::new(config.project.clone(), registry, offline, online, clock))
+    Ok(Engine::new(config.project.clone(), registry, offline, online, clock)
+        .with_memory_limit(config.memory_limit.0)?)
 }
 
 /// Refuse a listening address that is not loopback: there is neither TLS nor authentication yet.

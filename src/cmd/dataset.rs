@@ -8,7 +8,7 @@ use hitherto_core::Dataset;
 use hitherto_engine::{Engine, Verdict};
 
 use super::list::objects;
-use super::training_set::spine_of;
+use super::training_set::{ProgressLine, spine_of};
 use crate::args::Global;
 use crate::config::Config;
 use crate::locations;
@@ -142,10 +142,10 @@ async fn rebuild(engine: &Engine, id: &str, out: &str, spine: Option<String>, gl
         Some(location) => spine_of(Some(location), None).await?,
         None => spine_again(&dataset.spine).await?,
     };
-    let bar = output::progress("rebuilding", None);
+    let bar = ProgressLine::new();
     let rebuilt =
-        engine.rebuild_dataset(&dataset, spine, locations::output(out)?, |rows| bar.set_position(rows)).await?;
-    bar.finish_and_clear();
+        engine.rebuild_dataset(&dataset, spine, locations::output(out)?, |progress| bar.show(progress)).await?;
+    bar.clear();
     let same = rebuilt.file_hash == dataset.file_hash;
     match global.output {
         Format::Json => output::json(&rebuilt)?,

@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod dataset;
 pub(crate) mod demo;
 pub(crate) mod describe;
+mod explain;
 pub(crate) mod get;
 mod get_remote;
 pub(crate) mod ingest;

@@ -6,6 +6,7 @@ use hitherto_server::{Options, Server};
 use crate::args::Global;
 use crate::config::Config;
 use crate::output;
+use crate::run::interrupted;
 use crate::stores::{self, Use};
 
 /// Flags of `serve`.
@@ -36,17 +37,4 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     server.run(interrupted()).await?;
     output::note("stopped");
     Ok(())
-}
-
-/// Completes on Ctrl-C or SIGTERM.
-async fn interrupted() {
-    let interrupt = tokio::signal::ctrl_c();
-    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
-        drop(interrupt.await);
-        return;
-    };
-    tokio::select! {
-        _ = interrupt => {}
-        _ = terminate.recv() => {}
-    }
 }

@@ -2,12 +2,15 @@
 
 use anyhow::{Result, bail};
 use hitherto_core::{Mode, Name, Selector};
-use hitherto_engine::{EvidenceColumns, Spine, TrainingSetRequest};
+use hitherto_engine::{EvidenceColumns, Progress, Spine, TrainingSetRequest};
+use indicatif::ProgressBar;
 
+use super::explain;
 use crate::args::Global;
 use crate::config::Config;
 use crate::locations;
 use crate::output::{self, Format, thousands};
+use crate::size::Size;
 use crate::stores::{self, Use};
 
 /// Flags of `training-set`.
@@ -37,6 +40,13 @@ pub(crate) struct Args {
     /// A name by which the dataset can be asked for
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
+    /// Memory that it may take, like 4GiB: a spine that needs more is taken in parts, with the same result
+    /// [default: half of the machine's]
+    #[arg(long, value_name = "SIZE")]
+    memory_limit: Option<Size>,
+    /// Say on stderr what was read, what was skipped and how long each phase took
+    #[arg(long)]
+    explain: bool,
 }
 
 /// Which rows a training row may see.
@@ -50,7 +60,8 @@ pub(crate) enum ModeFlag {
 
 /// Build a training set; print its dataset id.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
-    let engine = stores::open(config, Use::Write, global.clock).await?;
+    let config = config.with_memory_limit(args.memory_limit);
+    let engine = stores::open(&config, Use::Write, global.clock).await?;
     let wanted = TrainingSetRequest {
         feature_set: args.feature_set,
         spine: spine_of(args.spine, args.spine_sql).await?,
@@ -63,9 +74,12 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         evidence: if args.evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent },
         name: args.name,
     };
-    let bar = output::progress("writing", None);
-    let dataset = engine.training_set(&wanted, |rows| bar.set_position(rows)).await?;
-    bar.finish_and_clear();
+    let bar = ProgressLine::new();
+    let (dataset, explanation) = engine.explained_training_set(&wanted, |progress| bar.show(progress)).await?;
+    bar.clear();
+    if args.explain {
+        explain::show(&explanation);
+    }
     match global.output {
         Format::Json => output::json(&dataset)?,
         Format::Table => output::line(&dataset.id)?,
@@ -75,6 +89,36 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         output::note("mode event: rows may hold values that nobody knew at their moment; the dataset says so");
     }
     Ok(())
+}
+
+/// A bar for the history that is read, then one for the rows that are written.
+pub(super) struct ProgressLine {
+    reading: ProgressBar,
+    writing: ProgressBar,
+}
+
+impl ProgressLine {
+    pub(super) fn new() -> Self {
+        let reading = output::progress("reading history", Some(0));
+        Self { reading, writing: output::progress("writing", Some(0)) }
+    }
+
+    pub(super) fn show(&self, progress: Progress) {
+        let (bar, rows, total) = match progress {
+            Progress::Reading(rows, total) => (&self.reading, rows, total),
+            Progress::Writing(rows, total) => {
+                self.reading.finish_and_clear();
+                (&self.writing, rows, total)
+            }
+        };
+        bar.set_length(total);
+        bar.set_position(rows);
+    }
+
+    pub(super) fn clear(&self) {
+        self.reading.finish_and_clear();
+        self.writing.finish_and_clear();
+    }
 }
 
 /// The spine that the flags name.

@@ -1,7 +1,8 @@
-//! Killed at any moment, `ingest` and `materialize` leave whole batches and nothing lost: 200 kills, decided by a seed.
+//! Killed at any moment, commands leave whole batches and files and nothing lost. A seed decides when.
 
 mod ingest;
 mod materialize;
+mod training_set;
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,11 @@ use crate::support::Hitherto;
 use crate::support::Ran;
 use crate::support::process::Running;
 use crate::support::random::Random;
+
+/// How many kills a verb gets: `usual` ones, or what HITHERTO_KILLS says, for a longer look.
+fn kills(usual: usize) -> usize {
+    std::env::var("HITHERTO_KILLS").ok().map_or(usual, |kills| kills.parse().expect("HITHERTO_KILLS is a number"))
+}
 
 /// When a command is killed.
 #[derive(Clone, Copy, Debug)]

@@ -80,12 +80,6 @@ pub enum Error {
         /// What the source did.
         reason: String,
     },
-    /// The spine has more rows than the index can address.
-    #[error("could not index the spine: it has more than {limit} rows; split it")]
-    TooManyRows {
-        /// The greatest number of rows.
-        limit: u32,
-    },
 }
 
 impl Error {

@@ -177,14 +177,15 @@ impl ExecutionPlan for AsOfExec {
                 "AsOfExec has one partition and reads one: asked for {partition}, the spine has {spine_partitions}"
             );
         }
-        let run = Run {
-            schema: self.schema(),
-            spine_time: self.spine_time,
-            views: Arc::clone(&self.views),
-            memory: MemoryConsumer::new("AsOfExec").register(context.memory_pool()),
-            metrics: self.metrics.clone(),
-            context: Arc::clone(&context),
-        };
+        let run = Run::try_new(
+            self.schema(),
+            &self.spine.schema(),
+            self.spine_time,
+            Arc::clone(&self.views),
+            MemoryConsumer::new("AsOfExec").register(context.memory_pool()),
+            self.metrics.clone(),
+            Arc::clone(&context),
+        )?;
         let blocks = run.stream(self.spine.execute(0, context)?);
         Ok(make_cooperative(Box::pin(RecordBatchStreamAdapter::new(self.schema(), blocks))))
     }

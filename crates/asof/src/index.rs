@@ -1,8 +1,11 @@
 //! The index over the spine: per key its distinct times, sorted, each a *slot* that will get one winner.
 
+use std::sync::Arc;
+
 use arrow::array::ArrayRef;
 use datafusion::error::Result;
 
+use crate::KeySet;
 use crate::keys::{Interner, KeyFamily, NO_CODE};
 
 /// The slot of a spine row whose key has a null part.
@@ -22,6 +25,7 @@ pub(crate) struct KeySlots {
 #[derive(Debug)]
 pub(crate) struct SpineIndex {
     interner: Interner,
+    key_set: Arc<KeySet>,
     keys: Vec<KeySlots>,
     times: Vec<i64>,
     slot_of_row: Vec<u32>,
@@ -31,6 +35,11 @@ impl SpineIndex {
     /// Appends the code of each row's key to `codes`, [`NO_CODE`] for keys that are not in the spine.
     pub(crate) fn find(&self, keys: &[ArrayRef], codes: &mut Vec<u32>) -> Result<()> {
         self.interner.find(keys, codes)
+    }
+
+    /// The keys, for those who decide what need not be read.
+    pub(crate) fn key_set(&self) -> &Arc<KeySet> {
+        &self.key_set
     }
 
     /// The slots of each key, by code.
@@ -86,11 +95,14 @@ impl IndexBuilder {
     pub(crate) fn finish_size(&self, rows: usize) -> usize {
         rows * (size_of::<(i64, u32)>() + size_of::<i64>())
             + self.interner.len() * (size_of::<KeySlots>() + 2 * size_of::<u32>())
+            + self.interner.seal_size()
     }
 
     /// The index, given the time of every spine row.
-    pub(crate) fn finish(self, times: &[i64]) -> SpineIndex {
-        let Self { interner, mut codes } = self;
+    pub(crate) fn finish(self, times: &[i64]) -> Result<SpineIndex> {
+        let Self { mut interner, mut codes } = self;
+        interner.seal();
+        let key_set = Arc::new(interner.key_set()?);
         let (starts, mut rows) = group_by_code(&codes, times, interner.len());
         let mut keys = Vec::with_capacity(interner.len());
         let mut slots = Vec::with_capacity(rows.len());
@@ -111,7 +123,7 @@ impl IndexBuilder {
             keys.push(KeySlots { start, len: slots.len() as u32 - start, last });
         }
         slots.shrink_to_fit();
-        SpineIndex { interner, keys, times: slots, slot_of_row: codes }
+        Ok(SpineIndex { interner, key_set, keys, times: slots, slot_of_row: codes })
     }
 }
 
@@ -151,7 +163,7 @@ mod tests {
         let mut builder = IndexBuilder::try_new(&[KeyFamily::Text]).expect("an interner");
         let keys = vec![Some("a"), Some("b"), Some("a"), None, Some("a"), Some("c")];
         builder.push(&[Arc::new(StringArray::from(keys))]).expect("text");
-        let index = builder.finish(&[5, 5, 2, 9, 5, 5]);
+        let index = builder.finish(&[5, 5, 2, 9, 5, 5]).expect("an index");
         assert_eq!(index.times(), [2, 5, 5, 5]);
         assert_eq!(index.slot_of_row(), [1, 2, 0, NO_SLOT, 1, 3]);
         let keys: Vec<_> = index.keys().iter().map(|key| (key.start, key.len, key.last)).collect();
@@ -163,7 +175,7 @@ mod tests {
     fn a_spine_without_keys_has_no_slots() {
         let mut builder = IndexBuilder::try_new(&[KeyFamily::Text]).expect("an interner");
         builder.push(&[Arc::new(StringArray::from(vec![None::<&str>; 2]))]).expect("text");
-        let index = builder.finish(&[1, 2]);
+        let index = builder.finish(&[1, 2]).expect("an index");
         assert_eq!((index.time_range(), index.slot_of_row()), (None, &[NO_SLOT, NO_SLOT][..]));
     }
 }

@@ -1,16 +1,16 @@
 //! Keys as dense codes: equal by value, whatever the width, dictionary or view they come in.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, Int64Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::error::Result;
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+use crate::KeySet;
+use crate::key_tables::{ByteTable, IntTable};
 use crate::time::{Rounding, to_micros, value_type};
 
 /// The code of a key that the spine does not have, or that has a null part.
@@ -67,7 +67,7 @@ pub(crate) struct Interner {
 #[derive(Debug)]
 enum Table {
     /// One column of fixed width.
-    Fixed(HashMap<i64, u32>),
+    Fixed(IntTable),
     /// One column of text or bytes.
     Bytes(ByteTable),
     /// Many columns, each row encoded into bytes such that equal bytes mean equal columns.
@@ -77,7 +77,7 @@ enum Table {
 impl Interner {
     pub(crate) fn try_new(families: &[KeyFamily]) -> Result<Self> {
         let table = match families {
-            [family] if family.is_fixed() => Table::Fixed(HashMap::new()),
+            [family] if family.is_fixed() => Table::Fixed(IntTable::default()),
             [_] => Table::Bytes(ByteTable::default()),
             _ => {
                 let fields = families.iter().map(|family| SortField::new(family.normal_type())).collect();
@@ -90,14 +90,55 @@ impl Interner {
     /// How many distinct keys it has seen.
     pub(crate) fn len(&self) -> usize {
         match &self.table {
-            Table::Fixed(codes) => codes.len(),
-            Table::Bytes(table) | Table::Rows(_, table) => table.ends.len(),
+            Table::Fixed(table) => table.len(),
+            Table::Bytes(table) | Table::Rows(_, table) => table.len(),
         }
+    }
+
+    /// No more keys will come: looking them up may be made faster.
+    pub(crate) fn seal(&mut self) {
+        if let Table::Fixed(table) = &mut self.table {
+            table.seal();
+        }
+    }
+
+    /// The bytes that [`seal`](Self::seal) may need.
+    pub(crate) fn seal_size(&self) -> usize {
+        match &self.table {
+            Table::Fixed(table) => table.seal_size(),
+            Table::Bytes(_) | Table::Rows(..) => 0,
+        }
+    }
+
+    /// What is worth knowing of the keys to those who decide what need not be read.
+    pub(crate) fn key_set(&self) -> Result<KeySet> {
+        let len = self.len();
+        let is_listed = len <= KeySet::LISTED_MAX;
+        Ok(match &self.table {
+            _ if len == 0 => KeySet::default(),
+            Table::Fixed(table) if is_listed => KeySet::listed(&[Arc::new(Int64Array::from_iter_values(table.keys()))]),
+            Table::Fixed(table) => {
+                let ends = table.keys().fold((i64::MAX, i64::MIN), |(min, max), key| (min.min(key), max.max(key)));
+                KeySet::between_ints(len, ends.0, ends.1)
+            }
+            Table::Bytes(table) if is_listed => {
+                KeySet::listed(&[Arc::new(BinaryViewArray::from_iter_values(table.iter()))])
+            }
+            Table::Bytes(table) => {
+                let (min, max) = (table.iter().min().unwrap_or_default(), table.iter().max().unwrap_or_default());
+                KeySet::between_bytes(len, min, max)
+            }
+            Table::Rows(converter, table) if is_listed => {
+                let parser = converter.parser();
+                KeySet::listed(&converter.convert_rows(table.iter().map(|key| parser.parse(key)))?)
+            }
+            Table::Rows(..) => KeySet::unknown(len),
+        })
     }
 
     pub(crate) fn memory_size(&self) -> usize {
         match &self.table {
-            Table::Fixed(codes) => codes.allocation_size(),
+            Table::Fixed(table) => table.memory_size(),
             Table::Bytes(table) | Table::Rows(_, table) => table.memory_size(),
         }
     }
@@ -106,10 +147,10 @@ impl Interner {
     pub(crate) fn intern(&mut self, keys: &[ArrayRef], codes: &mut Vec<u32>) -> Result<()> {
         let columns = self.normalise(keys)?;
         match &mut self.table {
-            Table::Fixed(known) => codes.extend(columns[0].as_primitive::<Int64Type>().iter().map(|key| {
-                let next = known.len() as u32;
-                key.map_or(NO_CODE, |key| *known.entry(key).or_insert(next))
-            })),
+            Table::Fixed(table) => {
+                let keys = columns[0].as_primitive::<Int64Type>().iter();
+                codes.extend(keys.map(|key| key.map_or(NO_CODE, |key| table.insert(key))));
+            }
             Table::Bytes(table) => {
                 codes
                     .extend(columns[0].as_binary_view().iter().map(|key| key.map_or(NO_CODE, |key| table.insert(key))));
@@ -144,9 +185,12 @@ impl Interner {
     fn find_plain(&self, keys: &[ArrayRef], codes: &mut Vec<u32>) -> Result<()> {
         let columns = self.normalise(keys)?;
         match &self.table {
-            Table::Fixed(known) => {
+            Table::Fixed(table) => {
                 let column = columns[0].as_primitive::<Int64Type>();
-                codes.extend(column.iter().map(|key| key.and_then(|key| known.get(&key).copied()).unwrap_or(NO_CODE)));
+                match column.nulls().filter(|nulls| nulls.null_count() > 0) {
+                    None => codes.extend(column.values().iter().map(|&key| table.find(key))),
+                    Some(_) => codes.extend(column.iter().map(|key| key.map_or(NO_CODE, |key| table.find(key)))),
+                }
             }
             Table::Bytes(table) => table.find_all(columns[0].as_binary_view().iter(), codes),
             Table::Rows(converter, table) => {
@@ -159,60 +203,6 @@ impl Interner {
 
     fn normalise(&self, keys: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
         self.families.iter().zip(keys).map(|(family, key)| family.normalise(key)).collect()
-    }
-}
-
-/// Byte strings and their codes. The strings lie one after the other in one buffer.
-#[derive(Debug, Default)]
-struct ByteTable {
-    hasher: DefaultHashBuilder,
-    /// The hash of each string, so that growing need not read the strings, and its code.
-    codes: HashTable<(u64, u32)>,
-    bytes: Vec<u8>,
-    /// Where the string of each code ends.
-    ends: Vec<usize>,
-}
-
-impl ByteTable {
-    fn get(&self, code: u32) -> &[u8] {
-        let code = code as usize;
-        let start = if code == 0 { 0 } else { self.ends[code - 1] };
-        &self.bytes[start..self.ends[code]]
-    }
-
-    fn find(&self, key: &[u8]) -> u32 {
-        let hash = self.hasher.hash_one(key);
-        self.codes.find(hash, |&(h, code)| h == hash && self.get(code) == key).map_or(NO_CODE, |&(_, code)| code)
-    }
-
-    /// Files are often clustered by key, so a key is compared with its neighbour before it is hashed.
-    fn find_all<'a>(&self, keys: impl Iterator<Item = Option<&'a [u8]>>, codes: &mut Vec<u32>) {
-        let mut last: Option<(&[u8], u32)> = None;
-        codes.extend(keys.map(|key| match (key, last) {
-            (None, _) => NO_CODE,
-            (Some(key), Some((same, code))) if key == same => code,
-            (Some(key), _) => {
-                let code = self.find(key);
-                last = Some((key, code));
-                code
-            }
-        }));
-    }
-
-    fn insert(&mut self, key: &[u8]) -> u32 {
-        let known = self.find(key);
-        if known != NO_CODE {
-            return known;
-        }
-        let (hash, code) = (self.hasher.hash_one(key), self.ends.len() as u32);
-        self.codes.insert_unique(hash, (hash, code), |&(hash, _)| hash);
-        self.bytes.extend_from_slice(key);
-        self.ends.push(self.bytes.len());
-        code
-    }
-
-    fn memory_size(&self) -> usize {
-        self.codes.allocation_size() + self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 }
 

@@ -19,19 +19,27 @@
 //! cannot make the answer wrong; and the state merges by `max`, so the order of files and the number of threads cannot
 //! change it.
 //!
+//! Spine rows do not know of each other, so a spine that needs more memory than there is, is taken in *bands*: as many
+//! rows as fit are answered, given out and forgotten, then the next. Each band reads the histories again, skipping what
+//! cannot matter to it; the answer is the same.
+//!
 //! The spine's order is kept, so whoever plans the spine must not let it be spread over partitions: coalescing them
 //! again would lose its order before it arrives here.
 
+mod answer;
+mod band;
+mod blocks;
 mod error;
 mod exec;
 mod index;
+mod key_set;
+mod key_tables;
 mod keys;
 mod memory;
 mod metrics;
 mod probe;
 mod run;
 mod source;
-mod spine;
 mod time;
 mod view;
 mod winners;
@@ -41,6 +49,8 @@ mod tests;
 
 pub use error::Error;
 pub use exec::AsOfExec;
+pub use key_set::KeySet;
 pub use memory::{MemoryColumns, MemorySource};
-pub use source::{Bounds, FeatureSource, NarrowBatch, RowAddress, Sequence};
+pub use metrics::ScanCounters;
+pub use source::{Bounds, FeatureSource, NarrowBatch, NarrowPass, RowAddress, Sequence};
 pub use view::{AsOfView, Evidence, Visibility};

@@ -7,14 +7,13 @@ use arrow::array::{
 };
 use arrow::compute::{cast, interleave, max, min};
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
-use async_trait::async_trait;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use crate::time::{Rounding, timestamp_unit, to_micros, value_type};
-use crate::{Bounds, Error, FeatureSource, NarrowBatch, RowAddress, Sequence};
+use crate::{Bounds, Error, FeatureSource, NarrowBatch, NarrowPass, RowAddress, ScanCounters, Sequence};
 
 /// Which columns of the batches are what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +84,6 @@ impl MemorySource {
     }
 }
 
-#[async_trait]
 impl FeatureSource for MemorySource {
     fn label(&self) -> String {
         self.label.clone()
@@ -106,16 +104,33 @@ impl FeatureSource for MemorySource {
     fn narrow(
         &self,
         partition: usize,
-        bounds: &Bounds,
+        pass: &NarrowPass,
         _context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<NarrowBatch>>> {
-        let files = self.files.iter().skip(partition).step_by(self.partitions);
-        let files: Vec<_> = files.filter(|file| may_match(file, bounds)).cloned().map(Ok).collect();
-        Ok(stream::iter(files).boxed())
+        let files: Vec<_> = self.files.iter().skip(partition).step_by(self.partitions).collect();
+        let wanted: Vec<_> =
+            files.iter().filter(|file| may_match(file, &pass.bounds)).map(|file| Ok((*file).clone())).collect();
+        pass.counters.files.add(files.len());
+        pass.counters.files_skipped.add(files.len() - wanted.len());
+        Ok(stream::iter(wanted).boxed())
     }
 
-    async fn fetch(&self, addresses: &[RowAddress], _context: &Arc<TaskContext>) -> Result<RecordBatch> {
-        let places: Vec<_> = addresses.iter().map(|address| (address.file as usize, address.row as usize)).collect();
+    fn fetch(
+        &self,
+        addresses: Arc<[RowAddress]>,
+        _counters: &ScanCounters,
+        _context: &Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        // in two pieces, as other sources give many
+        let (first, second) = addresses.split_at(addresses.len() / 2);
+        Ok(stream::iter([self.chosen(first), self.chosen(second)]).boxed())
+    }
+}
+
+impl MemorySource {
+    fn chosen(&self, addresses: &[RowAddress]) -> Result<RecordBatch> {
+        let places: Vec<_> =
+            addresses.iter().map(|address| (address.file() as usize, address.row() as usize)).collect();
         let column = |column: usize| {
             let files: Vec<&dyn Array> = self.payload.iter().map(|batch| batch.column(column).as_ref()).collect();
             interleave(&files, &places)

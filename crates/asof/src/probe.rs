@@ -11,7 +11,7 @@ use crate::index::SpineIndex;
 use crate::keys::NO_CODE;
 use crate::metrics::ViewMetrics;
 use crate::winners::{Candidate, Life, Winners};
-use crate::{AsOfView, Bounds, Error, NarrowBatch, Visibility};
+use crate::{AsOfView, Error, NarrowBatch, NarrowPass, RowAddress, Visibility};
 
 /// All that a task needs to stream one partition past the index.
 ///
@@ -22,7 +22,7 @@ pub(crate) struct Probe {
     pub(crate) view: Arc<AsOfView>,
     pub(crate) index: Arc<SpineIndex>,
     pub(crate) winners: Arc<Winners>,
-    pub(crate) bounds: Bounds,
+    pub(crate) pass: NarrowPass,
     pub(crate) metrics: ViewMetrics,
 }
 
@@ -48,7 +48,7 @@ struct Search {
 
 impl Probe {
     pub(crate) async fn run(self, partition: usize, context: Arc<TaskContext>) -> Result<()> {
-        let mut batches = self.view.source.narrow(partition, &self.bounds, &context)?;
+        let mut batches = self.view.source.narrow(partition, &self.pass, &context)?;
         let keys = self.view.spine_keys.len();
         let mut scratch = Scratch::default();
         while let Some(batch) = batches.next().await {
@@ -143,12 +143,7 @@ fn created_at(batch: &NarrowBatch, row: usize) -> i64 {
 
 fn candidate(batch: &NarrowBatch, row: usize) -> Candidate {
     let is_deleted = batch.deleted.as_ref().is_some_and(|deleted| deleted.is_valid(row) && deleted.value(row));
-    Candidate {
-        event: batch.event.value(row),
-        created: created_at(batch, row),
-        sequence: batch.sequence.at(row),
-        row: batch.first_row + row as u64,
-        file: batch.file,
-        life: if is_deleted { Life::Deleted } else { Life::Alive },
-    }
+    let address = RowAddress::new(batch.file, batch.first_row + row as u64);
+    let life = if is_deleted { Life::Deleted } else { Life::Alive };
+    Candidate::new(batch.event.value(row), created_at(batch, row), batch.sequence.at(row), address, life)
 }

@@ -1,24 +1,58 @@
 //! What a join needs of a history: a narrow pass over keys and times, and the payload of chosen rows.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, SchemaRef};
-use async_trait::async_trait;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use futures::stream::BoxStream;
 
-use crate::{AsOfView, Visibility};
+use crate::{AsOfView, KeySet, ScanCounters, Visibility};
 
-/// The address of a row within a source. Opaque to the join, which only sorts addresses and hands them back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RowAddress {
-    /// Which file, in the source's own numbering.
-    pub file: u32,
+/// The address of a row within a source: a file, in the source's own numbering, and a row of it, counted from 0. Sorted
+/// by file, then row. The join only sorts addresses and hands them back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowAddress(u64);
+
+impl RowAddress {
+    const ROW_BITS: u32 = 40;
+    /// Files are numbered below this.
+    pub const FILES_MAX: u32 = 1 << 22;
+    /// Rows of one file are numbered below this.
+    pub const ROWS_MAX: u64 = 1 << Self::ROW_BITS;
+
+    /// Row `row` of file `file`; they must be below their maxima, which [`NarrowBatch`] is checked for.
+    pub fn new(file: u32, row: u64) -> Self {
+        debug_assert!(file < Self::FILES_MAX && row < Self::ROWS_MAX, "row {row} of file {file}");
+        Self(u64::from(file) << Self::ROW_BITS | row)
+    }
+
+    /// Which file.
+    pub fn file(self) -> u32 {
+        (self.0 >> Self::ROW_BITS) as u32
+    }
+
     /// Which row of it.
-    pub row: u64,
+    pub fn row(self) -> u64 {
+        self.0 & (Self::ROWS_MAX - 1)
+    }
+
+    /// A number below 2^62 that sorts as the address does.
+    pub(crate) fn packed(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn unpacked(packed: u64) -> Self {
+        Self(packed)
+    }
+}
+
+impl fmt::Debug for RowAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "row {} of file {}", self.row(), self.file())
+    }
 }
 
 /// The sequences of a batch's rows: the last resort that makes their order total.
@@ -77,6 +111,10 @@ impl NarrowBatch {
         if lengths.any(|length| length != rows) {
             return Some("the columns of a batch differ in length".to_owned());
         }
+        let ends = self.first_row.saturating_add(rows as u64);
+        if self.file >= RowAddress::FILES_MAX || ends > RowAddress::ROWS_MAX {
+            return Some(format!("it has more than {} files, or a file of more than 2^40 rows", RowAddress::FILES_MAX));
+        }
         if let Some(row) = self.event.nulls().and_then(|nulls| (0..rows).find(|&row| nulls.is_null(row))) {
             let row = self.first_row + row as u64;
             return Some(format!("the event time of row {row} of file {} is null", self.file));
@@ -126,10 +164,20 @@ impl Bounds {
     }
 }
 
+/// What a narrow pass is for: rows that cannot matter may be left out.
+#[derive(Clone, Debug)]
+pub struct NarrowPass {
+    /// The times that can matter.
+    pub bounds: Bounds,
+    /// The keys that can matter.
+    pub keys: Arc<KeySet>,
+    /// Where the source counts what it reads and what it skips.
+    pub counters: ScanCounters,
+}
+
 /// A history that can be joined.
 ///
 /// A join reads the narrow columns of all of it, in any order, and then the payload of the winners alone.
-#[async_trait]
 pub trait FeatureSource: Debug + Send + Sync {
     /// What `EXPLAIN` calls it.
     fn label(&self) -> String;
@@ -143,14 +191,20 @@ pub trait FeatureSource: Debug + Send + Sync {
     /// How many parts of the narrow pass can be read independently.
     fn partitions(&self) -> usize;
 
-    /// The narrow columns of one partition. Rows outside `bounds` may be left out.
+    /// The narrow columns of one partition. Rows that cannot matter to `pass` may be left out.
     fn narrow(
         &self,
         partition: usize,
-        bounds: &Bounds,
+        pass: &NarrowPass,
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<NarrowBatch>>>;
 
-    /// The payload of the rows at `addresses`, which are sorted and distinct, in that order.
-    async fn fetch(&self, addresses: &[RowAddress], context: &Arc<TaskContext>) -> Result<RecordBatch>;
+    /// The payload of the rows at `addresses`, which are sorted and distinct, in that order, in as many batches as the
+    /// source likes.
+    fn fetch(
+        &self,
+        addresses: Arc<[RowAddress]>,
+        counters: &ScanCounters,
+        context: &Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>>;
 }

@@ -68,6 +68,12 @@ impl AsOfView {
         self.ttl_us.filter(|&ttl| ttl != 0)
     }
 
+    /// The bytes that the answer to one spine row takes until it is given out, roughly: texts and lists have any length.
+    pub(crate) fn answer_bytes(&self) -> usize {
+        let output: usize = self.output.iter().map(|(_, field)| width(field.data_type())).sum();
+        size_of::<u32>() + output + self.evidence.len() * size_of::<i64>()
+    }
+
     /// When a row could first be used. Without a created time, pass the smallest.
     pub(crate) fn available_at(&self, event: i64, created: i64) -> i64 {
         event.saturating_add(self.source_delay_us).max(created)
@@ -124,6 +130,15 @@ impl AsOfView {
 
     pub(crate) fn fault(&self, reason: impl Into<String>) -> Error {
         Error::View { view: self.name.clone(), reason: reason.into() }
+    }
+}
+
+/// The bytes of a value, as a guess where they are not the same for all.
+fn width(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::FixedSizeList(item, length) => width(item.data_type()) * length.unsigned_abs() as usize,
+        DataType::List(_) | DataType::LargeList(_) => 64,
+        other => other.primitive_width().unwrap_or(24),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use hitherto_core::{Catalog, Name, Selector, SetVersion, Table, ViewVersion};
 use hitherto_offline::OfflineStore;
 use hitherto_online::OnlineStore;
@@ -20,6 +22,8 @@ pub struct Engine {
     online: Option<Arc<dyn OnlineStore>>,
     clock: Clock,
     histories: Arc<Mutex<HashMap<String, Arc<TableHistory>>>>,
+    /// Holds the memory that queries and training sets share.
+    runtime: Arc<RuntimeEnv>,
 }
 
 impl Engine {
@@ -31,7 +35,19 @@ impl Engine {
         online: Option<Arc<dyn OnlineStore>>,
         clock: Clock,
     ) -> Self {
-        Self { project, registry, offline, online, clock, histories: Arc::default() }
+        Self { project, registry, offline, online, clock, histories: Arc::default(), runtime: Arc::default() }
+    }
+
+    /// The same stores, with so many bytes of memory for all queries and training sets together. What needs more is done
+    /// in parts, or spilled to temporary files. Without this there is no limit.
+    pub fn with_memory_limit(self, bytes: usize) -> Result<Self> {
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(GreedyMemoryPool::new(bytes))).build_arc();
+        let runtime = runtime.map_err(|source| Error::internal("could not set a memory limit", source))?;
+        Ok(Self { runtime, ..self })
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime
     }
 
     /// The project.

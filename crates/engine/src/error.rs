@@ -52,6 +52,9 @@ pub enum Error {
     /// The state does not allow it now; the text says what would.
     #[error("{0}")]
     Unavailable(String),
+    /// A limit was reached; the text says which, and what to do.
+    #[error("{0}")]
+    Exhausted(String),
     /// A query that cannot be planned or run.
     #[error("{what}: {reason}")]
     Query {
@@ -84,6 +87,7 @@ impl Error {
             Self::Definitions(_) | Self::Transform { .. } | Self::Invalid(_) => Kind::InvalidArgument,
             Self::NotFound(_) => Kind::NotFound,
             Self::Unavailable(_) => Kind::Unavailable,
+            Self::Exhausted(_) => Kind::Exhausted,
             Self::Query { kind, .. } => *kind,
             Self::Internal { .. } => Kind::Internal,
         }

@@ -9,22 +9,41 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Result};
 
 /// SHA-256, in hex, of a spine: the names and types of its columns, then its rows in order, however they are batched.
-pub(crate) fn fingerprint(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<String> {
-    let failed = |source| Error::internal("could not take the spine's fingerprint", source);
-    let mut hash = Sha256::new();
-    for field in schema.fields() {
-        hash.update(format!("{}: {}\n", field.name(), plain(field.data_type())));
-    }
-    let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
-    let converter = RowConverter::new(fields).map_err(failed)?;
-    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
-        let rows = converter.convert_columns(batch.columns()).map_err(failed)?;
-        for row in &rows {
-            hash.update((row.as_ref().len() as u64).to_le_bytes());
-            hash.update(row.as_ref());
+#[derive(Debug)]
+pub(crate) struct Fingerprint {
+    hash: Sha256,
+    converter: RowConverter,
+}
+
+impl Fingerprint {
+    pub(crate) fn new(schema: &SchemaRef) -> Result<Self> {
+        let mut hash = Sha256::new();
+        for field in schema.fields() {
+            hash.update(format!("{}: {}\n", field.name(), plain(field.data_type())));
         }
+        let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+        Ok(Self { hash, converter: RowConverter::new(fields).map_err(failed)? })
     }
-    Ok(hex::encode(hash.finalize()))
+
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let rows = self.converter.convert_columns(batch.columns()).map_err(failed)?;
+        for row in &rows {
+            self.hash.update((row.as_ref().len() as u64).to_le_bytes());
+            self.hash.update(row.as_ref());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn text(self) -> String {
+        hex::encode(self.hash.finalize())
+    }
+}
+
+fn failed(source: arrow::error::ArrowError) -> Error {
+    Error::internal("could not take the spine's fingerprint", source)
 }
 
 /// A dictionary holds the same rows as its values do.

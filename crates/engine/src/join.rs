@@ -33,35 +33,34 @@ pub(crate) struct Join {
     request: Vec<(usize, DataType)>,
 }
 
-/// What a join is made of.
-#[derive(Debug)]
-pub(crate) struct JoinParts<'a> {
+/// What is to be joined to a spine, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JoinRequest<'a> {
     pub(crate) set: &'a SetVersion,
-    pub(crate) spine: Arc<dyn ExecutionPlan>,
+    /// The spine's column of prediction times.
     pub(crate) event_timestamp: &'a str,
     pub(crate) mode: Mode,
     pub(crate) evidence: &'a [(Evidence, &'static str)],
     pub(crate) pins: &'a Pins,
-    pub(crate) partitions: usize,
 }
 
 impl Join {
-    /// Plan the join. Refused before any work: a missing column of the spine, a wrong type, a clash of names.
-    pub(crate) fn plan(parts: JoinParts<'_>) -> Result<Self> {
-        let resolved = &parts.set.resolved;
-        let spine_schema = parts.spine.schema();
-        let spine_time = spine_column(&spine_schema, parts.event_timestamp, || "the times of prediction".to_owned())?;
+    /// Plan the join of `wanted` to `spine`; histories are read in `partitions` parts at once. Refused before any work: a
+    /// missing column of the spine, a wrong type, a clash of names.
+    pub(crate) fn plan(wanted: &JoinRequest<'_>, spine: Arc<dyn ExecutionPlan>, partitions: usize) -> Result<Self> {
+        let resolved = &wanted.set.resolved;
+        let spine_schema = spine.schema();
+        let spine_time = spine_column(&spine_schema, wanted.event_timestamp, || "the times of prediction".to_owned())?;
         refuse_no_time(&spine_schema, spine_time)?;
         let mut views = Vec::with_capacity(resolved.uses.len());
         let mut places = vec![(0, 0); resolved.outputs.len()];
         for (index, view_use) in resolved.uses.iter().enumerate() {
-            let view = view(&parts, index, view_use, &spine_schema, &mut places)?;
-            views.push(view);
+            views.push(view(wanted, partitions, index, view_use, &spine_schema, &mut places)?);
         }
         let request = request_columns(resolved, &spine_schema)?;
         let transforms = Transforms::compile(resolved)?;
         refuse_clashes(&spine_schema, resolved, &views)?;
-        let exec = AsOfExec::try_new(parts.spine, spine_time, views).map_err(|source| planning(&source))?;
+        let exec = AsOfExec::try_new(spine, spine_time, views).map_err(|source| planning(&source))?;
         let features: Vec<usize> = places.iter().map(|(view, place)| exec.output_of(*view).start + place).collect();
         let schema = output_schema(&exec, &features, &transforms);
         let spine_columns = spine_schema.fields().len();
@@ -71,6 +70,11 @@ impl Join {
     /// The operator.
     pub(crate) fn exec(&self) -> &Arc<AsOfExec> {
         &self.exec
+    }
+
+    /// The spine's column of prediction times.
+    pub(crate) fn spine_time(&self) -> usize {
+        self.spine_time
     }
 
     /// The columns of the training set: spine, features, transforms, evidence.
@@ -115,40 +119,41 @@ impl Join {
 }
 
 fn view(
-    parts: &JoinParts<'_>,
+    wanted: &JoinRequest<'_>,
+    partitions: usize,
     index: usize,
     view_use: &ViewUse,
     spine: &Schema,
     places: &mut [(usize, usize)],
 ) -> Result<AsOfView> {
-    let pinned = parts.pins.get(&view_use.table);
+    let pinned = wanted.pins.get(&view_use.table);
     let pinned = pinned.ok_or_else(|| Error::internal("a table is not pinned", view_use.table.clone()))?;
     let mut features: Vec<&hitherto_core::Name> = Vec::new();
     let mut output: Vec<(usize, FieldRef)> = Vec::new();
-    for (place, wanted) in parts.set.resolved.outputs.iter().enumerate().filter(|(_, wanted)| wanted.view_use == index)
+    for (place, column) in wanted.set.resolved.outputs.iter().enumerate().filter(|(_, output)| output.view_use == index)
     {
-        let known = features.iter().position(|feature| **feature == wanted.feature);
+        let known = features.iter().position(|feature| **feature == column.feature);
         let payload = known.unwrap_or_else(|| {
-            features.push(&wanted.feature);
+            features.push(&column.feature);
             features.len() - 1
         });
         places[place] = (index, output.len());
-        output.push((payload, Arc::new(Field::new(&wanted.name, arrow_type(&wanted.value_type), true))));
+        output.push((payload, Arc::new(Field::new(&column.name, arrow_type(&column.value_type), true))));
     }
-    let source = TableSource::try_new(pinned.clone(), features, parts.partitions)?;
+    let source = TableSource::try_new(pinned.clone(), features, partitions)?;
     let key = |key: &hitherto_core::SpineKey| {
         spine_column(spine, &key.spine_column, || {
             format!("key '{}' ({}) of {}", key.name, key.key_type, view_use.alias)
         })
     };
-    let evidence = parts.evidence.iter().map(|(kind, suffix)| (*kind, format!("{}__{suffix}", view_use.alias)));
+    let evidence = wanted.evidence.iter().map(|(kind, suffix)| (*kind, format!("{}__{suffix}", view_use.alias)));
     Ok(AsOfView {
         name: view_use.alias.to_string(),
         source: Arc::new(source),
         spine_keys: view_use.keys.iter().map(key).collect::<Result<_>>()?,
         source_delay_us: view_use.source_delay.micros(),
         ttl_us: view_use.ttl.map(hitherto_core::Span::micros),
-        visibility: match parts.mode {
+        visibility: match wanted.mode {
             Mode::Knowledge => Visibility::Available,
             Mode::Event => Visibility::Event,
         },

@@ -1,5 +1,7 @@
 //! What an ordinary join would have leaked: the same spine in both modes, row by row.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::compute::kernels::cmp::distinct;
@@ -7,12 +9,11 @@ use arrow::datatypes::TimestampMicrosecondType;
 use futures::TryStreamExt;
 use hitherto_asof::Evidence;
 use hitherto_core::{Mode, Selector, SetVersion, Timestamp};
-use hitherto_offline::spine_of_batches;
 
 use crate::engine::find_set;
-use crate::join::{Join, JoinParts, Pins};
-use crate::training_set::{Loaded, Spine, partitions, run};
-use crate::{Engine, Error, Result};
+use crate::join::{Join, JoinRequest};
+use crate::training_set::partitions;
+use crate::{Engine, Error, Result, Spine};
 
 /// How many examples are kept per view.
 const EXAMPLES: usize = 3;
@@ -67,10 +68,12 @@ impl Engine {
     pub async fn leakage(&self, feature_set: &Selector, spine: &Spine, event_timestamp: &str) -> Result<Leakage> {
         let catalog = self.registry().catalog().await?;
         let set = find_set(&catalog, feature_set)?;
-        let spine = self.load_spine(spine).await?;
         let pins = self.pin(&catalog, set).await?;
-        let (_, known) = joined(set, &spine, event_timestamp, Mode::Knowledge, &pins).await?;
-        let (layout, leaked) = joined(set, &spine, event_timestamp, Mode::Event, &pins).await?;
+        let in_mode = |mode| JoinRequest { set, event_timestamp, mode, evidence: &EVIDENCE, pins: &pins };
+        let (surveyed, join) = self.join(&in_mode(Mode::Knowledge), self.open_spine(spine).await?).await?;
+        let (_, known) = self.joined(join, set).await?;
+        let join = Join::plan(&in_mode(Mode::Event), surveyed.plan()?, partitions())?;
+        let (layout, leaked) = self.joined(join, set).await?;
         let uses = set.resolved.uses.iter().enumerate();
         let views = uses.map(|(index, view_use)| {
             let features = set.resolved.outputs.iter().enumerate();
@@ -81,37 +84,22 @@ impl Engine {
         });
         Ok(Leakage { rows: known.num_rows() as u64, views: views.collect::<Result<_>>()? })
     }
+
+    async fn joined(&self, join: Join, set: &SetVersion) -> Result<(Layout, RecordBatch)> {
+        let evidence = (0..set.resolved.uses.len()).map(|index| join.evidence_start(index)).collect();
+        let layout = Layout { features: join.features_start(), evidence };
+        let schema = Arc::clone(join.schema());
+        let batches: Vec<RecordBatch> = self.run(join)?.try_collect().await?;
+        let whole =
+            concat_batches(&schema, &batches).map_err(|source| Error::internal("could not join batches", source))?;
+        Ok((layout, whole))
+    }
 }
 
 /// Where columns are in a finished batch.
 struct Layout {
     features: usize,
     evidence: Vec<usize>,
-}
-
-async fn joined(
-    set: &SetVersion,
-    spine: &Loaded,
-    event_timestamp: &str,
-    mode: Mode,
-    pins: &Pins,
-) -> Result<(Layout, RecordBatch)> {
-    let join = Join::plan(JoinParts {
-        set,
-        spine: spine_of_batches(std::sync::Arc::clone(&spine.schema), spine.batches.clone())?,
-        event_timestamp,
-        mode,
-        evidence: &EVIDENCE,
-        pins,
-        partitions: partitions(),
-    })?;
-    let evidence = (0..set.resolved.uses.len()).map(|index| join.evidence_start(index)).collect();
-    let layout = Layout { features: join.features_start(), evidence };
-    let schema = std::sync::Arc::clone(join.schema());
-    let batches: Vec<RecordBatch> = run(join)?.try_collect().await?;
-    let whole =
-        concat_batches(&schema, &batches).map_err(|source| Error::internal("could not join batches", source))?;
-    Ok((layout, whole))
 }
 
 struct ViewColumns {

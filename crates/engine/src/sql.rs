@@ -31,7 +31,7 @@ impl Engine {
     async fn sql_context(&self, catalog: &Catalog) -> Result<SessionContext> {
         let config =
             SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("hitherto", "public");
-        let context = SessionContext::new_with_config(config);
+        let context = SessionContext::new_with_config_rt(config, Arc::clone(self.runtime()));
         for versions in catalog.views.values() {
             let latest = versions.last().map(|view| view.version);
             for view in versions {

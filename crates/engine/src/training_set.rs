@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{Stream, StreamExt, TryStreamExt};
-use hitherto_asof::Evidence;
+use hitherto_asof::{AsOfExec, Evidence};
 use hitherto_core::{Catalog, Dataset, Mode, Name, Selector, SetVersion};
-use hitherto_offline::input::Input;
-use hitherto_offline::{OutputLocation, Written, recovered, spine_of_batches, write_parquet};
-
+use hitherto_offline::{OutputLocation, PinnedTable, recovered, write_parquet};
 use hitherto_registry::Recorded;
 
 use crate::engine::find_set;
-use crate::fingerprint::{dataset_id, fingerprint};
-use crate::join::{Join, JoinParts, Pins};
-use crate::{Engine, Error, Result};
+use crate::fingerprint::dataset_id;
+use crate::join::{Join, JoinRequest, Pins};
+use crate::spine::{OpenSpine, SurveyedSpine};
+use crate::{Engine, Error, Explanation, Result, Spine};
 
 /// What a training set is asked for with.
 #[derive(Clone, Debug)]
@@ -40,17 +40,6 @@ pub struct TrainingSetRequest {
     pub name: Option<Name>,
 }
 
-/// The rows to be enriched.
-#[derive(Clone, Debug)]
-pub enum Spine {
-    /// Files: Parquet, CSV or newline-delimited JSON.
-    Input(Input),
-    /// Rows in memory.
-    Batches(RecordBatch),
-    /// A query over feature history.
-    Sql(String),
-}
-
 /// Whether a training set says where its values come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EvidenceColumns {
@@ -61,23 +50,36 @@ pub enum EvidenceColumns {
     Times,
 }
 
-/// A spine in memory.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) schema: SchemaRef,
-    pub(crate) batches: Vec<RecordBatch>,
-    /// What the manifest calls it.
-    pub(crate) origin: String,
+/// How far a training set is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// History is being read: rows so far, and rows that there are (fewer are read where some can be skipped).
+    Reading(u64, u64),
+    /// Rows are being written: rows so far, and rows of the spine.
+    Writing(u64, u64),
 }
 
 impl Engine {
-    /// Build a training set, write it, and remember it as a dataset. `seen` is told how many rows are written.
-    pub async fn training_set(&self, wanted: &TrainingSetRequest, seen: impl Fn(u64) + Send + Sync) -> Result<Dataset> {
+    /// Build a training set, write it, and remember it as a dataset. `seen` is told how far it is.
+    pub async fn training_set(
+        &self,
+        wanted: &TrainingSetRequest,
+        seen: impl Fn(Progress) + Send + Sync,
+    ) -> Result<Dataset> {
+        Ok(self.explained_training_set(wanted, seen).await?.0)
+    }
+
+    /// The same, and what it took.
+    pub async fn explained_training_set(
+        &self,
+        wanted: &TrainingSetRequest,
+        seen: impl Fn(Progress) + Send + Sync,
+    ) -> Result<(Dataset, Explanation)> {
         let catalog = self.registry().catalog().await?;
         let set = find_set(&catalog, &wanted.feature_set)?;
-        let spine = self.load_spine(&wanted.spine).await?;
+        let spine = self.open_spine(&wanted.spine).await?;
         let pins = self.pin(&catalog, set).await?;
-        let (dataset, _) = self.build(wanted, set, spine, &pins, seen).await?;
+        let (dataset, explanation) = self.build(wanted, set, spine, &pins, |_| Ok(()), seen).await?;
         if let Recorded::Existing(first) = self.registry().record_dataset(&dataset).await?
             && first.file_hash != dataset.file_hash
         {
@@ -88,65 +90,59 @@ impl Engine {
                 dataset.file_hash
             );
         }
-        Ok(dataset)
+        Ok((dataset, explanation))
     }
 
     /// The rows of `spine` with a set's features, by the offline rule as history stands now; nothing is written.
     pub async fn features_at(&self, feature_set: Selector, spine: &Spine) -> Result<RecordBatch> {
         let catalog = self.registry().catalog().await?;
         let set = find_set(&catalog, &feature_set)?;
-        let spine = self.load_spine(spine).await?;
+        let spine = self.open_spine(spine).await?;
         let pins = self.pin(&catalog, set).await?;
-        let join = Join::plan(JoinParts {
-            set,
-            spine: spine_of_batches(spine.schema, spine.batches)?,
-            event_timestamp: "event_timestamp",
-            mode: Mode::Knowledge,
-            evidence: &[],
-            pins: &pins,
-            partitions: partitions(),
-        })?;
+        let request =
+            JoinRequest { set, event_timestamp: "event_timestamp", mode: Mode::Knowledge, evidence: &[], pins: &pins };
+        let join = self.join(&request, spine).await?.1;
         let schema = Arc::clone(join.schema());
-        let batches: Vec<RecordBatch> = run(join)?.try_collect().await?;
+        let batches: Vec<RecordBatch> = self.run(join)?.try_collect().await?;
         arrow::compute::concat_batches(&schema, &batches)
             .map_err(|source| Error::internal("could not join batches", source))
     }
 
-    /// Build from what is pinned; nothing is recorded.
+    /// Plan a join over `spine`, and survey it once it is known that it can be joined.
+    pub(crate) async fn join(&self, wanted: &JoinRequest<'_>, spine: OpenSpine) -> Result<(SurveyedSpine, Join)> {
+        let time = Join::plan(wanted, spine.no_rows()?, partitions())?.spine_time();
+        let spine = spine.survey(time).await?;
+        let join = Join::plan(wanted, spine.plan()?, partitions())?;
+        Ok((spine, join))
+    }
+
+    /// Build from what is pinned, if `accepts` the spine's fingerprint; nothing is recorded.
     pub(crate) async fn build(
         &self,
         wanted: &TrainingSetRequest,
         set: &SetVersion,
-        spine: Loaded,
+        spine: OpenSpine,
         pins: &Pins,
-        seen: impl Fn(u64) + Send + Sync,
-    ) -> Result<(Dataset, Written)> {
-        let spine_fingerprint = fingerprint(&spine.schema, &spine.batches)?;
-        let origin = spine.origin.clone();
-        let rows_in: usize = spine.batches.iter().map(RecordBatch::num_rows).sum();
+        accepts: impl Fn(&str) -> Result<()>,
+        seen: impl Fn(Progress) + Send + Sync,
+    ) -> Result<(Dataset, Explanation)> {
         let evidence: &[_] = match wanted.evidence {
             EvidenceColumns::Absent => &[],
             EvidenceColumns::Times => {
                 &[(Evidence::EventTimestamp, "event_timestamp"), (Evidence::AvailableAt, "available_at")]
             }
         };
-        let join = Join::plan(JoinParts {
-            set,
-            spine: spine_of_batches(spine.schema, spine.batches)?,
-            event_timestamp: &wanted.event_timestamp,
-            mode: wanted.mode,
-            evidence,
-            pins,
-            partitions: partitions(),
-        })?;
+        let request = JoinRequest { set, event_timestamp: &wanted.event_timestamp, mode: wanted.mode, evidence, pins };
+        let (spine, join) = self.join(&request, spine).await?;
+        accepts(&spine.fingerprint)?;
         let mut dataset = Dataset {
             id: String::new(),
             name: wanted.name.clone(),
             feature_set: set.versioned_name(),
             feature_set_hash: set.hash.clone(),
             mode: wanted.mode,
-            spine: origin,
-            spine_fingerprint,
+            spine: spine.origin.clone(),
+            spine_fingerprint: spine.fingerprint.clone(),
             event_timestamp: wanted.event_timestamp.clone(),
             evidence: wanted.evidence == EvidenceColumns::Times,
             tables: pins.iter().map(|(id, pinned)| (id.clone(), pinned.last_sequence())).collect(),
@@ -158,14 +154,22 @@ impl Engine {
         dataset.id = dataset_id(&dataset)?;
         let metadata = [("hitherto.dataset", dataset.id.clone()), ("hitherto.mode", mode_name(wanted.mode).to_owned())];
         let metadata: Vec<_> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        let schema = Arc::clone(join.schema());
-        let written = write_parquet(&wanted.out, schema, offline(run(join)?), metadata, &seen).await?;
-        if written.rows != rows_in as u64 {
-            return Err(Error::internal("rows out are not rows in", format!("{} rows of {rows_in}", written.rows)));
+        let (schema, exec) = (Arc::clone(join.schema()), Arc::clone(join.exec()));
+        let rows = offline(self.run(join)?);
+        let writing = |rows| seen(Progress::Writing(rows, spine.rows));
+        let written = {
+            let writing = write_parquet(&wanted.out, schema, rows, metadata, writing);
+            telling(&exec, history_rows(set, pins), &seen, writing).await?
+        };
+        if written.rows != spine.rows {
+            return Err(Error::internal(
+                "rows out are not rows in",
+                format!("{} rows of {}", written.rows, spine.rows),
+            ));
         }
         dataset.rows = written.rows;
         dataset.file_hash.clone_from(&written.sha256);
-        Ok((dataset, written))
+        Ok((dataset, Explanation::of(&exec)))
     }
 
     /// The tables that `set` reads, as they stand now.
@@ -182,55 +186,63 @@ impl Engine {
         Ok(pins)
     }
 
-    /// Read a spine whole.
-    pub(crate) async fn load_spine(&self, spine: &Spine) -> Result<Loaded> {
-        match spine {
-            Spine::Input(input) => {
-                let batches = input.stream().await.map_err(hitherto_offline::Error::from)?;
-                let schema = batches.schema();
-                let batches: Vec<RecordBatch> = batches.try_collect().await.map_err(hitherto_offline::Error::from)?;
-                Ok(Loaded { schema, batches, origin: input.places().collect::<Vec<_>>().join(" ") })
-            }
-            Spine::Batches(batch) => {
-                Ok(Loaded { schema: batch.schema(), batches: vec![batch.clone()], origin: "rows in memory".to_owned() })
-            }
-            Spine::Sql(query) => {
-                let rows = self.sql(query).await?;
-                let schema = rows.schema();
-                let batches = rows
-                    .try_collect()
-                    .await
-                    .map_err(|error| crate::sql::failed("could not run the spine's query", &error))?;
-                Ok(Loaded { schema, batches, origin: query.clone() })
+    /// Execute a join and finish its batches.
+    pub(crate) fn run(&self, join: Join) -> Result<impl Stream<Item = Result<RecordBatch>> + Send + use<>> {
+        let config = SessionConfig::new().with_target_partitions(partitions());
+        let context = SessionContext::new_with_config_rt(config, Arc::clone(self.runtime())).task_ctx();
+        let plan: Arc<dyn ExecutionPlan> = Arc::clone(join.exec()) as Arc<dyn ExecutionPlan>;
+        let joined: SendableRecordBatchStream =
+            plan.execute(0, context).map_err(|source| crate::join::planning(&source))?;
+        Ok(joined.map(move |batch| {
+            let batch = batch.map_err(joining)?;
+            join.finish(&batch)
+        }))
+    }
+}
+
+/// How often progress is told while history is read.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// Drives `work`, and tells how much of the history is read until the first rows are written.
+async fn telling<T>(
+    exec: &AsOfExec,
+    history_rows: u64,
+    seen: &(impl Fn(Progress) + Send + Sync),
+    work: impl Future<Output = T> + Send,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = ticks.tick() => {
+                if exec.metrics().and_then(|metrics| metrics.output_rows()).unwrap_or(0) == 0 {
+                    let read = exec.metrics().and_then(|metrics| metrics.sum_by_name("probed_rows"));
+                    seen(Progress::Reading(read.map_or(0, |read| read.as_usize()) as u64, history_rows));
+                }
             }
         }
     }
 }
 
-/// Execute a join and finish its batches.
-pub(crate) fn run(join: Join) -> Result<impl Stream<Item = Result<RecordBatch>> + Send> {
-    let config = SessionConfig::new().with_target_partitions(partitions());
-    let context = SessionContext::new_with_config(config).task_ctx();
-    let plan: Arc<dyn ExecutionPlan> = Arc::clone(join.exec()) as Arc<dyn ExecutionPlan>;
-    let joined: SendableRecordBatchStream =
-        plan.execute(0, context).map_err(|source| crate::join::planning(&source))?;
-    Ok(joined.map(move |batch| {
-        let batch = batch.map_err(joining)?;
-        join.finish(&batch)
-    }))
+/// The rows of all histories that a set reads, each as often as it is read.
+fn history_rows(set: &SetVersion, pins: &Pins) -> u64 {
+    let tables = set.resolved.uses.iter().filter_map(|view_use| pins.get(&view_use.table));
+    tables.flat_map(PinnedTable::files).map(|file| file.rows).sum()
 }
 
-fn joining(source: datafusion::error::DataFusionError) -> Error {
+fn joining(source: DataFusionError) -> Error {
     match source.find_root() {
-        datafusion::error::DataFusionError::External(inner) if inner.is::<hitherto_asof::Error>() => {
-            crate::join::planning(&source)
-        }
+        DataFusionError::ResourcesExhausted(reason) => Error::Exhausted(format!(
+            "could not build the training set within the memory limit: {reason}; raise --memory-limit"
+        )),
+        DataFusionError::External(inner) if inner.is::<hitherto_asof::Error>() => crate::join::planning(&source),
         _ => recovered("build the training set", source).into(),
     }
 }
 
 /// The writer takes the offline store's errors; ours go through it and come back.
-fn offline(
+pub(crate) fn offline(
     stream: impl Stream<Item = Result<RecordBatch>> + Send,
 ) -> impl Stream<Item = hitherto_offline::Result<RecordBatch>> + Send {
     stream.map_err(|error| match error {

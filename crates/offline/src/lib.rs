@@ -18,7 +18,7 @@ pub use log::{DataFile, History, Snapshot, TimeRange};
 pub use output::{OutputLocation, Written, write_parquet};
 pub use scan::{
     AVAILABLE, HistoryTable, Marks, PinnedTable, TableSource, changes_schema, recovered, spine_of_batches,
-    spine_of_parquet,
+    spine_of_input,
 };
 pub use schema::{
     COMMIT_SEQUENCE, COMMIT_TIME, CREATED, DELETED, EVENT, INGESTED, SEQUENCE, data_schema, history_schema,

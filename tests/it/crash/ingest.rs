@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 
 use hitherto_engine::{Clock, Engine};
 
-use super::{Tally, kill_at, moment, tell};
+use super::{Tally, kill_at, kills, moment, tell};
 use crate::support::random::Random;
 use crate::support::stores::{integers, moment as at};
 use crate::support::{Hitherto, Ran};
 
-const KILLS: usize = 100;
 /// Rows of one record batch, at most.
 const FEW: u64 = 2_000;
 /// Rows of more than one.
@@ -81,7 +80,7 @@ async fn a_killed_ingest_leaves_all_of_its_batch_or_nothing() {
     }
 
     let mut tally = Tally::default();
-    while tally.kills() < KILLS {
+    while tally.kills() < kills(200) {
         batch += 1;
         let (rows, usual) = if random.percent(25) { (MANY, usual[1]) } else { (1 + random.below(FEW), usual[0]) };
         write_batch(&place, &mut oracle, batch, rows);
@@ -91,7 +90,7 @@ async fn a_killed_ingest_leaves_all_of_its_batch_or_nothing() {
     let counted = place.ok("--output json sql 'select count(*) as n from readings'");
     let rows: i64 = oracle.rows.values().sum();
     assert_eq!(counted.trim(), format!("{{\"n\":{rows}}}"));
-    assert!(tally.inside >= KILLS / 10, "too few kills fell inside an ingest: {tally:?}");
+    assert!(tally.inside >= kills(200) / 10, "too few kills fell inside an ingest: {tally:?}");
     tell(&format!("ingest: {tally:?} in {batch} batches, which take {usual:?}"));
 }
 

@@ -46,6 +46,11 @@ impl Running {
         self.child.try_wait().expect("the process can be asked").is_some()
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kill it, unless it has ended; -1 is the code of a killed one.
     pub(crate) fn kill(mut self) -> Ran {
         self.child.kill().expect("the process can be killed");

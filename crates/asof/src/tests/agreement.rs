@@ -2,6 +2,7 @@
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use datafusion::physical_plan::ExecutionPlan;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -19,6 +20,8 @@ struct Case {
     shape: Shape,
     threads: usize,
     batch_size: usize,
+    /// What part of the memory that it would take it may have.
+    memory_part: usize,
 }
 
 /// Few moments, so that they meet; a few at the ends of time.
@@ -85,21 +88,40 @@ fn case() -> impl Strategy<Value = Case> {
             };
             let spine = vec((key(), moment()), 0..40);
             let histories = vec((history(has_created), reading()), 1..3);
-            (spine, histories, Just(shape), 1..4usize, 1..16usize).prop_map(
-                |(spine, histories, shape, threads, batch_size)| Case { spine, histories, shape, threads, batch_size },
+            (spine, histories, Just(shape), 1..4usize, 1..16usize, select(vec![1, 4, 16])).prop_map(
+                |(spine, histories, shape, threads, batch_size, memory_part)| Case {
+                    spine,
+                    histories,
+                    shape,
+                    threads,
+                    batch_size,
+                    memory_part,
+                },
             )
         },
     )
 }
 
+/// What one spine row may need, in the widest layouts.
+const MEMORY_MIN: usize = 4_000;
+
+/// The answer, after making sure that it is the same with little memory.
 fn joined(case: &Case) -> RecordBatch {
     let (schema, spine) = spine(&case.spine, &case.shape);
     let views = case.histories.iter().enumerate();
     let views = views.map(|(i, (rows, reading))| view(&format!("v{i}"), source(rows, &case.shape), *reading)).collect();
     let plan = plan(&schema, &spine, views).expect("a plan");
-    let (joined, blocks) = run(&plan, context(case.threads, case.batch_size)).expect("an answer");
+    let ample = context(case.threads, case.batch_size, usize::MAX);
+    let (joined, blocks) = run(&plan, ample).expect("an answer");
     let expected: usize = spine.iter().map(|batch| batch.num_rows().div_ceil(case.batch_size)).sum();
     assert_eq!(blocks, expected, "a block for each slice of a spine batch");
+    if case.memory_part > 1 {
+        let peak = plan.metrics().and_then(|metrics| metrics.sum_by_name("reserved_bytes_max"));
+        let limit = peak.map_or(0, |peak| peak.as_usize()) / case.memory_part;
+        let tight = context(case.threads, case.batch_size, limit.max(MEMORY_MIN));
+        let (again, _) = run(&plan, tight).expect("the same answer in bands");
+        assert_eq!(again, joined, "with {limit} bytes");
+    }
     joined
 }
 
@@ -135,6 +157,7 @@ fn with_shuffled_histories(case: &Case, other: &Shape) -> impl Strategy<Value = 
         shape: Shape { history: case.shape.history, ..shape.clone() },
         threads,
         batch_size,
+        memory_part: case.memory_part,
     })
 }
 

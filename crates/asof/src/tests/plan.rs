@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
-use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
@@ -17,7 +16,8 @@ use super::history::{Layout, Shape, source, spine, spine_schema, view};
 use super::oracle::{Key, Reading, Row};
 use super::run::{context, plan, run, spine_plan};
 use crate::{
-    AsOfExec, AsOfView, Bounds, Error, Evidence, FeatureSource, NarrowBatch, RowAddress, Sequence, Visibility,
+    AsOfExec, AsOfView, Bounds, Error, Evidence, FeatureSource, NarrowBatch, NarrowPass, RowAddress, ScanCounters,
+    Sequence, Visibility,
 };
 
 const PLAIN: Reading = Reading { delay: 0, ttl: None, visibility: Visibility::Available };
@@ -71,7 +71,7 @@ fn the_contracts_example_comes_out_as_written() {
         view("event", source(&example(), &shape()), Reading { ttl, visibility: Visibility::Event, ..PLAIN }),
     ];
     let plan = plan(&schema, &spine, views).expect("a plan");
-    let (joined, _) = run(&plan, context(2, 3)).expect("an answer");
+    let (joined, _) = run(&plan, context(2, 3, usize::MAX)).expect("an answer");
     let values = |name: &str| -> Vec<Option<i64>> {
         joined.column_by_name(name).expect("a column").as_primitive::<Int64Type>().iter().collect()
     };
@@ -90,7 +90,7 @@ fn columns_are_the_spine_then_outputs_then_evidence() {
     assert_eq!(names.join(" "), expected);
     assert_eq!((plan.output_start(), plan.evidence_start()), (4, 8));
     assert_eq!((plan.output_of(1), plan.evidence_of(1)), (6..8, 11..14));
-    let (joined, blocks) = run(&plan, context(2, 8)).expect("an empty answer");
+    let (joined, blocks) = run(&plan, context(2, 8, usize::MAX)).expect("an empty answer");
     assert_eq!((joined.num_rows(), blocks), (0, 0));
 }
 
@@ -116,14 +116,15 @@ fn metrics_count_rows_by_phase() {
     let rows: Vec<(Key, i64)> = vec![([Some(1), Some(1)], 9_000_000), ([Some(2), Some(1)], 9_000_000)];
     let (schema, spine) = spine(&rows, &shape());
     let plan = plan(&schema, &spine, vec![view("v", source(&example(), &shape()), PLAIN)]).expect("a plan");
-    run(&plan, context(2, 8)).expect("an answer");
+    run(&plan, context(2, 8, usize::MAX)).expect("an answer");
     let metrics = plan.metrics().expect("metrics");
     let count = |name: &str| metrics.sum_by_name(name).map(|value| value.as_usize());
     assert_eq!(count("spine_rows"), Some(2));
     assert_eq!(count("probed_rows"), Some(2), "the batch of rows that are created later is not read");
     assert_eq!(count("candidate_rows"), Some(2));
     assert_eq!(count("winner_rows"), Some(1));
-    assert_eq!(metrics.output_rows(), Some(2));
+    assert_eq!((count("files"), count("files_skipped")), (Some(2), Some(1)));
+    assert_eq!((count("bands"), metrics.output_rows()), (Some(1), Some(2)));
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn a_null_spine_time_is_refused_and_its_row_named() {
     let columns = vec![column(vec![0, 1]), column(vec![1, 1]), text, Arc::new(times)];
     let batch = RecordBatch::try_new(Arc::new(schema), columns).expect("a spine");
     let plan = plan(&batch.schema(), &[batch.slice(0, 1), batch], vec![]).expect("a plan");
-    let error = fails(run(&plan, context(1, 8)));
+    let error = fails(run(&plan, context(1, 8, usize::MAX)));
     assert!(matches!(&error, Error::SpineTimeNull { column, row: 2 } if column == "t"), "{error:?}");
     assert_eq!(
         error.to_string(),
@@ -172,7 +173,7 @@ fn nanoseconds_of_the_spine_round_down() {
     let batch = RecordBatch::try_from_iter(columns).expect("a spine");
     let view = view("v", source(&example(), &shape()), PLAIN);
     let plan = plan(&batch.schema(), std::slice::from_ref(&batch), vec![view]).expect("a plan");
-    let (joined, _) = run(&plan, context(1, 8)).expect("an answer");
+    let (joined, _) = run(&plan, context(1, 8, usize::MAX)).expect("an answer");
     assert_eq!(joined["v_value"].as_primitive::<Int64Type>(), &Int64Array::from(vec![1, 2]));
     assert_eq!(joined.column(3), batch.column(3), "the spine's own column is untouched");
 }
@@ -213,21 +214,30 @@ fn a_float_in_the_spine_is_no_key() {
 }
 
 #[test]
-fn memory_is_asked_for_and_given_back() {
-    let rows: Vec<(Key, i64)> = (0..2_000).map(|t| ([Some(1), Some(1)], t)).collect();
+fn a_spine_beyond_memory_is_taken_in_bands_and_the_memory_given_back() {
+    let rows: Vec<(Key, i64)> = (0..2_000).map(|t| ([Some(1), Some(1)], t * 10_000)).collect();
     let (schema, spine) = spine(&rows, &shape());
-    let plan = plan(&schema, &spine, vec![view("v", source(&example(), &shape()), PLAIN)]).expect("a plan");
     let limited = |bytes: usize| {
+        let plan = plan(&schema, &spine, vec![view("v", source(&example(), &shape()), PLAIN)]).expect("a plan");
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(bytes));
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool)).build_arc().expect("a runtime");
         let context = TaskContext::default().with_runtime(runtime);
-        (run(&plan, Arc::new(context)).map(|(joined, _)| joined.num_rows()), pool.reserved())
+        let joined = run(&plan, Arc::new(context)).map(|(joined, _)| joined);
+        let count = |name: &str| plan.metrics().and_then(|metrics| metrics.sum_by_name(name)).map(|v| v.as_usize());
+        (joined, pool.reserved(), count("bands"), count("reserved_bytes_max"))
     };
-    let (refused, held) = limited(100_000);
+    let (whole, held, bands, most) = limited(10_000_000);
+    let (whole, most) = (whole.expect("enough memory"), most.expect("counted"));
+    assert_eq!((whole.num_rows(), held, bands), (2_000, 0, Some(1)));
+    for part in [4, 16] {
+        let (joined, held, bands, peak) = limited(most / part);
+        assert_eq!((joined.expect("bands"), held), (whole.clone(), 0), "1/{part} of {most}");
+        assert!(bands.is_some_and(|bands| bands >= part), "{bands:?} bands");
+        assert!(peak.is_some_and(|peak| peak <= most / part), "{peak:?} of {most}");
+    }
+    let (refused, held, ..) = limited(100);
     assert!(matches!(refused, Err(DataFusionError::ResourcesExhausted(_))), "{refused:?}");
     assert_eq!(held, 0);
-    let (rows, held) = limited(10_000_000);
-    assert_eq!((rows.expect("enough memory"), held), (2_000, 0));
 }
 
 /// A source that breaks its contract in one way.
@@ -238,7 +248,6 @@ enum Broken {
     UnequalColumns,
 }
 
-#[async_trait]
 impl FeatureSource for Broken {
     fn label(&self) -> String {
         "broken".to_owned()
@@ -256,7 +265,12 @@ impl FeatureSource for Broken {
         1
     }
 
-    fn narrow(&self, _: usize, _: &Bounds, _: &Arc<TaskContext>) -> Result<BoxStream<'static, Result<NarrowBatch>>> {
+    fn narrow(
+        &self,
+        _: usize,
+        _: &NarrowPass,
+        _: &Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, Result<NarrowBatch>>> {
         let event = if matches!(self, Self::NullEvent) { None } else { Some(0) };
         let created = matches!(self, Self::UnequalColumns).then(|| TimestampMicrosecondArray::from(vec![0]));
         let batch = NarrowBatch {
@@ -271,8 +285,13 @@ impl FeatureSource for Broken {
         Ok(stream::iter([Ok(batch)]).boxed())
     }
 
-    async fn fetch(&self, _: &[RowAddress], _: &Arc<TaskContext>) -> Result<RecordBatch> {
-        Ok(RecordBatch::new_empty(self.payload_schema()))
+    fn fetch(
+        &self,
+        _: Arc<[RowAddress]>,
+        _: &ScanCounters,
+        _: &Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        Ok(stream::iter([Ok(RecordBatch::new_empty(self.payload_schema()))]).boxed())
     }
 }
 
@@ -289,7 +308,7 @@ fn a_source_that_breaks_its_contract_is_named() {
         view.output = vec![(0, Arc::new(Field::new("v_value", DataType::Int64, true)))];
         let (schema, spine) = spine(&[([Some(1), Some(1)], 5)], &shape());
         let plan = plan(&schema, &spine, vec![view]).expect("a plan");
-        let error = fails(run(&plan, context(1, 8)));
+        let error = fails(run(&plan, context(1, 8, usize::MAX)));
         assert!(!error.is_invalid_argument());
         assert_eq!(error.to_string(), format!("could not read 'v': {expected}"));
     }

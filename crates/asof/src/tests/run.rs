@@ -8,6 +8,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::memory::{DataSourceExec, MemorySourceConfig};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionConfig;
 use tokio::runtime::{Builder, Runtime};
@@ -19,9 +21,11 @@ pub(super) fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| Builder::new_multi_thread().worker_threads(2).build().expect("a runtime"))
 }
 
-pub(super) fn context(threads: usize, batch_size: usize) -> Arc<TaskContext> {
+pub(super) fn context(threads: usize, batch_size: usize, memory_bytes: usize) -> Arc<TaskContext> {
     let config = SessionConfig::new().with_target_partitions(threads).with_batch_size(batch_size);
-    Arc::new(TaskContext::default().with_session_config(config))
+    let pool = Arc::new(GreedyMemoryPool::new(memory_bytes));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().expect("a runtime");
+    Arc::new(TaskContext::default().with_session_config(config).with_runtime(runtime))
 }
 
 pub(super) fn spine_plan(schema: &SchemaRef, batches: &[RecordBatch]) -> Arc<DataSourceExec> {

@@ -116,6 +116,12 @@ impl Input {
         Ok(Self { files: files.into() })
     }
 
+    /// Reads a Parquet file that was made for this, called `name` in messages, and removes it when it is dropped.
+    pub fn of_copy(name: impl Into<String>, copy: TempPath) -> Result<Self, InputError> {
+        let file = InputFile::open(name.into(), copy.to_path_buf(), Some(Format::Parquet), Some(copy))?;
+        Ok(Self { files: Arc::new([file]) })
+    }
+
     /// What the user calls the files, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(|file| file.name.as_str())

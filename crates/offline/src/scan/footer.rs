@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use hitherto_core::Table;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::file::metadata::PageIndexPolicy;
 
 use super::extent::Extent;
 use super::fault::unreadable;
@@ -45,7 +46,7 @@ impl Footer {
     /// Reads the footer of `file`.
     pub(super) async fn load(mut reader: ObjectReader, file: &DataFile, table: &Table) -> Result<Self> {
         let fault = |error| unreadable(file.path.as_ref(), error);
-        let options = ArrowReaderOptions::new();
+        let options = ArrowReaderOptions::new().with_column_index_policy(PageIndexPolicy::Optional);
         let declared = ArrowReaderMetadata::load_async(&mut reader, options).await.map_err(fault)?;
         let schema = Arc::new(with_key_views(declared.schema(), table));
         let options = ArrowReaderOptions::new().with_schema(schema);

@@ -16,6 +16,7 @@ mod history_table;
 mod morsel;
 mod object;
 mod pinned;
+mod prune;
 mod source;
 mod spine;
 
@@ -29,4 +30,4 @@ pub use fault::recovered;
 pub use history_table::{AVAILABLE, HistoryTable};
 pub use pinned::PinnedTable;
 pub use source::TableSource;
-pub use spine::{spine_of_batches, spine_of_parquet};
+pub use spine::{spine_of_batches, spine_of_input};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::physical_plan::metrics::Count;
 use hitherto_core::Table;
 use object_store::ObjectStore;
 use tokio::sync::OnceCell;
@@ -86,15 +87,24 @@ impl PinnedTable {
         &self.files[index].file
     }
 
-    pub(super) fn reader(&self, index: usize) -> ObjectReader {
+    /// Reads the file with this index, counting in `bytes_read`.
+    pub(super) fn reader(&self, index: usize, bytes_read: &Count) -> ObjectReader {
         let file = self.file(index);
-        ObjectReader { store: Arc::clone(&self.store), path: file.path.clone(), size_bytes: file.size_bytes }
+        ObjectReader {
+            store: Arc::clone(&self.store),
+            path: file.path.clone(),
+            size_bytes: file.size_bytes,
+            bytes_read: bytes_read.clone(),
+        }
     }
 
     /// The footer of the file with this index; reads it the first time.
     pub(super) async fn footer(&self, index: usize) -> Result<&Footer> {
         let pinned = &self.files[index];
-        pinned.footer.get_or_try_init(|| Footer::load(self.reader(index), &pinned.file, &self.table)).await
+        pinned
+            .footer
+            .get_or_try_init(|| Footer::load(self.reader(index, &Count::new()), &pinned.file, &self.table))
+            .await
     }
 }
 

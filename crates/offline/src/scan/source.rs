@@ -6,20 +6,21 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{not, nullif};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
-use async_trait::async_trait;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::TaskContext;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use hitherto_asof::{Bounds, FeatureSource, NarrowBatch, RowAddress, Sequence};
+use hitherto_asof::{FeatureSource, NarrowBatch, NarrowPass, RowAddress, ScanCounters, Sequence};
 use hitherto_core::{Created, Name};
 
 use super::PinnedTable;
 use super::columns::{Assembled, Column, Layout};
 use super::fault::carried;
 use super::fetch;
-use super::footer::KeyForm;
+use super::footer::{Footer, Group, KeyForm};
 use super::morsel::{Morsel, Piece, share};
+use super::prune::Pruner;
+use crate::log::DataFile;
 use crate::schema::{CREATED, SEQUENCE};
 use crate::types::key_arrow_type;
 use crate::{Error, Result};
@@ -64,7 +65,6 @@ impl fmt::Debug for TableSource {
     }
 }
 
-#[async_trait]
 impl FeatureSource for TableSource {
     fn label(&self) -> String {
         format!("{} up to _sequence {}", self.pinned.table().id, self.pinned.last_sequence())
@@ -85,25 +85,39 @@ impl FeatureSource for TableSource {
     fn narrow(
         &self,
         partition: usize,
-        bounds: &Bounds,
+        pass: &NarrowPass,
         context: &Arc<TaskContext>,
     ) -> DataFusionResult<BoxStream<'static, DataFusionResult<NarrowBatch>>> {
-        let (pinned, bounds, partitions) = (self.pinned.clone(), bounds.clone(), self.partitions);
+        let (pinned, pass, partitions) = (self.pinned.clone(), pass.clone(), self.partitions);
         let batch_size = context.session_config().batch_size();
         let open = async move {
-            let may_match =
-                |event, created: Option<(i64, i64)>| bounds.may_match(event, created.map(|(first, _)| first));
-            let morsels = pinned.morsels(|extent| may_match(extent.event, extent.created)).await?;
+            let pruner = Pruner { table: pinned.table(), pass: &pass };
+            let file_wanted = |file: &DataFile| pruner.may_match_file(file);
+            let group_wanted = |footer: &Footer, index, group: &Group| pruner.may_match_group(footer, index, group);
+            let (morsels, skipped) = pinned.chosen_morsels(file_wanted, group_wanted).await?;
+            if partition == 0 {
+                // every partition makes the same choice, so one alone counts it
+                pass.counters.files.add(pinned.files().len());
+                pass.counters.files_skipped.add(skipped.files);
+                pass.counters.groups.add(morsels.len() + skipped.groups);
+                pass.counters.groups_skipped.add(skipped.groups);
+            }
             let mine = stream::iter(share(&morsels, partitions, partition));
-            Ok::<_, Error>(mine.then(move |morsel| narrow_morsel(pinned.clone(), morsel, batch_size)).try_flatten())
+            Ok::<_, Error>(
+                mine.then(move |morsel| narrow_morsel(pinned.clone(), morsel, pass.clone(), batch_size)).try_flatten(),
+            )
         };
         Ok(stream::once(open).try_flatten().map_err(carried).boxed())
     }
 
-    async fn fetch(&self, addresses: &[RowAddress], context: &Arc<TaskContext>) -> DataFusionResult<RecordBatch> {
-        let config = context.session_config();
-        let (batch_size, at_once) = (config.batch_size(), config.target_partitions());
-        fetch::rows(&self.pinned, &self.payload, addresses, batch_size, at_once).await.map_err(carried)
+    fn fetch(
+        &self,
+        addresses: Arc<[RowAddress]>,
+        counters: &ScanCounters,
+        context: &Arc<TaskContext>,
+    ) -> DataFusionResult<BoxStream<'static, DataFusionResult<RecordBatch>>> {
+        let at_once = context.session_config().target_partitions();
+        Ok(fetch::rows(&self.pinned, &self.payload, addresses, at_once, &counters.bytes_read).map_err(carried).boxed())
     }
 }
 
@@ -111,10 +125,25 @@ impl FeatureSource for TableSource {
 async fn narrow_morsel(
     pinned: PinnedTable,
     morsel: Morsel,
+    pass: NarrowPass,
     batch_size: usize,
 ) -> Result<BoxStream<'static, Result<NarrowBatch>>> {
-    let has_sequence = pinned.footer(morsel.file).await?.has_sequence;
-    let counted = pinned.file(morsel.file).first_sequence.filter(|_| !has_sequence);
+    let footer = pinned.footer(morsel.file).await?;
+    let pruner = Pruner { table: pinned.table(), pass: &pass };
+    if !pruner.may_match_bloom(&pinned, morsel).await? {
+        pass.counters.groups_skipped.add(1);
+        return Ok(stream::empty().boxed());
+    }
+    let ranges = pruner.rows_in_pages(footer, morsel);
+    pass.counters.group_rows.add(morsel.rows as usize);
+    if let Some(ranges) = &ranges {
+        let kept: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        pass.counters.page_rows_skipped.add((morsel.rows - kept) as usize);
+        if kept == 0 {
+            return Ok(stream::empty().boxed());
+        }
+    }
+    let counted = pinned.file(morsel.file).first_sequence.filter(|_| !footer.has_sequence);
     let table = pinned.shared_table();
     let keys = table.keys.len();
     let mut columns: Vec<Column> = (0..keys).map(Column::Key).collect();
@@ -122,7 +151,7 @@ async fn narrow_morsel(
     columns.extend((table.created != Created::Absent).then_some(Column::Created));
     columns.extend(counted.is_none().then_some(Column::Sequence));
     let layout = Arc::new(Layout::new(table, columns, KeyForm::Views, ""));
-    let pieces = pinned.pieces(morsel, &layout, batch_size);
+    let pieces = pinned.pieces_of(morsel, ranges, &layout, batch_size, &pass.counters.bytes_read);
     Ok(pieces.map(move |piece| narrow_batch(piece?, morsel.file, keys, counted)).boxed())
 }
 

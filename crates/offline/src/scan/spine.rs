@@ -3,19 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
-use super::fault::{carried, recovered, unreadable};
-use super::object::ObjectReader;
+use super::fault::{carried, recovered};
+use crate::input::Input;
 use crate::{Error, Result};
 
 /// A plan of one partition over batches in memory.
@@ -27,16 +23,9 @@ pub fn spine_of_batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<
     plan(Arc::new(Spine { schema, rows: Rows::Memory(batches.into()) }))
 }
 
-/// A plan of one partition over a Parquet file, which is read again at each execution; types stay as the file has
-/// them. `name` is what errors call the file.
-pub async fn spine_of_parquet(store: Arc<dyn ObjectStore>, path: Path, name: &str) -> Result<Arc<dyn ExecutionPlan>> {
-    let found = store.head(&path).await.map_err(|error| Error::object_store(format!("read '{name}'"), error))?;
-    let mut reader = ObjectReader { store, path, size_bytes: found.size };
-    let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await;
-    let metadata = metadata.map_err(|error| unreadable(name, error))?;
-    // batches come without the file's own metadata, so the plan must not promise it
-    let schema = Arc::new(Schema::new(metadata.schema().fields().clone()));
-    plan(Arc::new(Spine { schema, rows: Rows::Parquet { reader, metadata, name: name.into() } }))
+/// A plan of one partition over files, which are read again at each execution and never held whole; `schema` is theirs.
+pub fn spine_of_input(schema: SchemaRef, input: Input) -> Result<Arc<dyn ExecutionPlan>> {
+    plan(Arc::new(Spine { schema, rows: Rows::Input(input) }))
 }
 
 fn plan(spine: Arc<Spine>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -54,7 +43,7 @@ struct Spine {
 #[derive(Debug)]
 enum Rows {
     Memory(Arc<[RecordBatch]>),
-    Parquet { reader: ObjectReader, metadata: ArrowReaderMetadata, name: Arc<str> },
+    Input(Input),
 }
 
 impl PartitionStream for Spine {
@@ -62,7 +51,7 @@ impl PartitionStream for Spine {
         &self.schema
     }
 
-    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let schema = Arc::clone(&self.schema);
         match &self.rows {
             Rows::Memory(batches) => {
@@ -70,13 +59,10 @@ impl PartitionStream for Spine {
                 let each = stream::iter(0..batches.len()).map(move |index| Ok(batches[index].clone()));
                 Box::pin(RecordBatchStreamAdapter::new(schema, each))
             }
-            Rows::Parquet { reader, metadata, name } => {
-                let batch_size = context.session_config().batch_size();
-                let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader.clone(), metadata.clone());
-                let opened = builder.with_batch_size(batch_size).build();
-                let name = Arc::clone(name);
-                let batches = stream::once(std::future::ready(opened)).try_flatten();
-                let batches = batches.map_err(move |error| carried(unreadable(&name, error)));
+            Rows::Input(input) => {
+                let input = input.clone();
+                let opened = stream::once(async move { input.stream().await }).try_flatten();
+                let batches = opened.map_err(|error| carried(error.into()));
                 Box::pin(RecordBatchStreamAdapter::new(schema, batches))
             }
         }

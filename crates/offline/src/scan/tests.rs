@@ -7,22 +7,23 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampMi
 use datafusion::execution::TaskContext;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
-use hitherto_asof::{Bounds, FeatureSource, NarrowBatch, RowAddress, Sequence};
+use hitherto_asof::{Bounds, FeatureSource, KeySet, NarrowBatch, NarrowPass, RowAddress, ScanCounters, Sequence};
 use hitherto_core::{
-    Created, Feature, FeatureView, KeyType, Name, Notes, Reading, Row, Span, Table, Timestamp, Value, ViewVersion,
+    Created, EntityKey, Feature, FeatureView, KeyType, KeyValue, Name, Notes, Reading, Row, Span, Table, Timestamp,
+    Value, ViewVersion,
 };
 use object_store::memory::InMemory;
-use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 
 use super::samples::{Sample, SampleFile, Seen, created, files, pinned, table, written};
 use super::*;
+use crate::input::{Input, Location, Options};
 use crate::log::DataFile;
 use crate::schema::{CREATED, DELETED, EVENT, SEQUENCE};
 use crate::values::{ColumnReader, KeyReader};
-use crate::{BatchId, Error, History, OfflineStore};
+use crate::{BatchId, Error, History, OfflineStore, Result};
 
 fn memory() -> Arc<dyn ObjectStore> {
     Arc::new(InMemory::new())
@@ -37,8 +38,19 @@ fn context(batch_size: usize) -> Arc<TaskContext> {
     Arc::new(TaskContext::default().with_session_config(config))
 }
 
-fn everything() -> Bounds {
-    Bounds { event_min: None, event_max: i64::MAX, created_max: None }
+const ALL_TIMES: Bounds = Bounds { event_min: None, event_max: i64::MAX, created_max: None };
+
+fn everything() -> NarrowPass {
+    pass(ALL_TIMES, any_keys())
+}
+
+/// The payload at `addresses`, in one batch.
+async fn fetched(source: &TableSource, addresses: &[RowAddress], context: &Arc<TaskContext>) -> Result<RecordBatch> {
+    let counters = ScanCounters::unregistered();
+    let batches = source.fetch(addresses.into(), &counters, context).expect("a stream").try_collect::<Vec<_>>().await;
+    let batches = batches.map_err(|error| recovered("fetch", error))?;
+    assert!(batches.iter().all(|batch| batch.schema() == source.payload_schema()));
+    Ok(arrow::compute::concat_batches(&source.payload_schema(), &batches).expect("one schema"))
 }
 
 fn source(pinned: PinnedTable, partitions: usize) -> TableSource {
@@ -46,17 +58,26 @@ fn source(pinned: PinnedTable, partitions: usize) -> TableSource {
     TableSource::try_new(pinned, &names, partitions).expect("features of the table")
 }
 
-async fn narrow(source: &TableSource, bounds: &Bounds, context: &Arc<TaskContext>) -> Vec<NarrowBatch> {
+fn pass(bounds: Bounds, keys: KeySet) -> NarrowPass {
+    NarrowPass { bounds, keys: Arc::new(keys), counters: ScanCounters::unregistered() }
+}
+
+/// Keys of which nothing is known.
+fn any_keys() -> KeySet {
+    KeySet::listed(&[])
+}
+
+async fn narrow(source: &TableSource, pass: &NarrowPass, context: &Arc<TaskContext>) -> Vec<NarrowBatch> {
     let mut batches = Vec::new();
     for partition in 0..source.partitions() {
-        let stream = source.narrow(partition, bounds, context).expect("a stream");
+        let stream = source.narrow(partition, pass, context).expect("a stream");
         batches.extend(stream.try_collect::<Vec<_>>().await.expect("narrow batches"));
     }
     batches
 }
 
 /// Row by row what a narrow pass gives, by address.
-fn rows_of(batches: &[NarrowBatch]) -> BTreeMap<RowAddress, (Option<hitherto_core::EntityKey>, Row)> {
+fn rows_of(batches: &[NarrowBatch]) -> BTreeMap<RowAddress, (Option<EntityKey>, Row)> {
     let mut rows = BTreeMap::new();
     for batch in batches {
         let keys: Vec<ArrayRef> = batch
@@ -76,7 +97,7 @@ fn rows_of(batches: &[NarrowBatch]) -> BTreeMap<RowAddress, (Option<hitherto_cor
                 },
                 deleted: batch.deleted.as_ref().is_some_and(|deleted| deleted.is_valid(index) && deleted.value(index)),
             };
-            let address = RowAddress { file: batch.file, row: batch.first_row + index as u64 };
+            let address = RowAddress::new(batch.file, batch.first_row + index as u64);
             assert_eq!(rows.insert(address, (keys.key(index), row)), None, "{address:?} came twice");
         }
     }
@@ -129,30 +150,34 @@ proptest! {
                 .filter_map(|((address, (_, row)), chosen)| chosen.then_some((*address, row.sequence)))
                 .collect();
             let addresses: Vec<RowAddress> = chosen.iter().map(|(address, _)| *address).collect();
-            let payload = source.fetch(&addresses, &context).await.expect("the payload");
-            assert_eq!(payload.schema(), source.payload_schema());
+            let payload = fetched(&source, &addresses, &context).await.expect("the payload");
             let expected: Vec<_> = chosen.iter().map(|(_, sequence)| by_sequence[sequence].values.clone()).collect();
             assert_eq!(values(&table, &payload), expected);
         });
     }
 
-    /// Rows that bounds exclude may be missing, others not.
+    /// Rows that bounds and keys exclude may be missing, others not.
     #[test]
-    fn bounds_leave_out_nothing_that_matters(
+    fn what_is_skipped_cannot_matter(
         files in files(), created in created(), group_rows in 1_usize..6,
         event_min in proptest::option::of(-20_i64..20), event_max in -20_i64..20,
         created_max in proptest::option::of(-20_i64..20),
+        keys in proptest::collection::vec((0_i64..3, any::<bool>()), 0..3), by_key in any::<bool>(),
     ) {
         run(async {
             let (store, table) = (memory(), table(created));
             let (data_files, seen) = written(&store, &table, &files, group_rows).await;
             let source = source(pinned(&store, &table, &data_files, i64::MAX), 2);
             let bounds = Bounds { event_min, event_max, created_max };
-            let rows = rows_of(&narrow(&source, &bounds, &context(8)).await);
+            let (key_set, wanted) = listed(&keys);
+            let is_wanted = |key: &Option<EntityKey>| key.as_ref().is_some_and(|key| wanted.contains(key));
+            let pass = pass(bounds.clone(), if by_key { key_set } else { any_keys() });
+            let rows = rows_of(&narrow(&source, &pass, &context(8)).await);
             let found: Vec<i64> = rows.values().map(|(_, row)| row.sequence).collect();
-            for Seen { row, .. } in &seen {
+            for Seen { row, key, .. } in &seen {
                 let event = (row.event.0, row.event.0);
-                let matters = bounds.may_match(Some(event), row.created.map(|created| created.0));
+                let in_time = bounds.may_match(Some(event), row.created.map(|created| created.0));
+                let matters = in_time && (!by_key || is_wanted(key));
                 assert!(!matters || found.contains(&row.sequence), "{row:?} is missing");
             }
         });
@@ -193,7 +218,17 @@ proptest! {
     }
 }
 
-fn changed(table: &Table, batch: &RecordBatch) -> Vec<(Option<hitherto_core::EntityKey>, Row, Vec<Value>)> {
+/// Keys of an integer and one of two texts, as a set and one by one.
+fn listed(keys: &[(i64, bool)]) -> (KeySet, Vec<EntityKey>) {
+    let text = |is_long: bool| if is_long { "a text too long to be kept within a view" } else { "x" };
+    let ints: ArrayRef = Arc::new(arrow::array::Int64Array::from_iter_values(keys.iter().map(|key| key.0)));
+    let texts = keys.iter().map(|key| text(key.1));
+    let texts: ArrayRef = Arc::new(arrow::array::BinaryViewArray::from_iter_values(texts));
+    let key = |key: &(i64, bool)| EntityKey(vec![KeyValue::Int(key.0), KeyValue::String(text(key.1).to_owned())]);
+    (KeySet::listed(&[ints, texts]), keys.iter().map(key).collect())
+}
+
+fn changed(table: &Table, batch: &RecordBatch) -> Vec<(Option<EntityKey>, Row, Vec<Value>)> {
     let keys = KeyReader::try_new(&batch.columns()[..2], &[KeyType::Int64, KeyType::String]).expect("keys");
     let time = |name: &str, row: usize| {
         let column = batch.column_by_name(name)?.as_primitive::<TimestampMicrosecondType>();
@@ -311,6 +346,39 @@ async fn filters_on_time_skip_row_groups_and_nothing_else() {
     assert_eq!(rows(after).await.expect("rows"), ["4.0", "5.0"]);
 }
 
+#[tokio::test]
+async fn keys_skip_files_row_groups_and_pages() {
+    let (store, table) = (memory(), table(Created::Column));
+    // two files: keys 0 and 1 of one, 2 and 3 of the other, 20 rows each, in their order
+    let sorted = |from: i64| {
+        let mut file = file(40, 0, 4);
+        file.rows.iter_mut().enumerate().for_each(|(n, row)| row.key.0 = Some(from + n as i64 / 20));
+        file
+    };
+    let (mut files, _) = written(&store, &table, &[sorted(0), sorted(2)], 20).await;
+    let ends = |min: i64| serde_json::json!({"minValues": {"a": min}, "maxValues": {"a": min + 1}});
+    for (file, min) in files.iter_mut().zip([0, 2]) {
+        file.stats = ends(min).as_object().expect("an object").clone();
+    }
+    let source = source(pinned(&store, &table, &files, 100), 1);
+    let read = |keys: &'static [(i64, bool)], bounds: Bounds| {
+        let (source, pass) = (&source, pass(bounds, listed(keys).0));
+        async move {
+            let rows = rows_of(&narrow(source, &pass, &context(8)).await).len();
+            let of = |count: &datafusion::physical_plan::metrics::Count| count.value();
+            let counters = &pass.counters;
+            (rows, of(&counters.files_skipped), of(&counters.groups_skipped), of(&counters.page_rows_skipped))
+        }
+    };
+    assert_eq!(read(&[(0, false), (3, false)], ALL_TIMES).await, (40, 0, 2, 0));
+    assert_eq!(read(&[(1, false)], ALL_TIMES).await, (20, 1, 1, 0));
+    assert_eq!(read(&[(7, false)], ALL_TIMES).await, (0, 2, 0, 0));
+    assert_eq!(read(&[(1, true)], ALL_TIMES).await, (0, 1, 2, 0), "the other part of the key is nowhere");
+    // pages have two rows: of the second key's 20 rows those from 25 s to 29 s
+    let some = Bounds { event_min: Some(25_000_000), event_max: 29_000_000, created_max: None };
+    assert_eq!(read(&[(1, false)], some).await, (6, 1, 1, 14));
+}
+
 /// Overwrites the bytes of a column, so that whoever decodes it fails.
 async fn spoil(store: &Arc<dyn ObjectStore>, file: &DataFile, column: &str) {
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -341,7 +409,7 @@ async fn only_columns_asked_for_are_read_and_a_corrupt_one_is_named() {
 
     let source = source(pinned.clone(), 1);
     assert_eq!(rows_of(&narrow(&source, &everything(), &context(8)).await).len(), 6, "no payload is read");
-    let error = source.fetch(&[RowAddress { file: 0, row: 1 }], &context(8)).await.expect_err("a spoilt column");
+    let error = fetched(&source, &[RowAddress::new(0, 1)], &context(8)).await.expect_err("a spoilt column");
     assert!(error.to_string().contains("legs/0.parquet"), "{error}");
 }
 
@@ -379,14 +447,14 @@ async fn few_and_many_rows_of_large_groups_are_fetched_alike() {
     let (files, seen) = written(&store, &table, &[file(3_000, 0, 4), file(2_000, 1, 4)], 1_500).await;
     let source = source(pinned(&store, &table, &files, 5_000), 2);
     let address = |sequence: u64| match sequence {
-        early if early < 3_000 => RowAddress { file: 0, row: early },
-        late => RowAddress { file: 1, row: late - 3_000 },
+        early if early < 3_000 => RowAddress::new(0, early),
+        late => RowAddress::new(1, late - 3_000),
     };
     for step in [1, 2, 40, 700] {
         // pairs of neighbours, so that there are runs to be cut well
         let wanted: Vec<u64> = (0..5_000).filter(|sequence| sequence % step <= 1).collect();
         let addresses: Vec<RowAddress> = wanted.iter().map(|sequence| address(*sequence)).collect();
-        let payload = source.fetch(&addresses, &context(512)).await.expect("the payload");
+        let payload = fetched(&source, &addresses, &context(512)).await.expect("the payload");
         let expected: Vec<_> = wanted.iter().map(|sequence| seen[*sequence as usize].values.clone()).collect();
         assert_eq!(values(&table, &payload), expected, "every {step}th");
     }
@@ -428,10 +496,10 @@ async fn addresses_that_no_file_has_are_refused() {
     let (store, table) = (memory(), table(Created::Column));
     let (files, _) = written(&store, &table, &[file(6, 0, 4)], 3).await;
     let source = source(pinned(&store, &table, &files, 100), 1);
-    for address in [RowAddress { file: 0, row: 6 }, RowAddress { file: 1, row: 0 }] {
-        assert!(source.fetch(&[address], &context(8)).await.is_err(), "{address:?}");
+    for address in [RowAddress::new(0, 6), RowAddress::new(1, 0)] {
+        assert!(fetched(&source, &[address], &context(8)).await.is_err(), "{address:?}");
     }
-    assert_eq!(source.fetch(&[], &context(8)).await.expect("nothing").num_rows(), 0);
+    assert_eq!(fetched(&source, &[], &context(8)).await.expect("nothing").num_rows(), 0);
     let unknown: Name = "speed".parse().expect("a name");
     let error = TableSource::try_new(source.pinned().clone(), [&unknown], 1).expect_err("no such column");
     assert_eq!(error.to_string(), "table 'legs-1' has no column 'speed'");
@@ -453,10 +521,13 @@ async fn a_spine_keeps_its_types_and_its_order() {
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("a batch");
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("a writer");
     writer.write(&batch).expect("rows are written");
-    let (store, path) = (memory(), Path::from("spine.parquet"));
-    store.put(&path, writer.into_inner().expect("a file").into()).await.expect("a put");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("spine.parquet");
+    std::fs::write(&path, writer.into_inner().expect("a file")).expect("the file is written");
+    let location = Location::Local(path.display().to_string());
+    let input = Input::open([location], &Options::default()).await.expect("an input");
 
-    let from_file = spine_of_parquet(Arc::clone(&store), path, "spine.parquet").await.expect("a plan");
+    let from_file = spine_of_input(batch.schema(), input).expect("a plan");
     let halves = vec![batch.slice(0, 2), batch.slice(2, 1)];
     let from_memory = spine_of_batches(batch.schema(), halves).expect("a plan");
     for plan in [from_file, from_memory] {
@@ -469,6 +540,4 @@ async fn a_spine_keeps_its_types_and_its_order() {
             );
         }
     }
-    let missing = spine_of_parquet(store, Path::from("x"), "x.parquet").await.expect_err("no file");
-    assert!(missing.to_string().starts_with("could not read 'x.parquet': "), "{missing}");
 }

@@ -1,0 +1,154 @@
+//! A spine, read once to know what it is, and again when it is joined; never held whole where it is large.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use datafusion::physical_plan::ExecutionPlan;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use hitherto_offline::input::Input;
+use hitherto_offline::{OutputLocation, spine_of_batches, spine_of_input, write_parquet};
+
+use crate::fingerprint::Fingerprint;
+use crate::{Engine, Error, Result};
+
+/// A spine with no more bytes than this stays in memory from the first reading to the second.
+const KEPT_BYTES: usize = 64 << 20;
+
+/// The rows to be enriched.
+#[derive(Clone, Debug)]
+pub enum Spine {
+    /// Files: Parquet, CSV or newline-delimited JSON.
+    Input(Input),
+    /// Rows in memory.
+    Batches(RecordBatch),
+    /// A query over feature history.
+    Sql(String),
+}
+
+/// A spine that can be read, once.
+pub(crate) struct OpenSpine {
+    pub(crate) schema: SchemaRef,
+    /// What the manifest calls it.
+    origin: String,
+    rows: BoxStream<'static, Result<RecordBatch>>,
+    /// Where it can be read again; a query cannot.
+    again: Option<Input>,
+}
+
+/// A spine that was read, and can be read again as often as need be.
+#[derive(Debug)]
+pub(crate) struct SurveyedSpine {
+    pub(crate) schema: SchemaRef,
+    pub(crate) origin: String,
+    pub(crate) rows: u64,
+    pub(crate) fingerprint: String,
+    kept: Kept,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Memory(Vec<RecordBatch>),
+    Files(Input),
+}
+
+impl Engine {
+    /// Open a spine; nothing but its schema is known yet.
+    pub(crate) async fn open_spine(&self, spine: &Spine) -> Result<OpenSpine> {
+        match spine {
+            Spine::Input(input) => {
+                let batches = input.stream().await.map_err(hitherto_offline::Error::from)?;
+                let schema = batches.schema();
+                let rows = batches.map_err(|error| hitherto_offline::Error::from(error).into()).boxed();
+                let origin = input.places().collect::<Vec<_>>().join(" ");
+                Ok(OpenSpine { schema, origin, rows, again: Some(input.clone()) })
+            }
+            Spine::Batches(batch) => {
+                let rows = stream::iter([Ok(batch.clone())]).boxed();
+                Ok(OpenSpine { schema: batch.schema(), origin: "rows in memory".to_owned(), rows, again: None })
+            }
+            Spine::Sql(query) => {
+                let rows = self.sql(query).await?;
+                let schema = rows.schema();
+                let rows = rows.map_err(|error| crate::sql::failed("could not run the spine's query", &error)).boxed();
+                Ok(OpenSpine { schema, origin: query.clone(), rows, again: None })
+            }
+        }
+    }
+}
+
+impl OpenSpine {
+    /// A plan over none of its rows, to see whether they could be joined.
+    pub(crate) fn no_rows(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(spine_of_batches(Arc::clone(&self.schema), Vec::new())?)
+    }
+
+    /// Read it to its end. A null in column `time` is refused.
+    ///
+    /// A small one is kept in memory; a large one is read from its files again, and the rows of a query are spooled to a
+    /// temporary file.
+    pub(crate) async fn survey(mut self, time: usize) -> Result<SurveyedSpine> {
+        let mut fingerprint = Fingerprint::new(&self.schema)?;
+        let (mut rows, mut kept, mut bytes) = (0, Vec::new(), 0);
+        while bytes <= KEPT_BYTES
+            && let Some(batch) = self.rows.try_next().await?
+        {
+            look(&batch, time, &mut rows, &mut fingerprint)?;
+            bytes += batch.get_array_memory_size();
+            kept.push(batch);
+        }
+        let is_whole = bytes <= KEPT_BYTES;
+        let kept = match self.again.take() {
+            _ if is_whole => Kept::Memory(kept),
+            Some(input) => {
+                drop(kept);
+                while let Some(batch) = self.rows.try_next().await? {
+                    look(&batch, time, &mut rows, &mut fingerprint)?;
+                }
+                Kept::Files(input)
+            }
+            None => {
+                let rest = self.rows.map(|batch| {
+                    let batch = batch?;
+                    look(&batch, time, &mut rows, &mut fingerprint).map(|()| batch)
+                });
+                let all = stream::iter(kept.into_iter().map(Ok)).chain(rest);
+                Kept::Files(spooled(Arc::clone(&self.schema), all).await?)
+            }
+        };
+        let Self { schema, origin, .. } = self;
+        Ok(SurveyedSpine { schema, origin, rows, fingerprint: fingerprint.text(), kept })
+    }
+}
+
+impl SurveyedSpine {
+    /// A plan of one partition over its rows, in their order.
+    pub(crate) fn plan(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = Arc::clone(&self.schema);
+        Ok(match &self.kept {
+            Kept::Memory(batches) => spine_of_batches(schema, batches.clone())?,
+            Kept::Files(input) => spine_of_input(schema, input.clone())?,
+        })
+    }
+}
+
+fn look(batch: &RecordBatch, time: usize, rows: &mut u64, fingerprint: &mut Fingerprint) -> Result<()> {
+    let nulls = batch.column(time).logical_nulls();
+    if let Some(row) = nulls.and_then(|nulls| (0..nulls.len()).find(|&row| nulls.is_null(row))) {
+        let (column, row) = (batch.schema().field(time).name().clone(), *rows + row as u64);
+        return Err(crate::join::refused(&hitherto_asof::Error::SpineTimeNull { column, row }));
+    }
+    *rows += batch.num_rows() as u64;
+    fingerprint.add(batch)
+}
+
+/// Rows that can be had only once, in a file that can be read again.
+async fn spooled(schema: SchemaRef, rows: impl Stream<Item = Result<RecordBatch>> + Send) -> Result<Input> {
+    let failed =
+        |source: std::io::Error| Error::internal("could not make a temporary file for the spine's rows", source);
+    let file = tempfile::Builder::new().prefix("hitherto-spine-").tempfile().map_err(failed)?.into_temp_path();
+    let location = OutputLocation::file(&file)?;
+    write_parquet(&location, schema, crate::training_set::offline(rows), [], |_| ()).await?;
+    Ok(Input::of_copy("the spine's rows", file).map_err(hitherto_offline::Error::from)?)
+}

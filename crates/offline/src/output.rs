@@ -13,7 +13,6 @@ use datafusion::common::runtime::SpawnedTask;
 use futures::{Stream, StreamExt};
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -22,11 +21,14 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::encode::Encoder;
 use crate::{DurableFileSystem, Error, RealDisk, Result};
 
 /// Rows are encoded in blocks of this size whatever the batches were, or pages would end elsewhere.
 const BLOCK_ROWS: usize = 8192;
 const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Bytes of blocks that are encoded at once: enough work for several threads.
+const BLOCKS_BYTES: usize = 4 << 20;
 /// Object stores want parts of 5 MiB or more, all but the last of one size.
 const PART_BYTES: usize = 8 << 20;
 const PARTS_AT_ONCE: usize = 4;
@@ -181,11 +183,11 @@ enum Block {
     End,
 }
 
-/// Encodes blocks as they come, on a thread of its own.
+/// Encodes blocks as they come, several of them at once.
 fn encode(
     schema: SchemaRef,
     metadata: Vec<KeyValue>,
-    mut blocks: mpsc::Receiver<Block>,
+    blocks: mpsc::Receiver<Block>,
     sink: Sink,
 ) -> parquet::errors::Result<Written> {
     let properties = WriterProperties::builder()
@@ -194,26 +196,53 @@ fn encode(
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_key_value_metadata(Some(metadata).filter(|metadata| !metadata.is_empty()))
         .build();
-    let mut even = BatchCoalescer::new(Arc::clone(&schema), BLOCK_ROWS);
-    let mut writer = ArrowWriter::try_new(sink, schema, Some(properties))?;
-    let mut rows = 0;
-    let mut ended = false;
-    while !ended {
-        match blocks.blocking_recv() {
-            Some(Block::Rows(batch)) => even.push_batch(batch)?,
-            Some(Block::End) => {
-                even.finish_buffered_batch()?;
-                ended = true;
-            }
-            None => return Err(ParquetError::General("the rows ended too early".to_owned())),
+    let even = BatchCoalescer::new(Arc::clone(&schema), BLOCK_ROWS);
+    let mut blocks = EvenBlocks { blocks, even, has_ended: false };
+    let mut next = blocks.next()?;
+    let mut encoder = Encoder::try_new(sink, schema, properties, next.as_ref())?;
+    let (mut rows, mut waiting, mut waiting_bytes) = (0, Vec::new(), 0);
+    while let Some(block) = next {
+        rows += block.num_rows() as u64;
+        waiting_bytes += block.get_array_memory_size();
+        waiting.push(block);
+        if waiting_bytes >= BLOCKS_BYTES {
+            encoder.write(&waiting)?;
+            waiting.clear();
+            waiting_bytes = 0;
         }
-        while let Some(batch) = even.next_completed_batch() {
-            rows += batch.num_rows() as u64;
-            writer.write(&batch)?;
+        next = blocks.next()?;
+    }
+    encoder.write(&waiting)?;
+    let (bytes, sha256) = encoder.finish()?.finish()?;
+    Ok(Written { rows, bytes, sha256 })
+}
+
+/// Blocks of [`BLOCK_ROWS`], all but the last.
+struct EvenBlocks {
+    blocks: mpsc::Receiver<Block>,
+    even: BatchCoalescer,
+    has_ended: bool,
+}
+
+impl EvenBlocks {
+    fn next(&mut self) -> parquet::errors::Result<Option<RecordBatch>> {
+        loop {
+            if let Some(block) = self.even.next_completed_batch() {
+                return Ok(Some(block));
+            }
+            if self.has_ended {
+                return Ok(None);
+            }
+            match self.blocks.blocking_recv() {
+                Some(Block::Rows(batch)) => self.even.push_batch(batch)?,
+                Some(Block::End) => {
+                    self.even.finish_buffered_batch()?;
+                    self.has_ended = true;
+                }
+                None => return Err(ParquetError::General("the rows ended too early".to_owned())),
+            }
         }
     }
-    let (bytes, sha256) = writer.into_inner()?.finish()?;
-    Ok(Written { rows, bytes, sha256 })
 }
 
 /// Cuts what is written into parts, and counts and hashes it.

@@ -13,34 +13,36 @@ Estimate: 720,000 rows of narrow columns decoded at some 50 M values a second, 3
 """
 import argparse
 import json
-import os
 import pathlib
-import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-root = pathlib.Path(__file__).resolve().parent.parent
-data = root / "data" / "flights"
+import measure
+
+data = measure.root / "data" / "flights"
+peer_script = measure.root / "benches" / "flights_duckdb.py"
 views = ["aircraft_last_leg", "origin_hour", "carrier_day", "weather"]
 
 
 def main():
     arguments = parse()
-    binary = arguments.binary or build()
+    binary = (arguments.binary or measure.build()).resolve()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hitherto-bench-"))
     try:
         jobs = lay_out(folder, binary, arguments.peer)
-        results = measure(folder, jobs, arguments.runs)
+        results = measure.take_turns(jobs, arguments.runs)
         if arguments.peer:
             agree(folder, arguments.peer)
+    except measure.Failed as error:
+        sys.exit(str(error))
     finally:
         shutil.rmtree(folder)
-    report = {"machine": machine(), "versions": versions(binary, arguments.peer), "runs": arguments.runs, "jobs": results}
-    show(report)
+    versions = measure.versions(binary, arguments.peer, ["duckdb"])
+    report = {"machine": measure.machine(), "versions": versions, "runs": arguments.runs, "jobs": results}
+    measure.show_machine(report)
+    measure.show_jobs(results)
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(report, indent=2) + "\n")
     wall = results["training-set, mode knowledge"]["wall_s_median"]
@@ -58,14 +60,6 @@ def parse():
     return parser.parse_args()
 
 
-def build():
-    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=root, check=True)
-    metadata = subprocess.run(
-        ["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=root, check=True, stdout=subprocess.PIPE
-    )
-    return pathlib.Path(json.loads(metadata.stdout)["target_directory"]) / "release" / "hitherto"
-
-
 def lay_out(folder, binary, peer):
     """History, ingested; and the jobs to be timed."""
     quiet = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -78,78 +72,18 @@ def lay_out(folder, binary, peer):
         "training-set, mode event": [*ours, "--out", "event.parquet", "--mode", "event"],
     }
     if peer:
-        jobs["DuckDB, ASOF JOIN"] = [peer, root / "benches" / "flights_duckdb.py", data, "duckdb.parquet"]
-    return jobs
-
-
-def measure(folder, jobs, runs):
-    """Jobs take turns, so that a busy moment of the machine hits all alike."""
-    walls, peaks = {name: [] for name in jobs}, {name: [] for name in jobs}
-    for turn in range(runs + 1):
-        for name, command in jobs.items():
-            wall, peak = timed(command, folder)
-            if turn > 0:
-                walls[name].append(wall)
-                peaks[name].append(peak)
-    return {
-        name: {
-            "wall_s_median": round(statistics.median(walls[name]), 3),
-            "wall_s_min": round(min(walls[name]), 3),
-            "wall_s_max": round(max(walls[name]), 3),
-            "peak_mb_max": round(max(peaks[name])),
-        }
-        for name in jobs
-    }
-
-
-def timed(command, folder):
-    began = time.monotonic()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{command[0]} failed: {said.decode()}")
-    # kilobytes on Linux, bytes on macOS
-    return wall, usage.ru_maxrss / (1 << 10 if sys.platform == "linux" else 1 << 20)
+        jobs["DuckDB, ASOF JOIN"] = [peer, peer_script, data, "duckdb.parquet"]
+    return {name: measure.Job(command, folder) for name, command in jobs.items()}
 
 
 def agree(folder, peer):
     done = subprocess.run(
-        [peer, root / "benches" / "flights_duckdb.py", "--compare", "event.parquet", "duckdb.parquet"],
+        [peer, peer_script, "--compare", "event.parquet", "duckdb.parquet"],
         cwd=folder,
         stdout=subprocess.PIPE,
         check=True,
     )
     print(done.stdout.decode().strip())
-
-
-def machine():
-    model = platform.processor()
-    if os.path.exists("/proc/cpuinfo"):
-        names = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-        model = names[0] if names else model
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    busy = os.getloadavg()[0]
-    return {"cpu": model, "cores": os.cpu_count(), "memory_gb": round(memory, 1), "load": round(busy, 1)}
-
-
-def versions(binary, peer):
-    said = {"hitherto": subprocess.check_output([binary, "--version"], text=True).split()[-1]}
-    if peer:
-        said["duckdb"] = subprocess.check_output([peer, "-c", "import duckdb; print(duckdb.__version__)"], text=True).strip()
-    return said
-
-
-def show(report):
-    machine = report["machine"]
-    print(f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, load {machine['load']}; {report['versions']}")
-    print(f"{'job':<32}{'median s':>10}{'min s':>10}{'max s':>10}{'peak MB':>10}")
-    for name, job in report["jobs"].items():
-        print(
-            f"{name:<32}{job['wall_s_median']:>10.2f}{job['wall_s_min']:>10.2f}{job['wall_s_max']:>10.2f}{job['peak_mb_max']:>10}"
-        )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ pub(crate) struct Probe {
     pub(crate) metrics: ViewMetrics,
 }
 
+/// Searches whose slots fit into a core's cache together.
+const SEARCHES_AT_ONCE: usize = 1024;
+
 /// What a batch leaves for the next to use again.
 #[derive(Debug, Default)]
 struct Scratch {
@@ -71,7 +74,7 @@ impl Probe {
             return Err(Error::Source { view: self.view.name.clone(), reason }.into());
         }
         self.find_keys(batch, scratch);
-        self.find_slots(scratch);
+        self.find_slots(batch, scratch);
         self.update(batch, scratch);
         self.metrics.probed_rows.add(batch.num_rows());
         self.metrics.candidate_rows.add(scratch.hits.len());
@@ -96,14 +99,24 @@ impl Probe {
         }
     }
 
-    /// The first slot of the key that sees the row.
-    fn find_slots(&self, scratch: &mut Scratch) {
+    /// The first slot of the key that sees the row, unless the row is too old for it: then it is too old for all later
+    /// ones, and so is every row that it would win over.
+    fn find_slots(&self, batch: &NarrowBatch, scratch: &mut Scratch) {
         let times = self.index.times();
+        let events = batch.event.values();
+        let ttl = self.view.effective_ttl();
         scratch.hits.clear();
-        scratch.hits.extend(scratch.searches.iter().map(|&Search { visible_from, start, len, row }| {
-            let slots = &times[start as usize..(start + len) as usize];
-            (start + slots.partition_point(|&time| time < visible_from) as u32, row)
-        }));
+        for searches in scratch.searches.chunks(SEARCHES_AT_ONCE) {
+            // reads that do not wait for each other bring the slots into the cache before the searches need them
+            let middle = |search: &Search| times[(search.start + search.len / 2) as usize];
+            std::hint::black_box(searches.iter().fold(0, |all, search| all ^ middle(search)));
+            scratch.hits.extend(searches.iter().filter_map(|&Search { visible_from, start, len, row }| {
+                let slots = &times[start as usize..(start + len) as usize];
+                let slot = slots.partition_point(|&time| time < visible_from);
+                let is_expired = ttl.is_some_and(|ttl| events[row as usize] < slots[slot].saturating_sub(ttl));
+                (!is_expired).then_some((start + slot as u32, row))
+            }));
+        }
     }
 
     /// Groups the hits by shard, with a counting sort, and lets them compete.

@@ -4,6 +4,7 @@ pub mod input;
 pub mod types;
 
 mod append;
+mod encode;
 mod error;
 mod log;
 mod output;

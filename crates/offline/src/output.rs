@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::Path as FilePath;
+use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -13,7 +13,6 @@ use datafusion::common::runtime::SpawnedTask;
 use futures::{Stream, StreamExt};
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -22,11 +21,14 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::encode::Encoder;
 use crate::{DurableFileSystem, Error, RealDisk, Result};
 
 /// Rows are encoded in blocks of this size whatever the batches were, or pages would end elsewhere.
 const BLOCK_ROWS: usize = 8192;
 const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Bytes of blocks that are encoded at once: enough work for several threads.
+const BLOCKS_BYTES: usize = 4 << 20;
 /// Object stores want parts of 5 MiB or more, all but the last of one size.
 const PART_BYTES: usize = 8 << 20;
 const PARTS_AT_ONCE: usize = 4;
@@ -49,6 +51,7 @@ impl OutputLocation {
             return Err(refused("it is a folder; name a file".to_owned()));
         }
         let absolute = std::path::absolute(path).map_err(|error| Error::io(format!("write '{name}'"), error))?;
+        let absolute = without_parents(absolute);
         let folder = absolute.parent().unwrap_or(FilePath::new("/")).to_path_buf();
         let path = Path::from_absolute_path(&absolute).map_err(|error| refused(error.to_string()))?;
         let place = absolute.display().to_string();
@@ -82,6 +85,17 @@ impl OutputLocation {
             hash.update(part.map_err(failed)?);
         }
         Ok(hex::encode(hash.finalize()))
+    }
+}
+
+/// Object stores know no `..`: the folder that it leads to takes its place, if it is there.
+fn without_parents(path: PathBuf) -> PathBuf {
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    match (path.parent().map(FilePath::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => path,
     }
 }
 
@@ -181,11 +195,11 @@ enum Block {
     End,
 }
 
-/// Encodes blocks as they come, on a thread of its own.
+/// Encodes blocks as they come, several of them at once.
 fn encode(
     schema: SchemaRef,
     metadata: Vec<KeyValue>,
-    mut blocks: mpsc::Receiver<Block>,
+    blocks: mpsc::Receiver<Block>,
     sink: Sink,
 ) -> parquet::errors::Result<Written> {
     let properties = WriterProperties::builder()
@@ -194,26 +208,53 @@ fn encode(
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_key_value_metadata(Some(metadata).filter(|metadata| !metadata.is_empty()))
         .build();
-    let mut even = BatchCoalescer::new(Arc::clone(&schema), BLOCK_ROWS);
-    let mut writer = ArrowWriter::try_new(sink, schema, Some(properties))?;
-    let mut rows = 0;
-    let mut ended = false;
-    while !ended {
-        match blocks.blocking_recv() {
-            Some(Block::Rows(batch)) => even.push_batch(batch)?,
-            Some(Block::End) => {
-                even.finish_buffered_batch()?;
-                ended = true;
-            }
-            None => return Err(ParquetError::General("the rows ended too early".to_owned())),
+    let even = BatchCoalescer::new(Arc::clone(&schema), BLOCK_ROWS);
+    let mut blocks = EvenBlocks { blocks, even, has_ended: false };
+    let mut next = blocks.next()?;
+    let mut encoder = Encoder::try_new(sink, schema, properties, next.as_ref())?;
+    let (mut rows, mut waiting, mut waiting_bytes) = (0, Vec::new(), 0);
+    while let Some(block) = next {
+        rows += block.num_rows() as u64;
+        waiting_bytes += block.get_array_memory_size();
+        waiting.push(block);
+        if waiting_bytes >= BLOCKS_BYTES {
+            encoder.write(&waiting)?;
+            waiting.clear();
+            waiting_bytes = 0;
         }
-        while let Some(batch) = even.next_completed_batch() {
-            rows += batch.num_rows() as u64;
-            writer.write(&batch)?;
+        next = blocks.next()?;
+    }
+    encoder.write(&waiting)?;
+    let (bytes, sha256) = encoder.finish()?.finish()?;
+    Ok(Written { rows, bytes, sha256 })
+}
+
+/// Blocks of [`BLOCK_ROWS`], all but the last.
+struct EvenBlocks {
+    blocks: mpsc::Receiver<Block>,
+    even: BatchCoalescer,
+    has_ended: bool,
+}
+
+impl EvenBlocks {
+    fn next(&mut self) -> parquet::errors::Result<Option<RecordBatch>> {
+        loop {
+            if let Some(block) = self.even.next_completed_batch() {
+                return Ok(Some(block));
+            }
+            if self.has_ended {
+                return Ok(None);
+            }
+            match self.blocks.blocking_recv() {
+                Some(Block::Rows(batch)) => self.even.push_batch(batch)?,
+                Some(Block::End) => {
+                    self.even.finish_buffered_batch()?;
+                    self.has_ended = true;
+                }
+                None => return Err(ParquetError::General("the rows ended too early".to_owned())),
+            }
         }
     }
-    let (bytes, sha256) = writer.into_inner()?.finish()?;
-    Ok(Written { rows, bytes, sha256 })
 }
 
 /// Cuts what is written into parts, and counts and hashes it.
@@ -260,7 +301,6 @@ impl Write for Sink {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
 
     use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
     use arrow::compute::concat_batches;
@@ -323,6 +363,17 @@ mod tests {
         assert!(pairs.contains(&KeyValue::new("hitherto.set".to_owned(), "late@1".to_owned())), "{pairs:?}");
         let read: Vec<RecordBatch> = read.build().expect("a reader").map(|batch| batch.expect("rows")).collect();
         assert_eq!(concat_batches(&read[0].schema(), &read).expect("a batch").columns(), batch.columns());
+    }
+
+    #[tokio::test]
+    async fn a_way_up_leads_to_the_folder() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(folder.path().join("below")).expect("a folder");
+        let location = OutputLocation::file(&folder.path().join("below/../out.parquet")).expect("a place");
+        let folder = folder.path().canonicalize().expect("a folder");
+        assert_eq!(location.place(), folder.join("out.parquet").display().to_string());
+        write(&location, &rows(1), 1).await;
+        assert!(folder.join("out.parquet").is_file());
     }
 
     #[tokio::test]

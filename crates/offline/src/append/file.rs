@@ -5,7 +5,6 @@ use arrow::record_batch::RecordBatch;
 use object_store::ObjectStoreExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use parquet::arrow::AsyncArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -13,15 +12,16 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::stats::Stats;
+use super::upload::Upload;
 use crate::log::NewFile;
 use crate::{Error, History, Result};
 
 /// Rows of a row group: small enough that its statistics rule it out, large enough to compress.
 const GROUP_ROWS: usize = 256 * 1024;
-/// Bytes that a row group may take while it is written; the bound of the writer's memory for wide rows.
-const GROUP_BYTES: usize = 32 << 20;
 /// What waits in memory before it goes to the store, in one piece if the file is no larger.
 const BUFFER_BYTES: usize = 8 << 20;
+/// Pieces of a larger file that are under way to the store: a bound on memory where the store is slower than we are.
+const PARTS_AT_ONCE: usize = 4;
 /// One in a hundred of the keys that a row group does not have is looked for in vain.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
@@ -31,7 +31,7 @@ pub(super) struct FileWriter {
     path: Path,
     name: String,
     schema: SchemaRef,
-    writer: AsyncArrowWriter<BufWriter>,
+    writer: Upload,
     stats: Stats,
 }
 
@@ -47,9 +47,9 @@ impl FileWriter {
         let name = format!("data/{}.parquet", Uuid::new_v4());
         let path = below(history.root(), &name);
         let store = Arc::clone(history.store().store());
-        let sink = BufWriter::with_capacity(Arc::clone(&store), path.clone(), BUFFER_BYTES);
-        let writer = AsyncArrowWriter::try_new(sink, Arc::clone(schema), Some(properties(history)))
-            .map_err(|e| Error::parquet(format!("write '{path}'"), e))?;
+        let sink = BufWriter::with_capacity(Arc::clone(&store), path.clone(), BUFFER_BYTES)
+            .with_max_concurrency(PARTS_AT_ONCE);
+        let writer = Upload::new(sink, Arc::clone(schema), properties(history));
         Ok(Self { store, path, name, schema: Arc::clone(schema), writer, stats: Stats::new(history.table()) })
     }
 
@@ -60,22 +60,12 @@ impl FileWriter {
 
     /// What it has so far, roughly.
     pub(super) fn size_bytes(&self) -> u64 {
-        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+        self.writer.size_bytes()
     }
 
     pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.stats.add(batch)?;
-        // a batch of very wide rows is cut, so that the bound on a row group's bytes can hold
-        let step =
-            (batch.num_rows() * GROUP_BYTES / 4 / batch.get_array_memory_size().max(1)).clamp(1, batch.num_rows());
-        for from in (0..batch.num_rows()).step_by(step) {
-            let part = batch.slice(from, step.min(batch.num_rows() - from));
-            self.writer.write(&part).await.map_err(|e| self.failed(e))?;
-            if self.writer.memory_size() > GROUP_BYTES {
-                self.writer.flush().await.map_err(|e| self.failed(e))?;
-            }
-        }
-        Ok(())
+        self.writer.write(batch).await.map_err(|e| self.failed(e))
     }
 
     /// Finishes the file. It is durable, and not yet part of the table.
@@ -98,7 +88,7 @@ impl FileWriter {
 
     /// Gives the file up. A folder needs no telling, a bucket keeps the parts that it has until it is told.
     pub(super) async fn abandon(self) {
-        if let Err(error) = self.writer.into_inner().abort().await {
+        if let Err(error) = self.writer.abort().await {
             tracing::debug!(path = %self.path, %error, "could not abort an upload");
         }
     }

@@ -3,6 +3,7 @@
 mod content;
 mod file;
 mod stats;
+mod upload;
 
 use std::sync::Arc;
 

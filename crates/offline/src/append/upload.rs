@@ -1,0 +1,109 @@
+//! A Parquet file on its way to the store: rows gather to blocks, and one block is encoded while the next one gathers.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use datafusion::common::runtime::SpawnedTask;
+use object_store::buffered::BufWriter;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::WriterProperties;
+use tokio::io::AsyncWriteExt;
+
+use crate::encode::Encoder;
+
+/// Bytes of a block: enough work for several threads, and little beside a row group.
+const BLOCK_BYTES: usize = 4 << 20;
+/// Bytes that a row group may take while it is written; the bound of the writer's memory for wide rows.
+const GROUP_BYTES: usize = 32 << 20;
+
+/// Writes to a store what it encodes.
+pub(super) struct Upload {
+    sink: BufWriter,
+    schema: SchemaRef,
+    properties: WriterProperties,
+    /// None before the first block.
+    encoder: Option<SpawnedTask<Result<Encoder<Vec<u8>>>>>,
+    block: Vec<RecordBatch>,
+    block_bytes: usize,
+    file_bytes: usize,
+}
+
+impl Upload {
+    pub(super) fn new(sink: BufWriter, schema: SchemaRef, properties: WriterProperties) -> Self {
+        Self { sink, schema, properties, encoder: None, block: Vec::new(), block_bytes: 0, file_bytes: 0 }
+    }
+
+    /// What the file has so far, roughly, and without the rows that wait.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.file_bytes as u64
+    }
+
+    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        // a batch of very wide rows is cut, so that the bound on a row group's bytes can hold
+        let bytes = batch.get_array_memory_size().max(1);
+        let step = (batch.num_rows() * GROUP_BYTES / 4 / bytes).clamp(1, batch.num_rows());
+        for from in (0..batch.num_rows()).step_by(step) {
+            let part = batch.slice(from, step.min(batch.num_rows() - from));
+            self.block_bytes += bytes * part.num_rows() / batch.num_rows();
+            self.block.push(part);
+            if self.block_bytes >= BLOCK_BYTES {
+                self.encode_block().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the file. It is durable when this returns.
+    pub(super) async fn finish(&mut self) -> Result<()> {
+        self.encode_block().await?;
+        let rest = match self.encoder.take() {
+            Some(encoder) => encoded(encoder).await?.finish()?,
+            None => {
+                Encoder::try_new(Vec::new(), SchemaRef::clone(&self.schema), self.properties.clone(), None)?.finish()?
+            }
+        };
+        self.put(rest).await?;
+        self.sink.shutdown().await.map_err(|error| ParquetError::External(Box::new(error)))
+    }
+
+    /// Gives the file up.
+    pub(super) async fn abort(mut self) -> object_store::Result<()> {
+        self.sink.abort().await
+    }
+
+    /// Sets the encoder to work on the rows that wait, once it is done with those before.
+    async fn encode_block(&mut self) -> Result<()> {
+        let block = std::mem::take(&mut self.block);
+        self.block_bytes = 0;
+        let Some(first) = block.first() else { return Ok(()) };
+        let mut encoder = match self.encoder.take() {
+            Some(encoder) => encoded(encoder).await?,
+            None => Encoder::try_new(Vec::new(), first.schema(), self.properties.clone(), Some(first))?,
+        };
+        self.file_bytes = encoder.file_size();
+        let done = std::mem::take(encoder.sink());
+        self.encoder = Some(SpawnedTask::spawn_blocking(move || {
+            encoder.write(&block)?;
+            if encoder.memory_size() > GROUP_BYTES {
+                encoder.flush()?;
+            }
+            Ok(encoder)
+        }));
+        self.put(done).await
+    }
+
+    async fn put(&mut self, bytes: Vec<u8>) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.sink.put(Bytes::from(bytes)).await.map_err(|error| ParquetError::External(Box::new(error)))
+    }
+}
+
+/// The encoder when it is done with its block.
+async fn encoded(at_work: SpawnedTask<Result<Encoder<Vec<u8>>>>) -> Result<Encoder<Vec<u8>>> {
+    at_work.join_unwind().await.map_err(|error| ParquetError::External(Box::new(error)))?
+}

@@ -18,7 +18,9 @@ pub(super) fn show(explanation: &Explanation) {
         seconds(*index_time),
         seconds(*output_time),
     ));
-    views.iter().for_each(|view| note(line(view)));
+    for view in views {
+        note(line(view));
+    }
 }
 
 fn line(view: &ViewExplanation) -> String {

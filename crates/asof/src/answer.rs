@@ -7,6 +7,7 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
 
 use crate::band::{Band, array_size, batch_size};
 use crate::blocks::{Answered, Payload};
@@ -19,6 +20,9 @@ use crate::time::{Rounding, to_micros};
 use crate::winners::{Answers, Winners};
 use crate::{AsOfView, Bounds, Error, Evidence, NarrowPass};
 
+/// Views that are worked on at a time: one that searches memory, and one that decodes.
+pub(crate) const VIEWS_AT_ONCE: usize = 2;
+
 /// The columns of the spine that an index is over, and what they are compared as. Views with the same share an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IndexKey {
@@ -26,46 +30,69 @@ pub(crate) struct IndexKey {
     pub(crate) families: Vec<KeyFamily>,
 }
 
-impl Run {
-    /// Views run one after the other, so that the narrow state of one alone is in memory. What is kept is added to the
-    /// band's reservation.
-    pub(crate) async fn answer(&self, band: &Band) -> Result<Vec<Answered>> {
-        let indexes = self.index(band)?;
-        let mut answered = Vec::with_capacity(self.views.len());
-        for (view, &index) in self.views.iter().zip(&self.index_of_view) {
-            answered.push(self.answer_view(view, &indexes[index], band).await?);
+impl IndexKey {
+    /// The index over `batches`, with a reservation of what it holds.
+    fn index(
+        &self,
+        batches: &[RecordBatch],
+        times: &[i64],
+        memory: MemoryReservation,
+    ) -> Result<(Arc<SpineIndex>, MemoryReservation)> {
+        let mut builder = IndexBuilder::try_new(&self.families)?;
+        for batch in batches {
+            let columns: Vec<ArrayRef> = self.columns.iter().map(|&c| Arc::clone(batch.column(c))).collect();
+            builder.push(&columns)?;
+            memory.try_resize(builder.memory_size())?;
         }
+        memory.try_grow(builder.finish_size(times.len()))?;
+        let index = builder.finish(times)?;
+        memory.try_resize(index.memory_size())?;
+        Ok((Arc::new(index), memory))
+    }
+}
+
+impl Run {
+    /// Narrow passes run one after the other, so that the winners of few views are in memory at a time; while one runs,
+    /// the payload of the view before it is read. What is kept is added to the band's reservation.
+    pub(crate) async fn answer(&self, band: &Band) -> Result<Vec<Answered>> {
+        let indexes = self.index(band).await?;
+        let turn = Semaphore::new(1);
+        let each = (0..self.views.len()).map(|view| self.answer_view(view, &indexes, band, &turn));
+        let each: Vec<_> = each.collect();
+        let answered: Vec<Answered> = stream::iter(each).buffered(VIEWS_AT_ONCE).try_collect().await?;
         let held: usize = indexes.iter().map(|index| index.memory_size()).sum();
         drop(indexes);
         band.memory.shrink(held);
         Ok(answered)
     }
 
-    fn index(&self, band: &Band) -> Result<Vec<Arc<SpineIndex>>> {
-        let _timer = self.join_metrics.index_time.timer();
-        let growing = band.memory.new_empty();
+    /// The band's indexes, each made by a thread of its own.
+    async fn index(&self, band: &Band) -> Result<Vec<Arc<SpineIndex>>> {
+        let timer = self.join_metrics.index_time.timer();
+        let times = self.times(band)?;
+        let held = band.memory.new_empty();
+        held.try_grow(size_of_val(times.as_ref()))?;
+        let made = self.index_keys.iter().map(|key| {
+            let (key, batches, times) = (key.clone(), band.batches.clone(), Arc::clone(&times));
+            let memory = band.memory.new_empty();
+            joined(SpawnedTask::spawn_blocking(move || key.index(&batches, &times, memory)))
+        });
+        let mut indexes = Vec::with_capacity(self.index_keys.len());
+        for made in futures::future::try_join_all(made).await? {
+            let (index, memory) = made?;
+            band.memory.grow(memory.free());
+            indexes.push(index);
+        }
+        timer.done();
+        Ok(indexes)
+    }
+
+    fn times(&self, band: &Band) -> Result<Arc<[i64]>> {
         let mut times: Vec<i64> = Vec::with_capacity(band.rows);
-        let mut builders =
-            self.index_keys.iter().map(|key| IndexBuilder::try_new(&key.families)).collect::<Result<Vec<_>>>()?;
         for batch in &band.batches {
             self.push_times(batch, band.first_row, &mut times)?;
-            for (key, builder) in self.index_keys.iter().zip(&mut builders) {
-                let columns: Vec<ArrayRef> = key.columns.iter().map(|&c| Arc::clone(batch.column(c))).collect();
-                builder.push(&columns)?;
-            }
-            let built: usize = builders.iter().map(IndexBuilder::memory_size).sum();
-            growing.try_resize(built + times.capacity() * size_of::<i64>())?;
         }
-        let mut indexes = Vec::with_capacity(builders.len());
-        for builder in builders {
-            let finishing = band.memory.new_empty();
-            finishing.try_grow(builder.finish_size(times.len()))?;
-            let index = builder.finish(&times)?;
-            finishing.free();
-            band.memory.try_grow(index.memory_size())?;
-            indexes.push(Arc::new(index));
-        }
-        Ok(indexes)
+        Ok(times.into())
     }
 
     fn push_times(&self, batch: &RecordBatch, first_row: u64, times: &mut Vec<i64>) -> Result<()> {
@@ -78,18 +105,29 @@ impl Run {
         Ok(())
     }
 
-    async fn answer_view(&self, view: &Arc<AsOfView>, index: &Arc<SpineIndex>, band: &Band) -> Result<Answered> {
+    async fn answer_view(
+        &self,
+        view: usize,
+        indexes: &[Arc<SpineIndex>],
+        band: &Band,
+        turn: &Semaphore,
+    ) -> Result<Answered> {
+        let (view, index) = (&self.views[view], &indexes[self.index_of_view[view]]);
         let metrics = ViewMetrics::new(&self.metrics, &view.name);
         let slots = index.times().len();
         let narrow = band.memory.new_empty();
+        // a semaphore that is never closed always gives its permit
+        let permit = turn.acquire().await;
         narrow.try_grow(Winners::size(slots))?;
         let winners = self.narrow_pass(view, index, &metrics).await?;
+        drop(permit);
         let timer = metrics.resolve_time.timer();
         let resolving = band.memory.new_empty();
         resolving.try_grow(Answers::size(slots, view))?;
         self.note_memory();
-        let answers = winners.resolve(index, view);
-        drop(winners);
+        let (resolved_view, resolved_index) = (Arc::clone(view), Arc::clone(index));
+        let answers =
+            joined(SpawnedTask::spawn_blocking(move || winners.resolve(&resolved_index, &resolved_view))).await?;
         narrow.free();
         timer.done();
         metrics.winner_rows.add(answers.addresses.len());
@@ -134,10 +172,7 @@ impl Run {
         };
         let tasks = stream::iter(0..view.source.partitions()).map(|partition| {
             let (probe, context) = (probe.clone(), Arc::clone(&self.context));
-            async move {
-                let task = SpawnedTask::spawn(probe.run(partition, context));
-                task.join_unwind().await.map_err(|error| DataFusionError::External(Box::new(error)))?
-            }
+            async move { joined(SpawnedTask::spawn(probe.run(partition, context))).await? }
         });
         let threads = self.context.session_config().target_partitions().max(1);
         tasks.buffer_unordered(threads).try_collect::<()>().await?;
@@ -169,6 +204,11 @@ impl Run {
         }
         Ok(payload)
     }
+}
+
+/// What a task comes to; a panic in it goes on here.
+async fn joined<T: Send + 'static>(task: SpawnedTask<T>) -> Result<T> {
+    task.join_unwind().await.map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
 fn evidence(kind: Evidence, view: &AsOfView, rows: &[crate::winners::Candidate]) -> ArrayRef {

@@ -9,6 +9,7 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use futures::StreamExt;
 
 use crate::AsOfView;
+use crate::answer::VIEWS_AT_ONCE;
 use crate::winners::{Answers, Winners};
 
 /// A band that has no more rows than this is not cut again: each band reads the histories, and ever smaller ones would
@@ -113,15 +114,16 @@ impl Bands {
     }
 }
 
-/// What answering one spine row needs, beside the row: its share of `indexes` indexes, of the widest state that a view has
-/// while it is answered, and of all views' answers.
-pub(crate) fn row_bytes<'a>(views: impl Iterator<Item = &'a AsOfView>, indexes: usize) -> usize {
+/// What answering one spine row needs, beside the row: its share of `indexes` indexes, of the widest state that the views
+/// which are worked on have, and of all views' answers.
+pub(crate) fn row_bytes<'a>(views: impl ExactSizeIterator<Item = &'a AsOfView>, indexes: usize) -> usize {
     /// A time, a code, a slot and a place to sort them; half of the rows have a key of their own.
     const INDEX_ROW_BYTES: usize = 80;
+    let views_at_once = views.len().min(VIEWS_AT_ONCE);
     let (state, answers) = views.fold((0, 0), |(state, answers), view| {
         (state.max(Winners::size(1) + Answers::size(1, view)), answers + view.answer_bytes())
     });
-    indexes * INDEX_ROW_BYTES + state + answers
+    indexes * INDEX_ROW_BYTES + state * views_at_once + answers
 }
 
 /// Whether an error says that memory was not enough.

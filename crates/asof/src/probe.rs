@@ -143,7 +143,7 @@ impl Probe {
         for (shard, &end) in ends[..shards].iter().enumerate().filter(|(_, end)| **end > 0) {
             let hits = &grouped[start as usize..end as usize];
             if !hits.is_empty() {
-                self.winners.update(shard, hits.iter().map(|&(slot, row)| (slot, candidate(batch, row as usize))));
+                self.winners.update(shard, hits, |row| candidate(batch, row as usize));
             }
             start = end;
         }

@@ -89,12 +89,16 @@ impl Winners {
         (slot >> self.slots_log2) as usize
     }
 
-    /// Lets rows compete, all for slots of one shard.
-    pub(crate) fn update(&self, shard: usize, candidates: impl Iterator<Item = (u32, Candidate)>) {
+    /// Lets rows compete: `hits` are slots of one shard, each with a row that `candidate` knows.
+    pub(crate) fn update(&self, shard: usize, hits: &[(u32, u32)], candidate: impl Fn(u32) -> Candidate) {
         let mut state = self.lock(shard);
         let mask = (1u32 << self.slots_log2) - 1;
-        for (slot, candidate) in candidates {
+        // reads that do not wait for each other bring the slots into the cache before they are compared
+        let event = |&(slot, _): &(u32, u32)| state[(slot & mask) as usize].event;
+        std::hint::black_box(hits.iter().fold(0, |all, hit| all ^ event(hit)));
+        for &(slot, row) in hits {
             let best = &mut state[(slot & mask) as usize];
+            let candidate = candidate(row);
             if candidate.supersedes(best) {
                 *best = candidate;
             }

@@ -48,16 +48,8 @@ impl Engine {
             name: dataset.name.clone(),
         };
         let pins = self.pin_as(&catalog, set, dataset).await?;
-        let refuse_others = |found: &str| match found == dataset.spine_fingerprint {
-            true => Ok(()),
-            false => Err(Error::Invalid(format!(
-                "the spine is not the one that dataset {} was built from: its rows hash to {found}, not {}; give the \
-                 original with --spine",
-                dataset.id, dataset.spine_fingerprint
-            ))),
-        };
         let spine = self.open_spine(&wanted.spine).await?;
-        let (rebuilt, _) = self.build(&wanted, set, spine, &pins, refuse_others, seen).await?;
+        let (rebuilt, _) = self.build(&wanted, set, spine, &pins, Some(dataset), seen).await?;
         Ok(rebuilt)
     }
 

@@ -1,9 +1,11 @@
 //! A spine, read once to know what it is, and again when it is joined; never held whole where it is large.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -43,8 +45,15 @@ pub(crate) struct SurveyedSpine {
     pub(crate) schema: SchemaRef,
     pub(crate) origin: String,
     pub(crate) rows: u64,
-    pub(crate) fingerprint: String,
+    fingerprint: InHand,
     kept: Kept,
+}
+
+/// A fingerprint that is known, or being taken while the join is under way.
+#[derive(Debug)]
+enum InHand {
+    Known(String),
+    UnderWay(SpawnedTask<Result<String>>),
 }
 
 #[derive(Debug)]
@@ -89,40 +98,56 @@ impl OpenSpine {
     /// A small one is kept in memory; a large one is read from its files again, and the rows of a query are spooled to a
     /// temporary file.
     pub(crate) async fn survey(mut self, time: usize) -> Result<SurveyedSpine> {
-        let mut fingerprint = Fingerprint::new(&self.schema)?;
         let (mut rows, mut kept, mut bytes) = (0, Vec::new(), 0);
         while bytes <= KEPT_BYTES
             && let Some(batch) = self.rows.try_next().await?
         {
-            look(&batch, time, &mut rows, &mut fingerprint)?;
+            count(&batch, time, &mut rows)?;
             bytes += batch.get_array_memory_size();
             kept.push(batch);
         }
-        let is_whole = bytes <= KEPT_BYTES;
-        let kept = match self.again.take() {
-            _ if is_whole => Kept::Memory(kept),
-            Some(input) => {
-                drop(kept);
-                while let Some(batch) = self.rows.try_next().await? {
-                    look(&batch, time, &mut rows, &mut fingerprint)?;
-                }
-                Kept::Files(input)
-            }
-            None => {
-                let rest = self.rows.map(|batch| {
-                    let batch = batch?;
-                    look(&batch, time, &mut rows, &mut fingerprint).map(|()| batch)
-                });
-                let all = stream::iter(kept.into_iter().map(Ok)).chain(rest);
-                Kept::Files(spooled(Arc::clone(&self.schema), all).await?)
-            }
+        let mut fingerprint = Fingerprint::new(&self.schema)?;
+        if bytes <= KEPT_BYTES {
+            let batches = kept.clone();
+            let taking = SpawnedTask::spawn_blocking(move || {
+                batches.iter().try_for_each(|batch| fingerprint.add(batch)).map(|()| fingerprint.text())
+            });
+            let Self { schema, origin, .. } = self;
+            let fingerprint = InHand::UnderWay(taking);
+            return Ok(SurveyedSpine { schema, origin, rows, fingerprint, kept: Kept::Memory(kept) });
+        }
+        kept.iter().try_for_each(|batch| fingerprint.add(batch))?;
+        let rest = self.rows.map(|batch| {
+            let batch = batch?;
+            count(&batch, time, &mut rows)?;
+            fingerprint.add(&batch).map(|()| batch)
+        });
+        let input = if let Some(input) = self.again {
+            drop(kept);
+            rest.try_for_each(|_| ready(Ok(()))).await?;
+            input
+        } else {
+            spooled(Arc::clone(&self.schema), stream::iter(kept.into_iter().map(Ok)).chain(rest)).await?
         };
-        let Self { schema, origin, .. } = self;
-        Ok(SurveyedSpine { schema, origin, rows, fingerprint: fingerprint.text(), kept })
+        let fingerprint = InHand::Known(fingerprint.text());
+        Ok(SurveyedSpine { schema: self.schema, origin: self.origin, rows, fingerprint, kept: Kept::Files(input) })
     }
 }
 
 impl SurveyedSpine {
+    /// SHA-256, in hex, of its rows.
+    pub(crate) async fn fingerprint(&mut self) -> Result<String> {
+        let text = match &mut self.fingerprint {
+            InHand::Known(text) => return Ok(text.clone()),
+            InHand::UnderWay(taking) => {
+                let taken = taking.await;
+                taken.map_err(|source| Error::internal("could not take the spine's fingerprint", source))??
+            }
+        };
+        self.fingerprint = InHand::Known(text.clone());
+        Ok(text)
+    }
+
     /// A plan of one partition over its rows, in their order.
     pub(crate) fn plan(&self) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = Arc::clone(&self.schema);
@@ -133,14 +158,15 @@ impl SurveyedSpine {
     }
 }
 
-fn look(batch: &RecordBatch, time: usize, rows: &mut u64, fingerprint: &mut Fingerprint) -> Result<()> {
+/// Counts rows, and refuses one without a time.
+fn count(batch: &RecordBatch, time: usize, rows: &mut u64) -> Result<()> {
     let nulls = batch.column(time).logical_nulls();
     if let Some(row) = nulls.and_then(|nulls| (0..nulls.len()).find(|&row| nulls.is_null(row))) {
         let (column, row) = (batch.schema().field(time).name().clone(), *rows + row as u64);
         return Err(crate::join::refused(&hitherto_asof::Error::SpineTimeNull { column, row }));
     }
     *rows += batch.num_rows() as u64;
-    fingerprint.add(batch)
+    Ok(())
 }
 
 /// Rows that can be had only once, in a file that can be read again.
@@ -149,6 +175,6 @@ async fn spooled(schema: SchemaRef, rows: impl Stream<Item = Result<RecordBatch>
         |source: std::io::Error| Error::internal("could not make a temporary file for the spine's rows", source);
     let file = tempfile::Builder::new().prefix("hitherto-spine-").tempfile().map_err(failed)?.into_temp_path();
     let location = OutputLocation::file(&file)?;
-    write_parquet(&location, schema, crate::training_set::offline(rows), [], |_| ()).await?;
+    write_parquet(&location, schema, crate::training_set::offline(rows), ready(Ok(Vec::new())), |_| ()).await?;
     Ok(Input::of_copy("the spine's rows", file).map_err(hitherto_offline::Error::from)?)
 }

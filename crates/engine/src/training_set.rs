@@ -79,7 +79,7 @@ impl Engine {
         let set = find_set(&catalog, &wanted.feature_set)?;
         let spine = self.open_spine(&wanted.spine).await?;
         let pins = self.pin(&catalog, set).await?;
-        let (dataset, explanation) = self.build(wanted, set, spine, &pins, |_| Ok(()), seen).await?;
+        let (dataset, explanation) = self.build(wanted, set, spine, &pins, None, seen).await?;
         if let Recorded::Existing(first) = self.registry().record_dataset(&dataset).await?
             && first.file_hash != dataset.file_hash
         {
@@ -116,14 +116,14 @@ impl Engine {
         Ok((spine, join))
     }
 
-    /// Build from what is pinned, if `accepts` the spine's fingerprint; nothing is recorded.
+    /// Build from what is pinned, `again` if it was built before; nothing is recorded.
     pub(crate) async fn build(
         &self,
         wanted: &TrainingSetRequest,
         set: &SetVersion,
         spine: OpenSpine,
         pins: &Pins,
-        accepts: impl Fn(&str) -> Result<()>,
+        again: Option<&Dataset>,
         seen: impl Fn(Progress) + Send + Sync,
     ) -> Result<(Dataset, Explanation)> {
         let evidence: &[_] = match wanted.evidence {
@@ -133,8 +133,10 @@ impl Engine {
             }
         };
         let request = JoinRequest { set, event_timestamp: &wanted.event_timestamp, mode: wanted.mode, evidence, pins };
-        let (spine, join) = self.join(&request, spine).await?;
-        accepts(&spine.fingerprint)?;
+        let (mut spine, join) = self.join(&request, spine).await?;
+        if let Some(first) = again {
+            refuse_another_spine(first, &spine.fingerprint().await?)?;
+        }
         let mut dataset = Dataset {
             id: String::new(),
             name: wanted.name.clone(),
@@ -142,7 +144,7 @@ impl Engine {
             feature_set_hash: set.hash.clone(),
             mode: wanted.mode,
             spine: spine.origin.clone(),
-            spine_fingerprint: spine.fingerprint.clone(),
+            spine_fingerprint: String::new(),
             event_timestamp: wanted.event_timestamp.clone(),
             evidence: wanted.evidence == EvidenceColumns::Times,
             tables: pins.iter().map(|(id, pinned)| (id.clone(), pinned.last_sequence())).collect(),
@@ -151,12 +153,16 @@ impl Engine {
             file_hash: String::new(),
             built_at: self.clock().now(),
         };
-        dataset.id = dataset_id(&dataset)?;
-        let metadata = [("hitherto.dataset", dataset.id.clone()), ("hitherto.mode", mode_name(wanted.mode).to_owned())];
-        let metadata: Vec<_> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let spine_rows = spine.rows;
+        let metadata = async {
+            dataset.spine_fingerprint = spine.fingerprint().await.map_err(carried)?;
+            dataset.id = dataset_id(&dataset).map_err(carried)?;
+            let mode = mode_name(wanted.mode).to_owned();
+            Ok(vec![("hitherto.dataset".to_owned(), dataset.id.clone()), ("hitherto.mode".to_owned(), mode)])
+        };
         let (schema, exec) = (Arc::clone(join.schema()), Arc::clone(join.exec()));
         let rows = offline(self.run(join)?);
-        let writing = |rows| seen(Progress::Writing(rows, spine.rows));
+        let writing = |rows| seen(Progress::Writing(rows, spine_rows));
         let written = {
             let writing = write_parquet(&wanted.out, schema, rows, metadata, writing);
             telling(&exec, history_rows(set, pins), &seen, writing).await?
@@ -245,10 +251,25 @@ fn joining(source: DataFusionError) -> Error {
 pub(crate) fn offline(
     stream: impl Stream<Item = Result<RecordBatch>> + Send,
 ) -> impl Stream<Item = hitherto_offline::Result<RecordBatch>> + Send {
-    stream.map_err(|error| match error {
+    stream.map_err(carried)
+}
+
+fn carried(error: Error) -> hitherto_offline::Error {
+    match error {
         Error::Offline(error) => error,
         other => hitherto_offline::Error::Invalid(other.to_string()),
-    })
+    }
+}
+
+fn refuse_another_spine(first: &Dataset, found: &str) -> Result<()> {
+    if found == first.spine_fingerprint {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "the spine is not the one that dataset {} was built from: its rows hash to {found}, not {}; give the original with \
+         --spine",
+        first.id, first.spine_fingerprint
+    )))
 }
 
 /// How many parts of a history are read at once.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 use datafusion::common::runtime::SpawnedTask;
 use futures::{Stream, StreamExt};
@@ -27,8 +27,10 @@ use crate::{DurableFileSystem, Error, RealDisk, Result};
 /// Rows are encoded in blocks of this size whatever the batches were, or pages would end elsewhere.
 const BLOCK_ROWS: usize = 8192;
 const ROW_GROUP_ROWS: usize = 1 << 20;
-/// Bytes of blocks that are encoded at once: enough work for several threads.
-const BLOCKS_BYTES: usize = 4 << 20;
+/// Bytes that a row group may take while it is written; the bound of the writer's memory.
+const ROW_GROUP_BYTES: usize = 64 << 20;
+/// Bytes of blocks that are encoded at once, going by the columns' types: enough work for several threads.
+const BLOCKS_BYTES: usize = 8 << 20;
 /// Object stores want parts of 5 MiB or more, all but the last of one size.
 const PART_BYTES: usize = 8 << 20;
 const PARTS_AT_ONCE: usize = 4;
@@ -122,24 +124,24 @@ pub struct Written {
     pub sha256: String,
 }
 
-/// Writes the rows of `batches`, all of `schema`, as one Parquet file with `metadata` in its footer, and calls
-/// `progress` with the number of rows so far. On any failure there is no file, and one that was there stays.
+/// Writes the rows of `batches`, all of `schema`, as one Parquet file with `metadata` in its footer, which is asked for
+/// when all rows are there, and calls `progress` with the number of rows so far. On any failure there is no file, and one
+/// that was there stays.
 ///
 /// The bytes depend on the rows, the schema and the metadata, not on how the rows came in batches.
 pub async fn write_parquet(
     location: &OutputLocation,
     schema: SchemaRef,
     batches: impl Stream<Item = Result<RecordBatch>> + Send,
-    metadata: impl IntoIterator<Item = (String, String)>,
+    metadata: impl Future<Output = Result<Vec<(String, String)>>> + Send,
     mut progress: impl FnMut(u64) + Send,
 ) -> Result<Written> {
     let what = || format!("write '{}'", location.name);
     let failed = |error| Error::object_store(what(), error);
-    let metadata: Vec<KeyValue> = metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
     let mut upload = location.store.put_multipart(&location.path).await.map_err(failed)?;
     let (to_encoder, blocks) = mpsc::channel(4);
     let (parts, from_encoder) = mpsc::channel(2);
-    let encoder = SpawnedTask::spawn_blocking(move || encode(schema, metadata, blocks, Sink::new(parts)));
+    let encoder = SpawnedTask::spawn_blocking(move || encode(schema, blocks, Sink::new(parts)));
     let mut batches = std::pin::pin!(batches);
     let feed = async {
         let mut rows = 0;
@@ -151,8 +153,9 @@ pub async fn write_parquet(
             }
             progress(rows);
         }
+        let metadata = metadata.await?.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
         // without this word the encoder knows that rows are missing; if it is gone already, it has said why
-        drop(to_encoder.send(Block::End).await);
+        drop(to_encoder.send(Block::End(metadata)).await);
         drop(to_encoder);
         Ok(())
     };
@@ -192,48 +195,61 @@ async fn joined(under_way: &mut JoinSet<object_store::Result<()>>) -> object_sto
 
 enum Block {
     Rows(RecordBatch),
-    End,
+    /// With the footer's metadata.
+    End(Vec<KeyValue>),
 }
 
 /// Encodes blocks as they come, several of them at once.
-fn encode(
-    schema: SchemaRef,
-    metadata: Vec<KeyValue>,
-    blocks: mpsc::Receiver<Block>,
-    sink: Sink,
-) -> parquet::errors::Result<Written> {
+fn encode(schema: SchemaRef, blocks: mpsc::Receiver<Block>, sink: Sink) -> parquet::errors::Result<Written> {
     let properties = WriterProperties::builder()
         .set_created_by("hitherto".to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_key_value_metadata(Some(metadata).filter(|metadata| !metadata.is_empty()))
         .build();
+    let blocks_at_once = blocks_at_once(&schema);
     let even = BatchCoalescer::new(Arc::clone(&schema), BLOCK_ROWS);
-    let mut blocks = EvenBlocks { blocks, even, has_ended: false };
+    let mut blocks = EvenBlocks { blocks, even, metadata: None };
     let mut next = blocks.next()?;
     let mut encoder = Encoder::try_new(sink, schema, properties, next.as_ref())?;
-    let (mut rows, mut waiting, mut waiting_bytes) = (0, Vec::new(), 0);
+    let (mut rows, mut waiting) = (0, Vec::new());
     while let Some(block) = next {
         rows += block.num_rows() as u64;
-        waiting_bytes += block.get_array_memory_size();
         waiting.push(block);
-        if waiting_bytes >= BLOCKS_BYTES {
+        if waiting.len() == blocks_at_once {
             encoder.write(&waiting)?;
             waiting.clear();
-            waiting_bytes = 0;
+            // what the encoder has depends on the rows alone, so row groups end at the same rows every time
+            if encoder.memory_size() > ROW_GROUP_BYTES {
+                encoder.flush()?;
+            }
         }
         next = blocks.next()?;
     }
     encoder.write(&waiting)?;
-    let (bytes, sha256) = encoder.finish()?.finish()?;
+    let (bytes, sha256) = encoder.finish(blocks.metadata.unwrap_or_default())?.finish()?;
     Ok(Written { rows, bytes, sha256 })
+}
+
+/// Only types count: how much memory the same rows take depends on how they came.
+fn blocks_at_once(schema: &SchemaRef) -> usize {
+    let row_bytes: usize = schema.fields().iter().map(|field| width(field.data_type())).sum();
+    (BLOCKS_BYTES / (row_bytes * BLOCK_ROWS).max(1)).clamp(1, 64)
+}
+
+/// The bytes of a value, as a guess where they are not the same for all.
+fn width(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::FixedSizeList(item, length) => width(item.data_type()) * length.unsigned_abs() as usize,
+        other => other.primitive_width().unwrap_or(32),
+    }
 }
 
 /// Blocks of [`BLOCK_ROWS`], all but the last.
 struct EvenBlocks {
     blocks: mpsc::Receiver<Block>,
     even: BatchCoalescer,
-    has_ended: bool,
+    /// The footer's; none before the end.
+    metadata: Option<Vec<KeyValue>>,
 }
 
 impl EvenBlocks {
@@ -242,14 +258,14 @@ impl EvenBlocks {
             if let Some(block) = self.even.next_completed_batch() {
                 return Ok(Some(block));
             }
-            if self.has_ended {
+            if self.metadata.is_some() {
                 return Ok(None);
             }
             match self.blocks.blocking_recv() {
                 Some(Block::Rows(batch)) => self.even.push_batch(batch)?,
-                Some(Block::End) => {
+                Some(Block::End(metadata)) => {
                     self.even.finish_buffered_batch()?;
-                    self.has_ended = true;
+                    self.metadata = Some(metadata);
                 }
                 None => return Err(ParquetError::General("the rows ended too early".to_owned())),
             }
@@ -301,6 +317,7 @@ impl Write for Sink {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::future::ready;
 
     use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
     use arrow::compute::concat_batches;
@@ -324,7 +341,7 @@ mod tests {
         let parts = (0..batch.num_rows()).step_by(step);
         let parts = parts.map(|from| Ok(batch.slice(from, step.min(batch.num_rows() - from))));
         let mut progress = Vec::new();
-        let metadata = [("hitherto.set".to_owned(), "late@1".to_owned())];
+        let metadata = ready(Ok(vec![("hitherto.set".to_owned(), "late@1".to_owned())]));
         let written =
             write_parquet(location, batch.schema(), stream::iter(parts), metadata, |rows| progress.push(rows));
         let written = written.await.expect("a file");
@@ -396,7 +413,9 @@ mod tests {
             if there {
                 fs::write(&path, "precious").expect("a file");
             }
-            let error = write_parquet(&location, rows(0).schema(), failing(), [], |_| ()).await.expect_err("a failure");
+            let error = write_parquet(&location, rows(0).schema(), failing(), ready(Ok(Vec::new())), |_| ())
+                .await
+                .expect_err("a failure");
             assert_eq!(error.to_string(), "row 10000 is odd");
             assert_eq!(fs::read(&path).ok(), there.then(|| b"precious".to_vec()));
             assert_eq!(names(folder.path()).len(), usize::from(there), "no staging file stays");
@@ -411,7 +430,9 @@ mod tests {
         fs::write(folder.path().join("file"), "").expect("a file");
         let location = OutputLocation::file(&folder.path().join("file/out.parquet")).expect("a place");
         let one = stream::iter([Ok(rows(1))]);
-        let error = write_parquet(&location, rows(1).schema(), one, [], |_| ()).await.expect_err("below a file");
+        let error = write_parquet(&location, rows(1).schema(), one, ready(Ok(Vec::new())), |_| ())
+            .await
+            .expect_err("below a file");
         assert!(error.to_string().starts_with("could not write '"), "{error}");
     }
 }

@@ -60,10 +60,9 @@ impl Upload {
     pub(super) async fn finish(&mut self) -> Result<()> {
         self.encode_block().await?;
         let rest = match self.encoder.take() {
-            Some(encoder) => encoded(encoder).await?.finish()?,
-            None => {
-                Encoder::try_new(Vec::new(), SchemaRef::clone(&self.schema), self.properties.clone(), None)?.finish()?
-            }
+            Some(encoder) => encoded(encoder).await?.finish(Vec::new())?,
+            None => Encoder::try_new(Vec::new(), SchemaRef::clone(&self.schema), self.properties.clone(), None)?
+                .finish(Vec::new())?,
         };
         self.put(rest).await?;
         self.sink.shutdown().await.map_err(|error| ParquetError::External(Box::new(error)))

@@ -12,6 +12,7 @@ use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
@@ -92,9 +93,12 @@ impl<W: Write + Send> Encoder<W> {
         Ok(())
     }
 
-    /// Ends the file, and gives the sink back.
-    pub(crate) fn finish(mut self) -> Result<W> {
+    /// Ends the file with `metadata` in its footer, and gives the sink back.
+    pub(crate) fn finish(mut self, metadata: Vec<KeyValue>) -> Result<W> {
         self.flush()?;
+        for pair in metadata {
+            self.file.append_key_value_metadata(pair);
+        }
         self.file.into_inner()
     }
 
@@ -212,7 +216,7 @@ mod tests {
                 encoder.write(block).expect("written");
             }
             assert!(encoder.file_size() > 0 && encoder.memory_size() > 0);
-            assert_eq!(encoder.finish().expect("a file"), expected, "{at_once} batches at once");
+            assert_eq!(encoder.finish(Vec::new()).expect("a file"), expected, "{at_once} batches at once");
         }
     }
 
@@ -221,6 +225,6 @@ mod tests {
         let encoder =
             Encoder::try_new(Vec::new(), rows(0, 1).schema(), WriterProperties::default(), None).expect("an encoder");
         let plain = ArrowWriter::try_new(Vec::new(), rows(0, 1).schema(), None).expect("a writer");
-        assert_eq!(encoder.finish().expect("a file"), plain.into_inner().expect("a file"));
+        assert_eq!(encoder.finish(Vec::new()).expect("a file"), plain.into_inner().expect("a file"));
     }
 }

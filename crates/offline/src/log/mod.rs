@@ -5,11 +5,13 @@
 
 mod commit;
 mod delta_schema;
+mod entry;
 mod snapshot;
 
 pub use snapshot::{DataFile, Snapshot, TimeRange};
 
-pub(crate) use commit::{Committed, NewFile, Offer, other_content};
+pub(crate) use commit::{Committed, Offer, other_content};
+pub(crate) use entry::NewFile;
 pub(crate) use snapshot::timestamp_text;
 
 use std::fmt;

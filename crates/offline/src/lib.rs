@@ -4,6 +4,7 @@ pub mod input;
 pub mod types;
 
 mod append;
+mod compact;
 mod error;
 mod log;
 mod output;
@@ -13,6 +14,7 @@ mod store;
 mod values;
 
 pub use append::{Appended, BatchId, Commit};
+pub use compact::{CompactOptions, Compacted, Compaction, Reach};
 pub use error::{Error, Result};
 pub use log::{DataFile, History, Snapshot, TimeRange};
 pub use output::{OutputLocation, Written, write_parquet};

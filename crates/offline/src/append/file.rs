@@ -7,6 +7,7 @@ use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use parquet::arrow::AsyncArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
@@ -20,13 +21,39 @@ use crate::{Error, History, Result};
 const GROUP_ROWS: usize = 256 * 1024;
 /// Bytes that a row group may take while it is written; the bound of the writer's memory for wide rows.
 const GROUP_BYTES: usize = 32 << 20;
+/// Rows of a page where rows are sorted by key: so few that a key's pages are a small part of its row group.
+const PAGE_ROWS: usize = 4096;
 /// What waits in memory before it goes to the store, in one piece if the file is no larger.
 const BUFFER_BYTES: usize = 8 << 20;
 /// One in a hundred of the keys that a row group does not have is looked for in vain.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
+/// What a file becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// Rows in the order in which they came; their place in history comes from the commit.
+    Fresh,
+    /// A part of a run: rows sorted by key and time, which carry their place in history themselves.
+    Run {
+        /// The run.
+        id: Uuid,
+        /// Its place in the run, from 0.
+        index: usize,
+    },
+}
+
+impl FileKind {
+    /// The file's path below the table's folder; see [`crate::DataFile::run`].
+    fn name(self) -> String {
+        match self {
+            Self::Fresh => format!("data/{}.parquet", Uuid::new_v4()),
+            Self::Run { id, index } => format!("data/{id}-{index:05}.parquet"),
+        }
+    }
+}
+
 /// A file of the table that is being written.
-pub(super) struct FileWriter {
+pub(crate) struct FileWriter {
     store: Arc<dyn object_store::ObjectStore>,
     path: Path,
     name: String,
@@ -37,33 +64,33 @@ pub(super) struct FileWriter {
 
 impl NewFile {
     /// Where it is in the store.
-    pub(super) fn path(&self, history: &History) -> Path {
+    pub(crate) fn path(&self, history: &History) -> Path {
         below(history.root(), &self.name)
     }
 }
 
 impl FileWriter {
-    pub(super) fn create(history: &History, schema: &SchemaRef) -> Result<Self> {
-        let name = format!("data/{}.parquet", Uuid::new_v4());
+    pub(crate) fn create(history: &History, schema: &SchemaRef, kind: FileKind) -> Result<Self> {
+        let name = kind.name();
         let path = below(history.root(), &name);
         let store = Arc::clone(history.store().store());
         let sink = BufWriter::with_capacity(Arc::clone(&store), path.clone(), BUFFER_BYTES);
-        let writer = AsyncArrowWriter::try_new(sink, Arc::clone(schema), Some(properties(history)))
+        let writer = AsyncArrowWriter::try_new(sink, Arc::clone(schema), Some(properties(history, kind)))
             .map_err(|e| Error::parquet(format!("write '{path}'"), e))?;
-        Ok(Self { store, path, name, schema: Arc::clone(schema), writer, stats: Stats::new(history.table()) })
+        Ok(Self { store, path, name, schema: Arc::clone(schema), writer, stats: Stats::new(history.table(), kind) })
     }
 
     /// Whether the batch's columns are the file's.
-    pub(super) fn takes(&self, batch: &RecordBatch) -> bool {
+    pub(crate) fn takes(&self, batch: &RecordBatch) -> bool {
         batch.schema() == self.schema
     }
 
     /// What it has so far, roughly.
-    pub(super) fn size_bytes(&self) -> u64 {
+    pub(crate) fn size_bytes(&self) -> u64 {
         (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
     }
 
-    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.stats.add(batch)?;
         // a batch of very wide rows is cut, so that the bound on a row group's bytes can hold
         let step =
@@ -79,7 +106,7 @@ impl FileWriter {
     }
 
     /// Finishes the file. It is durable, and not yet part of the table.
-    pub(super) async fn close(mut self) -> Result<NewFile> {
+    pub(crate) async fn close(mut self) -> Result<NewFile> {
         self.writer.finish().await.map_err(|e| self.failed(e))?;
         let found = self.store.head(&self.path).await;
         if found.is_err() {
@@ -97,7 +124,7 @@ impl FileWriter {
     }
 
     /// Gives the file up. A folder needs no telling, a bucket keeps the parts that it has until it is told.
-    pub(super) async fn abandon(self) {
+    pub(crate) async fn abandon(self) {
         if let Err(error) = self.writer.into_inner().abort().await {
             tracing::debug!(path = %self.path, %error, "could not abort an upload");
         }
@@ -112,19 +139,29 @@ fn below(root: &Path, name: &str) -> Path {
     name.split('/').fold(root.clone(), Path::join)
 }
 
-fn properties(history: &History) -> WriterProperties {
+fn properties(history: &History, kind: FileKind) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("hitherto ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(GROUP_ROWS));
-    for (key, _) in &history.table().keys {
+    let keys = &history.table().keys;
+    for (key, _) in keys {
         let column = ColumnPath::from(key.as_str());
         // made for the greatest number of keys and folded to the number there is
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)
             .set_column_bloom_filter_fpp(column.clone(), BLOOM_FALSE_POSITIVES)
             .set_column_bloom_filter_max_ndv(column, GROUP_ROWS as u64);
+    }
+    if kind != FileKind::Fresh {
+        // keys and event time come first in the schema, and have one leaf each
+        let sorted = (0..=keys.len() as i32).map(|column| SortingColumn {
+            column_idx: column,
+            descending: false,
+            nulls_first: true,
+        });
+        properties = properties.set_data_page_row_count_limit(PAGE_ROWS).set_sorting_columns(Some(sorted.collect()));
     }
     properties.build()
 }

@@ -4,6 +4,8 @@ mod content;
 mod file;
 mod stats;
 
+pub(crate) use file::{FileKind, FileWriter};
+
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
@@ -13,7 +15,6 @@ use hitherto_core::{Created, Timestamp};
 use object_store::ObjectStoreExt;
 
 use self::content::ContentHash;
-use self::file::FileWriter;
 use crate::log::{Committed, NewFile, Offer, other_content};
 use crate::{CREATED, EVENT, Error, History, Result, data_schema};
 
@@ -60,7 +61,7 @@ pub struct Commit {
 }
 
 /// Files are closed when they have this many bytes.
-const FILE_BYTES: u64 = 512 << 20;
+pub(crate) const FILE_BYTES: u64 = 512 << 20;
 
 impl History {
     /// Appends the rows of `batches`, all of them in one commit or none.
@@ -174,7 +175,7 @@ impl History {
         }
         let open = match writer {
             Some(open) => open,
-            None => writer.insert(FileWriter::create(self, &batch.schema())?),
+            None => writer.insert(FileWriter::create(self, &batch.schema(), FileKind::Fresh)?),
         };
         open.write(batch).await?;
         if let Some(full) = writer.take_if(|open| open.size_bytes() >= FILE_BYTES) {
@@ -223,7 +224,7 @@ impl History {
     }
 
     /// Removes files that no commit names. Those that stay all the same are never read.
-    async fn discard(&self, files: &[NewFile]) {
+    pub(crate) async fn discard(&self, files: &[NewFile]) {
         for file in files {
             let path = file.path(self);
             if let Err(error) = self.store().store().delete(&path).await {

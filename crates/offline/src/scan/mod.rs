@@ -18,6 +18,7 @@ mod object;
 mod pinned;
 mod source;
 mod spine;
+mod whole;
 
 #[cfg(test)]
 mod samples;
@@ -25,8 +26,10 @@ mod samples;
 mod tests;
 
 pub use changes::{Marks, changes_schema};
+pub(crate) use fault::carried;
 pub use fault::recovered;
 pub use history_table::{AVAILABLE, HistoryTable};
 pub use pinned::PinnedTable;
 pub use source::TableSource;
 pub use spine::{spine_of_batches, spine_of_parquet};
+pub(crate) use whole::WholeRows;

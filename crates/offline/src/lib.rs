@@ -11,6 +11,7 @@ mod output;
 mod scan;
 mod schema;
 mod store;
+mod vacuum;
 mod values;
 
 pub use append::{Appended, BatchId, Commit};
@@ -26,4 +27,5 @@ pub use schema::{
     COMMIT_SEQUENCE, COMMIT_TIME, CREATED, DELETED, EVENT, INGESTED, SEQUENCE, data_schema, history_schema,
 };
 pub use store::{Disk, DurableFileSystem, OfflineStore, RealDisk};
+pub use vacuum::{Sweep, Vacuumed};
 pub use values::{ColumnReader, KeyReader, array_of, key_array, key_at, value_at};

@@ -1,6 +1,7 @@
 //! Configuration: the nearest `hitherto.toml` or `.hitherto` from the working folder upward, then the environment.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use hitherto_core::{Name, Span};
 use serde::Deserialize;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 10] = [
+pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
+    ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
     ("HITHERTO_ONLINE__URL", "where the latest values lie: embedded:///…, redis://host:6379"),
     ("HITHERTO_ONLINE__URL_FILE", "a file that holds the online store's URL, password included"),
     ("HITHERTO_ONLINE__FOLLOW", "how often `serve` brings the online store up to date: 1s; 0s for never"),
@@ -21,6 +23,9 @@ pub const ENVIRONMENT: [(&str, &str); 10] = [
     ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
     ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
 ];
+
+/// How many small files a table may have before an ingest compacts it, unless configured.
+const COMPACT_AFTER: usize = 32;
 
 /// Everything configured, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// URL of the offline store.
     pub offline_url: String,
+    /// How many small files of a table an ingest leaves before it compacts them; none for any number.
+    pub compact_after: Option<NonZeroUsize>,
     /// URL of the online store. May hold a password: never print it.
     pub online_url: String,
     /// How often the follower runs; none for never.
@@ -51,7 +58,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 struct Written {
     project: Option<String>,
-    offline: Store,
+    offline: Offline,
     online: Online,
     registry: Store,
     server: Server,
@@ -62,6 +69,14 @@ struct Written {
 struct Store {
     url: Option<String>,
     url_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Offline {
+    url: Option<String>,
+    url_file: Option<PathBuf>,
+    compact_after: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,6 +159,7 @@ impl Written {
             home: PathBuf::new(),
             file,
             offline_url: String::new(),
+            compact_after: NonZeroUsize::new(self.offline.compact_after.unwrap_or(COMPACT_AFTER)),
             online_url: String::new(),
             follow: (!follow.is_zero()).then(|| Duration::from_micros(follow.micros().cast_unsigned())),
             registry_url: String::new(),

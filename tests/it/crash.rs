@@ -1,6 +1,9 @@
-//! Killed at any moment, `ingest` and `materialize` leave whole batches and nothing lost: 200 kills, decided by a seed.
+//! Killed at any moment, `ingest`, `compact` and `materialize` leave whole batches and nothing lost: some hundred kills,
+//! decided by a seed. `HITHERTO_KILLS=1000` makes it that many compactions.
 
+mod compact;
 mod ingest;
+mod listing;
 mod materialize;
 
 use std::time::{Duration, Instant};

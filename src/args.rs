@@ -70,6 +70,10 @@ pub(crate) enum Command {
     Get(cmd::get::Args),
     /// Register model versions, move aliases, show and list them
     Model(cmd::model::Args),
+    /// Rewrite small files of history into few, sorted by key and time; no row changes
+    Compact(cmd::compact::Args),
+    /// Delete files that history does not need any more
+    Vacuum(cmd::vacuum::Args),
     /// Ask feature history in SQL
     Sql(cmd::sql::Args),
     /// Serve features over gRPC, health and metrics over HTTP

@@ -1,6 +1,7 @@
 //! Configuration: the nearest `hitherto.toml` or `.hitherto` from the working folder upward, then the environment.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use serde::Deserialize;
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 11] = [
+pub const ENVIRONMENT: [(&str, &str); 12] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
+    ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
     (
         "HITHERTO_OFFLINE__MEMORY_LIMIT",
         "memory that training sets and queries share: 4GiB; half of the machine's by default",
@@ -28,6 +30,9 @@ pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
 ];
 
+/// How many small files a table may have before an ingest compacts it, unless configured.
+const COMPACT_AFTER: usize = 32;
+
 /// Everything configured, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -39,6 +44,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// URL of the offline store.
     pub offline_url: String,
+    /// How many small files of a table an ingest leaves before it compacts them; none for any number.
+    pub compact_after: Option<NonZeroUsize>,
     /// Memory that training sets and queries share.
     pub memory_limit: Size,
     /// URL of the online store. May hold a password: never print it.
@@ -77,6 +84,7 @@ struct Store {
 struct Offline {
     url: Option<String>,
     url_file: Option<PathBuf>,
+    compact_after: Option<usize>,
     memory_limit: Option<Size>,
 }
 
@@ -165,6 +173,7 @@ impl Written {
             home: PathBuf::new(),
             file,
             offline_url: String::new(),
+            compact_after: NonZeroUsize::new(self.offline.compact_after.unwrap_or(COMPACT_AFTER)),
             memory_limit: self.offline.memory_limit.unwrap_or_else(Size::half_of_the_machine),
             online_url: String::new(),
             follow: (!follow.is_zero()).then(|| Duration::from_micros(follow.micros().cast_unsigned())),

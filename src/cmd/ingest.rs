@@ -1,10 +1,12 @@
 //! `ingest VIEW FILE…`.
 
+use std::num::NonZeroUsize;
+
 use anyhow::Result;
 use hitherto_core::Name;
-use hitherto_engine::{Destination, Ingested};
-use hitherto_offline::BatchId;
+use hitherto_engine::{CompactedTable, Destination, Engine, Ingested};
 use hitherto_offline::input::{ExtraColumns, Format};
+use hitherto_offline::{BatchId, Compacted};
 
 use crate::args::Global;
 use crate::config::Config;
@@ -82,7 +84,27 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     let seen = bar.clone();
     let done = engine.ingest(&args.view, &input, batch, extra, to, move |rows| seen.set_position(rows)).await?;
     bar.finish_and_clear();
-    report(&done, global)
+    report(&done, global)?;
+    if let (Some(after), Some(_)) = (config.compact_after, &done.commit) {
+        compact(&engine, &done.view, after).await;
+    }
+    Ok(())
+}
+
+/// The rows are safe and said to be, so nothing that happens here is a failure of the ingest.
+async fn compact(engine: &Engine, view: &Name, after: NonZeroUsize) {
+    match engine.compact_when_due(view, after).await {
+        Ok(Some(CompactedTable { outcome: Compacted::Done(done), .. })) => {
+            output::note(format!("{view}: {} small files were compacted", done.rewritten_files));
+        }
+        // another process does it, or it was not yet due
+        Ok(_) => {}
+        Err(error) => tracing::warn!(
+            %view,
+            %error,
+            "the rows are ingested, but their table could not be compacted; `hitherto compact` tries again"
+        ),
+    }
 }
 
 fn report(done: &Ingested, global: &Global) -> Result<()> {

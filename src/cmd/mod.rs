@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments in, one verb of the engine, words out.
 
 pub(crate) mod apply;
+pub(crate) mod compact;
 pub(crate) mod dataset;
 pub(crate) mod demo;
 pub(crate) mod describe;
@@ -14,3 +15,4 @@ pub(crate) mod model;
 pub(crate) mod serve;
 pub(crate) mod sql;
 pub(crate) mod training_set;
+pub(crate) mod vacuum;

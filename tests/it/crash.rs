@@ -1,6 +1,9 @@
-//! Killed at any moment, commands leave whole batches and files and nothing lost. A seed decides when.
+//! Killed at any moment, commands leave whole batches and files and nothing lost. A seed decides when; `HITHERTO_KILLS=1000`
+//! makes it that many kills a verb.
 
+mod compact;
 mod ingest;
+mod listing;
 mod materialize;
 mod training_set;
 

@@ -121,6 +121,29 @@ fn deltalake_and_duckdb_read_the_rows_that_were_ingested() {
 }
 
 #[test]
+fn deltalake_and_duckdb_read_what_was_compacted() {
+    let hitherto = applied();
+    hitherto.write_parquet("first.parquet", &legs().slice(0, 3)).write_parquet("second.parquet", &legs().slice(3, 2));
+    let table = table_of(&hitherto, "delays");
+    let rows: Vec<Value> = (0..5).map(|row| expected(row, row as i64)).collect();
+    // compacted; compacted and fresh together; all compacted, in two runs or one
+    for (step, seen) in [
+        ("ingest delays first.parquet", 3),
+        ("compact", 3),
+        ("ingest delays second.parquet", 5),
+        ("compact", 5),
+        ("compact --full", 5),
+    ] {
+        hitherto.ok(step);
+        for reader in ["deltalake", "duckdb"] {
+            let arguments: Vec<&str> = [reader, &table].into_iter().chain(COLUMNS).collect();
+            let found = python("read_table.py", &arguments);
+            assert_eq!(found["rows"], Value::Array(rows[..seen].to_vec()), "{reader} after {step}");
+        }
+    }
+}
+
+#[test]
 fn deltalake_and_duckdb_read_a_year_of_legs() {
     let hitherto = Hitherto::new();
     flights(&hitherto, &[]);

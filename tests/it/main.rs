@@ -2,6 +2,7 @@
 
 mod agreement;
 mod cli_errors;
+mod compaction;
 mod concurrency;
 mod configuration;
 mod conformance;

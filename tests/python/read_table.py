@@ -1,7 +1,8 @@
 """Reads one of our tables as a stranger would. usage: read_table.py deltalake|duckdb TABLE COLUMN…
 
 Prints a JSON object: the columns that the table's log declares, and its rows in the order of their place in history.
-`_sequence` is worked out as the documents say: `_commit_sequence` and the row's index in its file. Times are microseconds.
+`_sequence` is worked out as the documents say: `_commit_sequence` and the row's index in its file, or the file's own column
+where it was compacted. Times are microseconds.
 
 DuckDB's own Delta extension comes from DuckDB's site, which not every machine can reach. So DuckDB reads the Parquet
 files, and which files count is taken from the log, through deltalake.
@@ -23,11 +24,13 @@ base_of = {file["path"]: file["partition._commit_sequence"] for file in files}
 
 
 def with_deltalake():
-    rows = table.to_pyarrow_table(columns=[*columns, "_commit_sequence"]).to_pylist()
+    rows = table.to_pyarrow_table(columns=[*columns, "_sequence", "_commit_sequence"]).to_pylist()
     # rows of a file come in their order, and a file's base is its own
     seen = {}
     for row in rows:
         base = row.pop("_commit_sequence")
+        if base is None:
+            continue
         row["_sequence"] = base + seen.get(base, 0)
         seen[base] = seen.get(base, 0) + 1
     return rows
@@ -42,7 +45,8 @@ def with_duckdb():
             f'epoch_us("{name}") as "{name}"' if pa.types.is_timestamp(schema.field(name).type) else f'"{name}"'
             for name in columns
         ]
-        query = f"select {', '.join(chosen)}, file_row_number + {base} as _sequence from read_parquet(?, file_row_number=true)"
+        sequence = "_sequence" if base is None else f"file_row_number + {base} as _sequence"
+        query = f"select {', '.join(chosen)}, {sequence} from read_parquet(?, file_row_number=true)"
         found = duckdb.execute(query, [f"{place}/{path}"])
         names = [column[0] for column in found.description]
         rows += [dict(zip(names, row)) for row in found.fetchall()]

@@ -1,10 +1,11 @@
-//! The verbs: apply, ingest, materialize, training set, lookup; transport-free.
+//! The verbs: apply, ingest, compact, vacuum, materialize, training set, lookup; transport-free.
 //!
 //! An [`Engine`] has one project's stores and a [`Clock`]; each verb is a method, in a file of its own. [`Serving`] holds
 //! compiled plans for lookups, so that a request resolves nothing.
 
 mod apply;
 mod clock;
+mod compact;
 mod dataset;
 mod engine;
 mod error;
@@ -26,9 +27,11 @@ mod sql;
 mod table_history;
 mod training_set;
 mod transform;
+mod vacuum;
 
 pub use apply::{Applied, DefinitionFile};
 pub use clock::Clock;
+pub use compact::CompactedTable;
 pub use dataset::Verdict;
 pub use engine::{Engine, find_set, find_view};
 pub use error::{Error, Result};
@@ -43,3 +46,4 @@ pub use serving::{Consumer, PlannedOutput, PlannedView, Serving, ServingPlan};
 pub use spine::Spine;
 pub use training_set::{EvidenceColumns, Progress, TrainingSetRequest};
 pub use transform::Transforms;
+pub use vacuum::VacuumedTable;

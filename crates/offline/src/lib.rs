@@ -4,6 +4,7 @@ pub mod input;
 pub mod types;
 
 mod append;
+mod compact;
 mod encode;
 mod error;
 mod log;
@@ -11,9 +12,11 @@ mod output;
 mod scan;
 mod schema;
 mod store;
+mod vacuum;
 mod values;
 
 pub use append::{Appended, BatchId, Commit};
+pub use compact::{CompactOptions, Compacted, Compaction, Reach};
 pub use error::{Error, Result};
 pub use log::{DataFile, History, Snapshot, TimeRange};
 pub use output::{OutputLocation, Written, write_parquet};
@@ -25,4 +28,5 @@ pub use schema::{
     COMMIT_SEQUENCE, COMMIT_TIME, CREATED, DELETED, EVENT, INGESTED, SEQUENCE, data_schema, history_schema,
 };
 pub use store::{Disk, DurableFileSystem, OfflineStore, RealDisk};
+pub use vacuum::{Sweep, Vacuumed};
 pub use values::{ColumnReader, KeyReader, array_of, key_array, key_at, value_at};

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hitherto_engine::{Clock, Engine};
 
+use super::listing::{Listing, STAGES, table_folder};
 use super::{Tally, kill_at, kills, moment, tell};
 use crate::support::random::Random;
 use crate::support::stores::{integers, moment as at};
@@ -28,21 +27,6 @@ name: readings
 entity: thing
 features: {batch: int64, note: string}
 ";
-
-/// What a folder of the table shows of an ingest at work.
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    /// Rows are being written.
-    File,
-    /// The file is complete, the log does not name it.
-    Placed,
-    /// The log's entry is being written.
-    Entry,
-    /// The log has the entry.
-    Committed,
-}
-
-const STAGES: [Stage; 4] = [Stage::File, Stage::Placed, Stage::Entry, Stage::Committed];
 
 /// A batch as a reader finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +89,7 @@ async fn kill_until_done(
 ) {
     loop {
         let moment = moment(random, &STAGES, usual);
-        let table = table_folder(place);
+        let table = table_folder(place, "readings");
         let before = Listing::of(&table);
         let was_there = oracle.seen.contains_key(&batch);
         let ran = kill_at(place, &line(batch), moment, |stage| Listing::of(&table).shows(stage, &before));
@@ -179,42 +163,4 @@ fn write_batch(place: &Hitherto, oracle: &mut Oracle, batch: i64, rows: u64) {
     }
     place.write(&format!("batch-{batch}.csv"), text);
     oracle.rows.insert(batch, rows as i64);
-}
-
-fn table_folder(place: &Hitherto) -> PathBuf {
-    let view = place.path(".hitherto/offline/readings");
-    let tables = fs::read_dir(&view).expect("the view has a folder");
-    tables.map(|table| table.expect("an entry").path()).next().expect("the view has a table")
-}
-
-/// How many names of each kind a table's folders have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Listing {
-    files: usize,
-    files_staged: usize,
-    entries: usize,
-    entries_staged: usize,
-}
-
-impl Listing {
-    fn of(table: &Path) -> Self {
-        let count = |folder: &str, ending: &str| {
-            let names = fs::read_dir(table.join(folder)).expect("the folder is there").map_while(Result::ok);
-            let names: Vec<String> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-            let staged = names.iter().filter(|name| name.contains('#')).count();
-            (names.iter().filter(|name| name.ends_with(ending)).count(), staged)
-        };
-        let ((files, files_staged), (entries, entries_staged)) =
-            (count("data", ".parquet"), count("_delta_log", ".json"));
-        Self { files, files_staged, entries, entries_staged }
-    }
-
-    fn shows(self, stage: Stage, before: &Self) -> bool {
-        match stage {
-            Stage::File => self.files_staged > before.files_staged || self.files > before.files,
-            Stage::Placed => self.files > before.files,
-            Stage::Entry => self.entries_staged > before.entries_staged || self.entries > before.entries,
-            Stage::Committed => self.entries > before.entries,
-        }
-    }
 }

@@ -5,6 +5,8 @@ mod file;
 mod stats;
 mod upload;
 
+pub(crate) use file::{FileKind, FileWriter};
+
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
@@ -14,7 +16,6 @@ use hitherto_core::{Created, Timestamp};
 use object_store::ObjectStoreExt;
 
 use self::content::ContentHash;
-use self::file::FileWriter;
 use crate::log::{Committed, NewFile, Offer, other_content};
 use crate::{CREATED, EVENT, Error, History, Result, data_schema};
 
@@ -61,7 +62,7 @@ pub struct Commit {
 }
 
 /// Files are closed when they have this many bytes.
-const FILE_BYTES: u64 = 512 << 20;
+pub(crate) const FILE_BYTES: u64 = 512 << 20;
 
 impl History {
     /// Appends the rows of `batches`, all of them in one commit or none.
@@ -175,7 +176,7 @@ impl History {
         }
         let open = match writer {
             Some(open) => open,
-            None => writer.insert(FileWriter::create(self, &batch.schema())?),
+            None => writer.insert(FileWriter::create(self, &batch.schema(), FileKind::Fresh)),
         };
         open.write(batch).await?;
         if let Some(full) = writer.take_if(|open| open.size_bytes() >= FILE_BYTES) {
@@ -224,7 +225,7 @@ impl History {
     }
 
     /// Removes files that no commit names. Those that stay all the same are never read.
-    async fn discard(&self, files: &[NewFile]) {
+    pub(crate) async fn discard(&self, files: &[NewFile]) {
         for file in files {
             let path = file.path(self);
             if let Err(error) = self.store().store().delete(&path).await {

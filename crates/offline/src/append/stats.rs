@@ -7,8 +7,9 @@ use arrow::record_batch::RecordBatch;
 use hitherto_core::{Created, Table, Timestamp};
 use serde_json::{Map, Value, json};
 
+use super::file::FileKind;
 use crate::log::timestamp_text;
-use crate::{CREATED, EVENT, Error, Result};
+use crate::{CREATED, EVENT, Error, INGESTED, Result, SEQUENCE};
 
 /// Texts are cut to this many characters, outward.
 const TEXT_CHARS: usize = 32;
@@ -33,9 +34,11 @@ enum Bound {
 }
 
 impl Stats {
-    pub(super) fn new(table: &Table) -> Self {
+    pub(super) fn new(table: &Table, kind: FileKind) -> Self {
         let created = (table.created == Created::Column).then_some(CREATED);
-        let names = table.keys.iter().map(|(name, _)| name.as_str()).chain([EVENT]).chain(created);
+        let carried: &[&str] = if kind == FileKind::Fresh { &[] } else { &[SEQUENCE, INGESTED] };
+        let names = table.keys.iter().map(|(name, _)| name.as_str());
+        let names = names.chain([EVENT]).chain(created).chain(carried.iter().copied());
         Self { rows: 0, columns: names.map(|name| (name.to_owned(), Column::default())).collect() }
     }
 

@@ -5,15 +5,20 @@
 
 mod commit;
 mod delta_schema;
+mod entry;
+mod rewrite;
 mod snapshot;
 
 pub use snapshot::{DataFile, Snapshot, TimeRange};
 
-pub(crate) use commit::{Committed, NewFile, Offer, other_content};
+pub(crate) use commit::{Committed, Offer, other_content};
+pub(crate) use entry::{Failure, NewFile};
+pub(crate) use rewrite::{Rewrite, Rewritten};
 pub(crate) use snapshot::timestamp_text;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use deltalake_core::DeltaTable;
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
@@ -30,6 +35,9 @@ const SEQUENCE_APP: &str = "hitherto/sequence";
 const CLOCK_APP: &str = "hitherto/clock";
 /// The ids under which commits record the content of batches; they expire.
 const BATCH_APP: &str = "hitherto/batch/";
+
+/// How long the log remembers which files were removed, and when: what Delta tables do unless told otherwise.
+pub(crate) const REMOVALS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// One table's history in an offline store. Making one does no IO, and a table that nothing was appended to need not
 /// exist in the store.

@@ -7,6 +7,7 @@ use deltalake_core::kernel::LogicalFileView;
 use hitherto_core::Timestamp;
 use object_store::path::Path;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::{COMMIT_SEQUENCE, COMMIT_TIME, CREATED, EVENT, Error, INGESTED, Result, SEQUENCE};
 
@@ -63,6 +64,31 @@ impl DataFile {
             Some(first) => Some(first + i64::try_from(self.rows).unwrap_or(i64::MAX) - 1),
             None => self.stat("maxValues", SEQUENCE)?.as_i64(),
         }
+    }
+
+    /// The run that it is a part of: files of one run share no key, but perhaps at their ends, and are written together.
+    /// `None` for a fresh file, which is sorted by nothing.
+    pub fn run(&self) -> Option<&str> {
+        if self.first_sequence.is_some() {
+            return None;
+        }
+        let name = self.path.filename().unwrap_or_default();
+        let stem = name.strip_suffix(".parquet").unwrap_or(name);
+        // whatever others call their files, each is a run of its own
+        let ours = stem.rsplit_once('-').filter(|(run, _)| Uuid::try_parse(run).is_ok());
+        Some(ours.map_or(stem, |(run, _)| run))
+    }
+
+    /// The range of `_sequence`, both ends in; `None` where it is not known.
+    pub fn sequences(&self) -> Option<(i64, i64)> {
+        let first = self.first_sequence.or_else(|| self.stat("minValues", SEQUENCE)?.as_i64());
+        first.zip(self.last_sequence())
+    }
+
+    /// The range of `_ingested_at`, both ends in; `None` where it is not known.
+    pub fn ingested(&self) -> Option<TimeRange> {
+        let of_commit = self.commit_time.map(|time| TimeRange { min: time, max: time });
+        of_commit.or_else(|| self.time_range(INGESTED))
     }
 
     /// How many values of `column` are null, where it is known.
@@ -135,6 +161,29 @@ pub(crate) fn timestamp_text(time: Timestamp) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_says_which_run_it_is_a_part_of() {
+        let of = |path: &str, first_sequence| {
+            let path = Path::from(format!("v/v-1/data/{path}"));
+            let file = DataFile {
+                path,
+                size_bytes: 1,
+                rows: 1,
+                first_sequence,
+                commit_time: None,
+                event: None,
+                created: None,
+                stats: Map::new(),
+            };
+            file.run().map(str::to_owned)
+        };
+        let id = "6f1c9c1e-3b52-4c5e-9d52-0a8a3b1b7a11";
+        assert_eq!(of(&format!("{id}.parquet"), Some(0)), None);
+        assert_eq!(of(&format!("{id}-00000.parquet"), None).as_deref(), Some(id));
+        assert_eq!(of(&format!("{id}-100000.parquet"), None).as_deref(), Some(id));
+        assert_eq!(of("part-00000-x.parquet", None).as_deref(), Some("part-00000-x"));
+    }
 
     #[test]
     fn times_of_the_log_come_back_to_the_microsecond() {

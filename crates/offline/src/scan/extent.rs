@@ -21,14 +21,12 @@ pub(super) struct Extent {
 impl Extent {
     /// Of a whole file, as the log has it.
     pub(super) fn of_file(file: &DataFile, created: Created) -> Self {
-        let commit = file.commit_time.map(|time| (time.0, time.0));
         let created = match created {
             Created::Absent => None,
             Created::Column => file.created.map(pair),
-            Created::IngestedAt => commit,
+            Created::IngestedAt => file.ingested().map(pair),
         };
-        let sequence = file.first_sequence.zip(file.last_sequence());
-        Self { event: file.event.map(pair), created, sequence }
+        Self { event: file.event.map(pair), created, sequence: file.sequences() }
     }
 
     /// Of a row group that begins with row `first_row` of `file`.

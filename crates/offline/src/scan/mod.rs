@@ -19,6 +19,7 @@ mod pinned;
 mod prune;
 mod source;
 mod spine;
+mod whole;
 
 #[cfg(test)]
 mod samples;
@@ -26,8 +27,10 @@ mod samples;
 mod tests;
 
 pub use changes::{Marks, changes_schema};
+pub(crate) use fault::carried;
 pub use fault::recovered;
 pub use history_table::{AVAILABLE, HistoryTable};
 pub use pinned::PinnedTable;
 pub use source::TableSource;
 pub use spine::{spine_of_batches, spine_of_input};
+pub(crate) use whole::WholeRows;

@@ -56,7 +56,7 @@ impl PinnedTable {
         known: impl Fn(&DataFile) -> Option<Footer>,
     ) -> Self {
         let visible =
-            |file: &&DataFile| file.rows > 0 && file.first_sequence.is_none_or(|first| first <= last_sequence);
+            |file: &&DataFile| file.rows > 0 && file.sequences().is_none_or(|(first, _)| first <= last_sequence);
         let mut files: Vec<DataFile> = files.iter().filter(visible).cloned().collect();
         // the log has them in any order; ours is that of the history
         files.sort_by(|a, b| (a.first_sequence, &a.path).cmp(&(b.first_sequence, &b.path)));

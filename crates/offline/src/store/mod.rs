@@ -3,11 +3,13 @@
 mod disk;
 #[cfg(test)]
 pub(crate) mod faults;
+mod leftovers;
 mod local;
 
 pub use disk::{Disk, RealDisk};
 pub use local::DurableFileSystem;
 
+pub(crate) use leftovers::Leftover;
 pub(crate) use local::DiskFailure;
 
 use std::fmt;

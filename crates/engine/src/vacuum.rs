@@ -1,0 +1,35 @@
+//! `vacuum`: files of history that no table needs any more are deleted, once nobody can be reading them.
+
+use hitherto_core::{Name, Span};
+use hitherto_offline::{Sweep, Vacuumed};
+
+use crate::compact::tables_of;
+use crate::{Clock, Engine, Result};
+
+/// What became of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VacuumedTable {
+    /// The view whose rows it holds.
+    pub view: Name,
+    /// Its id.
+    pub table: String,
+    /// What was found.
+    pub found: Vacuumed,
+}
+
+impl Engine {
+    /// Vacuum the tables of these views, or of all views where none is named: delete what has not been needed for
+    /// `retention`, or only say what that is.
+    pub async fn vacuum(&self, views: &[Name], retention: Span, sweep: Sweep) -> Result<Vec<VacuumedTable>> {
+        let catalog = self.registry().catalog().await?;
+        // never the pretended clock: files are as old as the store says, and a later clock would make those of an
+        // ingest at work look abandoned
+        let now = Clock::System.now();
+        let mut done = Vec::new();
+        for table in tables_of(&catalog, views)? {
+            let found = self.history(table)?.history().vacuum(retention, now, sweep).await?;
+            done.push(VacuumedTable { view: table.view.clone(), table: table.id.clone(), found });
+        }
+        Ok(done)
+    }
+}

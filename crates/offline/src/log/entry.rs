@@ -1,0 +1,150 @@
+//! One entry of the log: written at one exact version, put if absent, and found again if the answer is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deltalake_core::DeltaTableError;
+use deltalake_core::checkpoints::create_checkpoint;
+use deltalake_core::kernel::Action;
+use deltalake_core::kernel::transaction::{CommitBuilder, TableReference, TransactionError};
+use deltalake_core::protocol::DeltaOperation;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Cached, History};
+use crate::{Error, Result};
+
+/// Tries before a commit gives up for contention: with waits of up to half a second, more than a minute.
+pub(super) const ATTEMPTS_MAX: u32 = 250;
+/// Tries of one write whose outcome is unknown.
+const UNKNOWN_MAX: u32 = 5;
+/// Commits between checkpoints: what a process that opens the table reads one by one.
+const CHECKPOINT_INTERVAL: u64 = 20;
+
+/// A file that is written and not yet part of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct NewFile {
+    /// Its path below the table's folder.
+    pub(crate) name: String,
+    pub(crate) size_bytes: u64,
+    pub(crate) rows: u64,
+    /// When the store says that it was written, in milliseconds: the store's clock, not ours.
+    pub(crate) modified_ms: i64,
+    /// `numRecords`, `minValues`, …
+    pub(crate) stats: Value,
+}
+
+/// Whether the files of a commit that failed may be deleted.
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) may_delete: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, may_delete: true }
+    }
+}
+
+/// An entry to be written.
+pub(super) struct Entry<'a> {
+    pub(super) version: u64,
+    pub(super) actions: Vec<Action>,
+    pub(super) operation: DeltaOperation,
+    /// A file that this entry adds, and no other can.
+    pub(super) witness: &'a str,
+    /// What messages call it: `append to table 'legs-1'`.
+    pub(super) what: String,
+}
+
+impl History {
+    /// Writes the entry; false where another's is there. Only the entry itself can tell whether a write whose answer
+    /// was lost took effect, so it is read until it does.
+    pub(super) async fn write_entry(
+        &self,
+        cached: &mut Cached,
+        entry: Entry<'_>,
+    ) -> std::result::Result<bool, Failure> {
+        let Entry { version, actions, operation, witness, what } = entry;
+        if !self.put_entry(cached, version, (actions, operation), witness, &what).await? {
+            return Ok(false);
+        }
+        if version > 0 && version.is_multiple_of(CHECKPOINT_INTERVAL) {
+            self.checkpoint(cached).await;
+        }
+        Ok(true)
+    }
+
+    async fn put_entry(
+        &self,
+        cached: &Cached,
+        version: u64,
+        (actions, operation): (Vec<Action>, DeltaOperation),
+        witness: &str,
+        what: &str,
+    ) -> std::result::Result<bool, Failure> {
+        let state = cached.delta.as_ref().and_then(|delta| delta.snapshot().ok());
+        let prepared = CommitBuilder::default()
+            .with_actions(actions)
+            .build(state.map(|state| state as &dyn TableReference), Arc::clone(&self.log_store), operation)
+            .into_prepared_commit_future()
+            .await
+            .map_err(|e| Error::delta(what, e))?;
+        let entry = prepared.commit_or_bytes().clone();
+        let mut tries = 1;
+        loop {
+            match self.log_store.write_commit_entry(version, entry.clone(), Uuid::new_v4()).await {
+                Ok(()) => return Ok(true),
+                Err(TransactionError::VersionAlreadyExists(_)) => {
+                    return match self.entry_names(version, witness).await {
+                        Ok(Some(ours)) => Ok(ours),
+                        Ok(None) => Ok(false),
+                        Err(error) => Err(Failure { error, may_delete: false }),
+                    };
+                }
+                Err(error) => {
+                    let error = Error::delta(what, DeltaTableError::from(error));
+                    if tries == UNKNOWN_MAX || (self.store.is_local() && error.kind() == hitherto_core::Kind::Exhausted)
+                    {
+                        let may_delete = match self.entry_names(version, witness).await {
+                            Ok(Some(ours)) => !ours,
+                            // a request on its way to a server may still arrive
+                            Ok(None) => self.store.is_local(),
+                            Err(_) => false,
+                        };
+                        return Err(Failure { error, may_delete });
+                    }
+                    tokio::time::sleep(backoff(tries)).await;
+                    tries += 1;
+                }
+            }
+        }
+    }
+
+    /// Whether the log's entry `version` names the file; `None` where there is no such entry.
+    async fn entry_names(&self, version: u64, file: &str) -> Result<Option<bool>> {
+        let entry = self.log_store.read_commit_entry(version).await;
+        let entry = entry.map_err(|e| Error::delta(format!("read the log of table '{}'", self.table.id), e))?;
+        let name = file.as_bytes();
+        Ok(entry.map(|bytes| bytes.windows(name.len().max(1)).any(|window| window == name)))
+    }
+
+    /// A checkpoint only makes opening faster, so its failure is no failure of the commit.
+    async fn checkpoint(&self, cached: &mut Cached) {
+        let Some(delta) = &mut cached.delta else { return };
+        let done = match delta.update_incremental(None).await {
+            Ok(()) => create_checkpoint(delta, None).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            tracing::warn!(table = %self.table.id, %error, "could not write a checkpoint of the table's log");
+        }
+    }
+}
+
+/// Half to once 4 ms, doubled with each attempt up to 512 ms: those who collide must not meet again.
+pub(super) fn backoff(attempt: u32) -> Duration {
+    let most_us = 4_000_u64 << attempt.min(7);
+    let random = u64::from(Uuid::new_v4().as_fields().0);
+    Duration::from_micros(most_us / 2 + random % (most_us / 2))
+}

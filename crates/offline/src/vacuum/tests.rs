@@ -1,0 +1,151 @@
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use hitherto_core::{Created, KeyType, Table};
+use object_store::ObjectStoreExt;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+
+use super::*;
+use crate::compact::samples::{Rows, append, history, objects, read, samples, table};
+use crate::store::RealDisk;
+use crate::store::faults::store_on;
+use crate::{CompactOptions, OfflineStore, PinnedTable};
+
+const HOUR: i64 = 3_600_000_000;
+
+fn hours(hours: i64) -> Span {
+    Span::from_micros(hours * HOUR).expect("a length of time")
+}
+
+fn things() -> Table {
+    table(&[KeyType::Int64], Created::Absent)
+}
+
+/// A store on a folder with three commits that were compacted, and two files that no log names: one whole, one staged.
+async fn compacted(folder: &std::path::Path) -> (OfflineStore, Rows) {
+    let store = store_on(folder, Arc::new(RealDisk));
+    let log = history(&store, &things());
+    let mut expected = Rows::new();
+    let mut runner = TestRunner::deterministic();
+    for commit in 0..3 {
+        let rows = samples().new_tree(&mut runner).expect("rows").current();
+        append(&log, &rows, Timestamp(commit), &mut expected).await;
+    }
+    log.compact(&CompactOptions::default(), &|_, _| ()).await.expect("compacted");
+    let place = folder.join("history/things/things-1");
+    std::fs::write(place.join("data/orphan.parquet"), "half").expect("written");
+    std::fs::write(place.join("data/a.parquet#17"), "staged").expect("written");
+    std::fs::write(place.join("_delta_log/00000000000000000004.json#18"), "staged").expect("written");
+    (store, expected)
+}
+
+fn staged(folder: &std::path::Path) -> usize {
+    let place = folder.join("history/things/things-1");
+    let names =
+        ["data", "_delta_log"].map(|name| std::fs::read_dir(place.join(name)).expect("a folder").map_while(Result::ok));
+    names.into_iter().flatten().filter(|entry| entry.file_name().to_string_lossy().contains('#')).count()
+}
+
+/// When the store says that the youngest file was written.
+async fn youngest(store: &OfflineStore) -> Timestamp {
+    let all: Vec<ObjectMeta> = store.store().list(Some(store.base())).try_collect().await.expect("a list");
+    Timestamp(all.iter().map(|file| file.last_modified.timestamp_micros()).max().expect("a file") + 1_000_000)
+}
+
+#[tokio::test]
+async fn what_nobody_needs_goes_when_its_time_has_come() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, expected) = compacted(folder.path()).await;
+    let now = youngest(&store).await;
+    let log = history(&store, &things());
+    let before = objects(&store).await;
+
+    let kept = log.vacuum(hours(1), now, Sweep::Delete).await.expect("vacuumed");
+    assert_eq!((kept.deleted_files, kept.deleted_bytes, kept.kept_files), (0, 0, 6), "all of it is too young");
+    let hour_later = now.saturating_add(hours(1));
+    let planned = log.vacuum(hours(1), hour_later, Sweep::DryRun).await.expect("vacuumed");
+    assert_eq!((planned.deleted_files, planned.kept_files), (6, 0), "three replaced files, one orphan, two staged");
+    assert_eq!((objects(&store).await, staged(folder.path())), (before.clone(), 2), "nothing was touched");
+
+    let done = log.vacuum(hours(1), hour_later, Sweep::Delete).await.expect("vacuumed");
+    assert_eq!(done, planned);
+    let left = objects(&store).await;
+    assert_eq!(left.len(), before.len() - 4);
+    assert_eq!((left.iter().filter(|name| name.contains("/data/")).count(), staged(folder.path())), (1, 0));
+    assert_eq!(read(&history(&store, &things()), i64::MAX).await, expected);
+    assert_eq!(log.vacuum(hours(1), hour_later, Sweep::Delete).await.expect("vacuumed"), Vacuumed::default());
+}
+
+#[tokio::test]
+async fn a_replaced_file_counts_from_its_replacement_not_from_its_writing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = compacted(folder.path()).await;
+    let log = history(&store, &things());
+    let (snapshot, removed) = log.with_removals().await.expect("the log");
+    assert_eq!(removed.len(), 3);
+    let replaced = removed.values().copied().max().expect("a removal");
+    let of_run = store.store().head(&snapshot.files[0].path).await.expect("the run's file");
+    assert_eq!(replaced, of_run.last_modified.timestamp_millis(), "the store's time, no pretended one");
+    // files that were written long before, as the store says
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_hours(24 * 365 * 40);
+    for file in std::fs::read_dir(folder.path().join("history/things/things-1/data")).expect("a folder") {
+        let file = std::fs::File::options().append(true).open(file.expect("an entry").path()).expect("a file");
+        file.set_modified(old).expect("its time can be set");
+    }
+    let now = Timestamp(replaced * 1000 + HOUR / 2);
+    let vacuumed = log.vacuum(hours(1), now, Sweep::Delete).await.expect("vacuumed");
+    assert_eq!((vacuumed.deleted_files, vacuumed.kept_files), (2, 3 + 1), "the orphan and what was staged beside it");
+    assert_eq!(
+        log.vacuum(hours(1), now.saturating_add(hours(1)), Sweep::DryRun).await.expect("vacuumed").deleted_files,
+        4
+    );
+}
+
+#[tokio::test]
+async fn who_pinned_the_table_reads_on_until_the_vacuum() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_on(folder.path(), Arc::new(RealDisk));
+    let log = history(&store, &things());
+    let mut expected = Rows::new();
+    let rows = samples().new_tree(&mut TestRunner::deterministic()).expect("rows").current();
+    append(&log, &rows, Timestamp(0), &mut expected).await;
+    let files = log.snapshot().await.expect("a snapshot").files.clone();
+    let pinned = PinnedTable::new(Arc::clone(store.store()), things(), &files, i64::MAX);
+    log.compact(&CompactOptions::default(), &|_, _| ()).await.expect("compacted");
+    let count = async || {
+        let rows = pinned.whole_rows(1 << 20).await?;
+        let batches: Vec<_> = rows.stream().try_collect().await?;
+        Ok::<_, Error>(batches.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>())
+    };
+    let now = youngest(&store).await;
+    log.vacuum(hours(1), now, Sweep::Delete).await.expect("vacuumed");
+    assert_eq!(count().await.expect("the old file is there"), expected.len());
+    assert_eq!(log.vacuum(Span::ZERO, now, Sweep::Delete).await.expect("vacuumed").deleted_files, 1);
+    assert_eq!(count().await.expect_err("it is gone").kind(), hitherto_core::Kind::NotFound);
+    assert_eq!(read(&log, i64::MAX).await, expected);
+}
+
+#[tokio::test]
+async fn files_without_a_log_are_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = compacted(folder.path()).await;
+    std::fs::remove_dir_all(folder.path().join("history/things/things-1/_delta_log")).expect("removed");
+    let before = objects(&store).await;
+    let vacuumed = history(&store, &things()).vacuum(Span::ZERO, Timestamp::MAX, Sweep::Delete).await;
+    assert_eq!(vacuumed.expect("vacuumed"), Vacuumed::default());
+    assert_eq!(objects(&store).await, before);
+}
+
+#[tokio::test]
+async fn a_retention_that_the_log_cannot_keep_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = compacted(folder.path()).await;
+    let log = history(&store, &things());
+    assert_eq!(log.vacuum(hours(168), Timestamp(0), Sweep::DryRun).await.expect("7 days").deleted_files, 0);
+    let error = log.vacuum(hours(192), Timestamp(0), Sweep::DryRun).await.expect_err("8 days");
+    assert_eq!(
+        error.to_string(),
+        "could not keep replaced files for 8d: the log remembers for 7d when a file was replaced; use 7d or less"
+    );
+}

@@ -1,0 +1,66 @@
+//! `vacuum [VIEW…]`.
+
+use anyhow::Result;
+use hitherto_core::{Name, Span};
+use hitherto_engine::VacuumedTable;
+use hitherto_offline::Sweep;
+
+use crate::args::Global;
+use crate::config::Config;
+use crate::output::{self, Format, thousands};
+use crate::stores::{self, Use};
+
+/// Flags of `vacuum`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Args {
+    /// Feature views; all of them where none is named
+    views: Vec<Name>,
+    /// Keep files for so long after history ceased to need them, at most 7d
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    retention: Span,
+    /// Delete nothing, only say what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+}
+
+const AFTER: &str = "\
+Files go that a compaction replaced, and files that killed ingests and compactions left behind. History
+keeps every row: no answer and no training set changes.
+
+The retention protects whoever is at work: reads that began before a compaction still use the files that
+it replaced, and the files of an ingest or a compaction are not yet part of history while it is writing.
+Keep it longer than any of them takes. With 0s, reads that are under way fail, and an ingest that is under
+way can lose its rows: use it only when nothing else runs. Ages are told by the real clock and the store,
+whatever --clock says.";
+
+/// Vacuum, and say what became of each table.
+pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
+    let engine = stores::open(config, Use::Write, global.clock).await?;
+    let sweep = if args.dry_run { Sweep::DryRun } else { Sweep::Delete };
+    let done = engine.vacuum(&args.views, args.retention, sweep).await?;
+    match global.output {
+        Format::Json => output::json(&done.iter().map(|table| object(table, sweep)).collect::<Vec<_>>())?,
+        Format::Table => {
+            let deleted = if sweep == Sweep::DryRun { "TO DELETE" } else { "DELETED" };
+            let heading = ["TABLE", deleted, "BYTES", "KEPT FOR NOW", "BYTES"];
+            output::table(&heading, &done.iter().map(row).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
+}
+
+fn row(table: &VacuumedTable) -> Vec<String> {
+    let found = &table.found;
+    let numbers = [found.deleted_files, found.deleted_bytes, found.kept_files, found.kept_bytes];
+    std::iter::once(table.table.clone()).chain(numbers.map(thousands)).collect()
+}
+
+fn object(table: &VacuumedTable, sweep: Sweep) -> serde_json::Value {
+    let found = &table.found;
+    serde_json::json!({
+        "view": table.view, "table": table.table, "dry_run": sweep == Sweep::DryRun,
+        "deleted_files": found.deleted_files, "deleted_bytes": found.deleted_bytes,
+        "kept_files": found.kept_files, "kept_bytes": found.kept_bytes,
+    })
+}

@@ -13,6 +13,7 @@ mod interop;
 mod layering;
 mod licences;
 mod limits;
+mod memory_limit;
 mod properties;
 mod readme;
 mod redis_down;

@@ -14,6 +14,7 @@ use crate::blocks::{Answered, Payload};
 use crate::index::{IndexBuilder, NO_SLOT, SpineIndex};
 use crate::keys::KeyFamily;
 use crate::metrics::ViewMetrics;
+use crate::open_slots::OpenSlots;
 use crate::probe::Probe;
 use crate::run::Run;
 use crate::time::{Rounding, to_micros};
@@ -118,7 +119,7 @@ impl Run {
         let narrow = band.memory.new_empty();
         // a semaphore that is never closed always gives its permit
         let permit = turn.acquire().await;
-        narrow.try_grow(Winners::size(slots))?;
+        narrow.try_grow(Winners::size(slots) + OpenSlots::size(index, self.threads(view)))?;
         let winners = self.narrow_pass(view, index, &metrics).await?;
         drop(permit);
         let timer = metrics.resolve_time.timer();
@@ -146,6 +147,11 @@ impl Run {
         Ok(Answered { row_of_row, payload, evidence })
     }
 
+    /// How many parts of a history are read at a time.
+    fn threads(&self, view: &AsOfView) -> usize {
+        self.context.session_config().target_partitions().clamp(1, view.source.partitions().max(1))
+    }
+
     /// Streams the whole history past the index, as many partitions at once as the session allows.
     async fn narrow_pass(
         &self,
@@ -170,11 +176,11 @@ impl Run {
             pass,
             metrics: metrics.clone(),
         };
+        let threads = self.threads(view);
         let tasks = stream::iter(0..view.source.partitions()).map(|partition| {
             let (probe, context) = (probe.clone(), Arc::clone(&self.context));
-            async move { joined(SpawnedTask::spawn(probe.run(partition, context))).await? }
+            async move { joined(SpawnedTask::spawn(probe.run(partition, threads, context))).await? }
         });
-        let threads = self.context.session_config().target_partitions().max(1);
         tasks.buffer_unordered(threads).try_collect::<()>().await?;
         timer.done();
         Ok(winners)

@@ -37,6 +37,7 @@ mod key_tables;
 mod keys;
 mod memory;
 mod metrics;
+mod open_slots;
 mod probe;
 mod run;
 mod source;

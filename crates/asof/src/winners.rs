@@ -31,7 +31,8 @@ pub(crate) enum Life {
 }
 
 impl Candidate {
-    const EMPTY: Self = Self { event: i64::MIN, created: i64::MIN, sequence: i64::MIN, place: Place(0) };
+    /// No row; every row supersedes it.
+    pub(crate) const EMPTY: Self = Self { event: i64::MIN, created: i64::MIN, sequence: i64::MIN, place: Place(0) };
 
     pub(crate) fn new(event: i64, created: i64, sequence: i64, address: RowAddress, life: Life) -> Self {
         // addresses are below 2^62
@@ -39,7 +40,7 @@ impl Candidate {
         Self { event, created, sequence, place }
     }
 
-    fn supersedes(&self, other: &Self) -> bool {
+    pub(crate) fn supersedes(&self, other: &Self) -> bool {
         self > other
     }
 
@@ -90,11 +91,11 @@ impl Winners {
     }
 
     /// Lets rows compete: `hits` are slots of one shard, each with a row that `candidate` knows.
-    pub(crate) fn update(&self, shard: usize, hits: &[(u32, u32)], candidate: impl Fn(u32) -> Candidate) {
+    pub(crate) fn update<T: Copy>(&self, shard: usize, hits: &[(u32, T)], candidate: impl Fn(T) -> Candidate) {
         let mut state = self.lock(shard);
         let mask = (1u32 << self.slots_log2) - 1;
         // reads that do not wait for each other bring the slots into the cache before they are compared
-        let event = |&(slot, _): &(u32, u32)| state[(slot & mask) as usize].event;
+        let event = |&(slot, _): &(u32, T)| state[(slot & mask) as usize].event;
         std::hint::black_box(hits.iter().fold(0, |all, hit| all ^ event(hit)));
         for &(slot, row) in hits {
             let best = &mut state[(slot & mask) as usize];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -15,8 +16,9 @@ use hitherto_offline::{OutputLocation, spine_of_batches, spine_of_input, write_p
 use crate::fingerprint::Fingerprint;
 use crate::{Engine, Error, Result};
 
-/// A spine with no more bytes than this stays in memory from the first reading to the second.
-const KEPT_BYTES: usize = 64 << 20;
+/// A spine with no more bytes than this, or than an eighth of the memory limit, stays in memory from the first reading to
+/// the second.
+const KEPT_BYTES_MAX: usize = 64 << 20;
 
 /// The rows to be enriched.
 #[derive(Clone, Debug)]
@@ -37,6 +39,7 @@ pub(crate) struct OpenSpine {
     rows: BoxStream<'static, Result<RecordBatch>>,
     /// Where it can be read again; a query cannot.
     again: Option<Input>,
+    kept_bytes_max: usize,
 }
 
 /// A spine that was read, and can be read again as often as need be.
@@ -65,23 +68,33 @@ enum Kept {
 impl Engine {
     /// Open a spine; nothing but its schema is known yet.
     pub(crate) async fn open_spine(&self, spine: &Spine) -> Result<OpenSpine> {
+        let kept_bytes_max = match self.runtime().memory_pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => KEPT_BYTES_MAX.min(bytes / 8),
+            _ => KEPT_BYTES_MAX,
+        };
         match spine {
             Spine::Input(input) => {
                 let batches = input.stream().await.map_err(hitherto_offline::Error::from)?;
                 let schema = batches.schema();
                 let rows = batches.map_err(|error| hitherto_offline::Error::from(error).into()).boxed();
                 let origin = input.places().collect::<Vec<_>>().join(" ");
-                Ok(OpenSpine { schema, origin, rows, again: Some(input.clone()) })
+                Ok(OpenSpine { schema, origin, rows, again: Some(input.clone()), kept_bytes_max })
             }
             Spine::Batches(batch) => {
                 let rows = stream::iter([Ok(batch.clone())]).boxed();
-                Ok(OpenSpine { schema: batch.schema(), origin: "rows in memory".to_owned(), rows, again: None })
+                Ok(OpenSpine {
+                    schema: batch.schema(),
+                    origin: "rows in memory".to_owned(),
+                    rows,
+                    again: None,
+                    kept_bytes_max,
+                })
             }
             Spine::Sql(query) => {
                 let rows = self.sql(query).await?;
                 let schema = rows.schema();
                 let rows = rows.map_err(|error| crate::sql::failed("could not run the spine's query", &error)).boxed();
-                Ok(OpenSpine { schema, origin: query.clone(), rows, again: None })
+                Ok(OpenSpine { schema, origin: query.clone(), rows, again: None, kept_bytes_max })
             }
         }
     }
@@ -99,7 +112,7 @@ impl OpenSpine {
     /// temporary file.
     pub(crate) async fn survey(mut self, time: usize) -> Result<SurveyedSpine> {
         let (mut rows, mut kept, mut bytes) = (0, Vec::new(), 0);
-        while bytes <= KEPT_BYTES
+        while bytes <= self.kept_bytes_max
             && let Some(batch) = self.rows.try_next().await?
         {
             count(&batch, time, &mut rows)?;
@@ -107,7 +120,7 @@ impl OpenSpine {
             kept.push(batch);
         }
         let mut fingerprint = Fingerprint::new(&self.schema)?;
-        if bytes <= KEPT_BYTES {
+        if bytes <= self.kept_bytes_max {
             let batches = kept.clone();
             let taking = SpawnedTask::spawn_blocking(move || {
                 batches.iter().try_for_each(|batch| fingerprint.add(batch)).map(|()| fingerprint.text())

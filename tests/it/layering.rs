@@ -36,7 +36,7 @@ const KNOWN_TO: [(&str, &[&str]); 10] = [
 
 /// All that the two rooms at the bottom lean on.
 const WHOLE: [(&str, &[&str]); 2] = [
-    ("asof", &["arrow", "async-trait", "datafusion", "futures", "hashbrown", "thiserror", "tokio"]),
+    ("asof", &["arrow", "datafusion", "futures", "hashbrown", "thiserror", "tokio"]),
     ("core", &["chrono", "hex", "saphyr-parser", "serde", "serde_json", "sha2", "strsim", "thiserror"]),
 ];
 

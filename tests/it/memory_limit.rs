@@ -20,7 +20,7 @@ kind: feature_set
 name: latest
 features: ['readings:*']
 transforms:
-  - {name: twice, expr: 'v * 2'}
+  - {name: twice, expr: 'readings__v * 2'}
 ";
 
 fn laid_out() -> Hitherto {

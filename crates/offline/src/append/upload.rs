@@ -33,9 +33,9 @@ impl Upload {
         Self { sink, schema, properties, encoder: None, block: Vec::new(), block_bytes: 0, file_bytes: 0 }
     }
 
-    /// What the file has so far, roughly, and without the rows that wait.
+    /// What the file has so far, roughly: rows that wait count as they are in memory.
     pub(super) fn size_bytes(&self) -> u64 {
-        self.file_bytes as u64
+        (self.file_bytes + self.block_bytes) as u64
     }
 
     pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {

@@ -22,6 +22,8 @@ mod spine;
 mod whole;
 
 #[cfg(test)]
+mod prune_tests;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;

@@ -143,7 +143,7 @@ fn pages(
     let metadata = metadata.metadata();
     let index = metadata.column_index()?.get(morsel.group)?.get(leaf)?;
     let locations = metadata.offset_index()?.get(morsel.group)?.get(leaf)?.page_locations();
-    if index.num_pages() != locations.len() as u64 {
+    if matches!(index, ColumnIndexMetaData::NONE) || index.num_pages() != locations.len() as u64 {
         return None;
     }
     let mut rows: Vec<Range<u64>> = Vec::new();

@@ -9,8 +9,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use hitherto_asof::{Bounds, FeatureSource, KeySet, NarrowBatch, NarrowPass, RowAddress, ScanCounters, Sequence};
 use hitherto_core::{
-    Created, EntityKey, Feature, FeatureView, KeyType, KeyValue, Name, Notes, Reading, Row, Span, Table, Timestamp,
-    Value, ViewVersion,
+    Created, EntityKey, Feature, FeatureView, KeyType, Name, Notes, Reading, Row, Span, Table, Timestamp, Value,
+    ViewVersion,
 };
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -25,20 +25,20 @@ use crate::schema::{CREATED, DELETED, EVENT, SEQUENCE};
 use crate::values::{ColumnReader, KeyReader};
 use crate::{BatchId, Error, History, OfflineStore, Result};
 
-fn memory() -> Arc<dyn ObjectStore> {
+pub(super) fn memory() -> Arc<dyn ObjectStore> {
     Arc::new(InMemory::new())
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
-fn context(batch_size: usize) -> Arc<TaskContext> {
+pub(super) fn context(batch_size: usize) -> Arc<TaskContext> {
     let config = SessionConfig::new().with_batch_size(batch_size).with_target_partitions(3);
     Arc::new(TaskContext::default().with_session_config(config))
 }
 
-const ALL_TIMES: Bounds = Bounds { event_min: None, event_max: i64::MAX, created_max: None };
+pub(super) const ALL_TIMES: Bounds = Bounds { event_min: None, event_max: i64::MAX, created_max: None };
 
 fn everything() -> NarrowPass {
     pass(ALL_TIMES, any_keys())
@@ -53,21 +53,21 @@ async fn fetched(source: &TableSource, addresses: &[RowAddress], context: &Arc<T
     Ok(arrow::compute::concat_batches(&source.payload_schema(), &batches).expect("one schema"))
 }
 
-fn source(pinned: PinnedTable, partitions: usize) -> TableSource {
+pub(super) fn source(pinned: PinnedTable, partitions: usize) -> TableSource {
     let names: Vec<Name> = pinned.table().columns.iter().map(|(name, _)| name.clone()).collect();
     TableSource::try_new(pinned, &names, partitions).expect("features of the table")
 }
 
-fn pass(bounds: Bounds, keys: KeySet) -> NarrowPass {
+pub(super) fn pass(bounds: Bounds, keys: KeySet) -> NarrowPass {
     NarrowPass { bounds, keys: Arc::new(keys), counters: ScanCounters::unregistered() }
 }
 
 /// Keys of which nothing is known.
-fn any_keys() -> KeySet {
+pub(super) fn any_keys() -> KeySet {
     KeySet::listed(&[])
 }
 
-async fn narrow(source: &TableSource, pass: &NarrowPass, context: &Arc<TaskContext>) -> Vec<NarrowBatch> {
+pub(super) async fn narrow(source: &TableSource, pass: &NarrowPass, context: &Arc<TaskContext>) -> Vec<NarrowBatch> {
     let mut batches = Vec::new();
     for partition in 0..source.partitions() {
         let stream = source.narrow(partition, pass, context).expect("a stream");
@@ -77,7 +77,7 @@ async fn narrow(source: &TableSource, pass: &NarrowPass, context: &Arc<TaskConte
 }
 
 /// Row by row what a narrow pass gives, by address.
-fn rows_of(batches: &[NarrowBatch]) -> BTreeMap<RowAddress, (Option<EntityKey>, Row)> {
+pub(super) fn rows_of(batches: &[NarrowBatch]) -> BTreeMap<RowAddress, (Option<EntityKey>, Row)> {
     let mut rows = BTreeMap::new();
     for batch in batches {
         let keys: Vec<ArrayRef> = batch
@@ -156,33 +156,6 @@ proptest! {
         });
     }
 
-    /// Rows that bounds and keys exclude may be missing, others not.
-    #[test]
-    fn what_is_skipped_cannot_matter(
-        files in files(), created in created(), group_rows in 1_usize..6,
-        event_min in proptest::option::of(-20_i64..20), event_max in -20_i64..20,
-        created_max in proptest::option::of(-20_i64..20),
-        keys in proptest::collection::vec((0_i64..3, any::<bool>()), 0..3), by_key in any::<bool>(),
-    ) {
-        run(async {
-            let (store, table) = (memory(), table(created));
-            let (data_files, seen) = written(&store, &table, &files, group_rows).await;
-            let source = source(pinned(&store, &table, &data_files, i64::MAX), 2);
-            let bounds = Bounds { event_min, event_max, created_max };
-            let (key_set, wanted) = listed(&keys);
-            let is_wanted = |key: &Option<EntityKey>| key.as_ref().is_some_and(|key| wanted.contains(key));
-            let pass = pass(bounds.clone(), if by_key { key_set } else { any_keys() });
-            let rows = rows_of(&narrow(&source, &pass, &context(8)).await);
-            let found: Vec<i64> = rows.values().map(|(_, row)| row.sequence).collect();
-            for Seen { row, key, .. } in &seen {
-                let event = (row.event.0, row.event.0);
-                let in_time = bounds.may_match(Some(event), row.created.map(|created| created.0));
-                let matters = in_time && (!by_key || is_wanted(key));
-                assert!(!matters || found.contains(&row.sequence), "{row:?} is missing");
-            }
-        });
-    }
-
     /// Two runs together, and any run alone, write what the contract says.
     #[test]
     fn changes_are_those_that_reached(
@@ -218,16 +191,6 @@ proptest! {
     }
 }
 
-/// Keys of an integer and one of two texts, as a set and one by one.
-fn listed(keys: &[(i64, bool)]) -> (KeySet, Vec<EntityKey>) {
-    let text = |is_long: bool| if is_long { "a text too long to be kept within a view" } else { "x" };
-    let ints: ArrayRef = Arc::new(arrow::array::Int64Array::from_iter_values(keys.iter().map(|key| key.0)));
-    let texts = keys.iter().map(|key| text(key.1));
-    let texts: ArrayRef = Arc::new(arrow::array::BinaryViewArray::from_iter_values(texts));
-    let key = |key: &(i64, bool)| EntityKey(vec![KeyValue::Int(key.0), KeyValue::String(text(key.1).to_owned())]);
-    (KeySet::listed(&[ints, texts]), keys.iter().map(key).collect())
-}
-
 fn changed(table: &Table, batch: &RecordBatch) -> Vec<(Option<EntityKey>, Row, Vec<Value>)> {
     let keys = KeyReader::try_new(&batch.columns()[..2], &[KeyType::Int64, KeyType::String]).expect("keys");
     let time = |name: &str, row: usize| {
@@ -249,7 +212,7 @@ fn changed(table: &Table, batch: &RecordBatch) -> Vec<(Option<EntityKey>, Row, V
 }
 
 /// `count` rows: row n has key (n % 3, x), happens at n seconds, is created 1 s later, and delays n minutes.
-fn file(count: i64, commit_time: i64, features: usize) -> SampleFile {
+pub(super) fn file(count: i64, commit_time: i64, features: usize) -> SampleFile {
     let row = |n: i64| Sample {
         key: (Some(n % 3), Some("x")),
         event: n * 1_000_000,
@@ -344,39 +307,6 @@ async fn filters_on_time_skip_row_groups_and_nothing_else() {
     assert_eq!(rows(between).await.expect("rows"), ["1.0", "2.0", "5.0"]);
     let after = "select delay from legs where timestamp '1970-01-01T00:00:03Z' < event_timestamp order by 1";
     assert_eq!(rows(after).await.expect("rows"), ["4.0", "5.0"]);
-}
-
-#[tokio::test]
-async fn keys_skip_files_row_groups_and_pages() {
-    let (store, table) = (memory(), table(Created::Column));
-    // two files: keys 0 and 1 of one, 2 and 3 of the other, 20 rows each, in their order
-    let sorted = |from: i64| {
-        let mut file = file(40, 0, 4);
-        file.rows.iter_mut().enumerate().for_each(|(n, row)| row.key.0 = Some(from + n as i64 / 20));
-        file
-    };
-    let (mut files, _) = written(&store, &table, &[sorted(0), sorted(2)], 20).await;
-    let ends = |min: i64| serde_json::json!({"minValues": {"a": min}, "maxValues": {"a": min + 1}});
-    for (file, min) in files.iter_mut().zip([0, 2]) {
-        file.stats = ends(min).as_object().expect("an object").clone();
-    }
-    let source = source(pinned(&store, &table, &files, 100), 1);
-    let read = |keys: &'static [(i64, bool)], bounds: Bounds| {
-        let (source, pass) = (&source, pass(bounds, listed(keys).0));
-        async move {
-            let rows = rows_of(&narrow(source, &pass, &context(8)).await).len();
-            let of = |count: &datafusion::physical_plan::metrics::Count| count.value();
-            let counters = &pass.counters;
-            (rows, of(&counters.files_skipped), of(&counters.groups_skipped), of(&counters.page_rows_skipped))
-        }
-    };
-    assert_eq!(read(&[(0, false), (3, false)], ALL_TIMES).await, (40, 0, 2, 0));
-    assert_eq!(read(&[(1, false)], ALL_TIMES).await, (20, 1, 1, 0));
-    assert_eq!(read(&[(7, false)], ALL_TIMES).await, (0, 2, 0, 0));
-    assert_eq!(read(&[(1, true)], ALL_TIMES).await, (0, 1, 2, 0), "the other part of the key is nowhere");
-    // pages have two rows: of the second key's 20 rows those from 25 s to 29 s
-    let some = Bounds { event_min: Some(25_000_000), event_max: 29_000_000, created_max: None };
-    assert_eq!(read(&[(1, false)], some).await, (6, 1, 1, 14));
 }
 
 /// Overwrites the bytes of a column, so that whoever decodes it fails.

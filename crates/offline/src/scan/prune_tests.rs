@@ -1,0 +1,86 @@
+//! What is skipped, and that nothing else is.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryViewArray, Int64Array};
+use datafusion::physical_plan::metrics::Count;
+use hitherto_asof::{Bounds, KeySet};
+use hitherto_core::{Created, EntityKey, KeyValue};
+use proptest::prelude::*;
+
+use super::samples::{Seen, created, files, pinned, table, written};
+use super::tests::{ALL_TIMES, any_keys, context, file, memory, narrow, pass, rows_of, run, source};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Rows that bounds and keys exclude may be missing, others not.
+    #[test]
+    fn what_is_skipped_cannot_matter(
+        files in files(), created in created(), group_rows in 1_usize..6,
+        event_min in proptest::option::of(-20_i64..20), event_max in -20_i64..20,
+        created_max in proptest::option::of(-20_i64..20),
+        keys in proptest::collection::vec((0_i64..3, any::<bool>()), 0..3), by_key in any::<bool>(),
+    ) {
+        run(async {
+            let (store, table) = (memory(), table(created));
+            let (data_files, seen) = written(&store, &table, &files, group_rows).await;
+            let source = source(pinned(&store, &table, &data_files, i64::MAX), 2);
+            let bounds = Bounds { event_min, event_max, created_max };
+            let (key_set, wanted) = listed(&keys);
+            let is_wanted = |key: &Option<EntityKey>| key.as_ref().is_some_and(|key| wanted.contains(key));
+            let pass = pass(bounds.clone(), if by_key { key_set } else { any_keys() });
+            let rows = rows_of(&narrow(&source, &pass, &context(8)).await);
+            let found: Vec<i64> = rows.values().map(|(_, row)| row.sequence).collect();
+            for Seen { row, key, .. } in &seen {
+                let event = (row.event.0, row.event.0);
+                let in_time = bounds.may_match(Some(event), row.created.map(|created| created.0));
+                let matters = in_time && (!by_key || is_wanted(key));
+                assert!(!matters || found.contains(&row.sequence), "{row:?} is missing");
+            }
+        });
+    }
+}
+
+/// Keys of an integer and one of two texts, as a set and one by one.
+fn listed(keys: &[(i64, bool)]) -> (KeySet, Vec<EntityKey>) {
+    let text = |is_long: bool| if is_long { "a text too long to be kept within a view" } else { "x" };
+    let ints: ArrayRef = Arc::new(Int64Array::from_iter_values(keys.iter().map(|key| key.0)));
+    let texts = keys.iter().map(|key| text(key.1));
+    let texts: ArrayRef = Arc::new(BinaryViewArray::from_iter_values(texts));
+    let key = |key: &(i64, bool)| EntityKey(vec![KeyValue::Int(key.0), KeyValue::String(text(key.1).to_owned())]);
+    (KeySet::listed(&[ints, texts]), keys.iter().map(key).collect())
+}
+
+#[tokio::test]
+async fn keys_skip_files_row_groups_and_pages() {
+    let (store, table) = (memory(), table(Created::Column));
+    // two files: keys 0 and 1 of one, 2 and 3 of the other, 20 rows each, in their order
+    let sorted = |from: i64| {
+        let mut file = file(40, 0, 4);
+        file.rows.iter_mut().enumerate().for_each(|(n, row)| row.key.0 = Some(from + n as i64 / 20));
+        file
+    };
+    let (mut files, _) = written(&store, &table, &[sorted(0), sorted(2)], 20).await;
+    let ends = |min: i64| serde_json::json!({"minValues": {"a": min}, "maxValues": {"a": min + 1}});
+    for (file, min) in files.iter_mut().zip([0, 2]) {
+        file.stats = ends(min).as_object().expect("an object").clone();
+    }
+    let source = source(pinned(&store, &table, &files, 100), 1);
+    let read = |keys: &'static [(i64, bool)], bounds: Bounds| {
+        let (source, pass) = (&source, pass(bounds, listed(keys).0));
+        async move {
+            let rows = rows_of(&narrow(source, &pass, &context(8)).await).len();
+            let of = |count: &Count| count.value();
+            let counters = &pass.counters;
+            (rows, of(&counters.files_skipped), of(&counters.groups_skipped), of(&counters.page_rows_skipped))
+        }
+    };
+    assert_eq!(read(&[(0, false), (3, false)], ALL_TIMES).await, (40, 0, 2, 0));
+    assert_eq!(read(&[(1, false)], ALL_TIMES).await, (20, 1, 1, 0));
+    assert_eq!(read(&[(7, false)], ALL_TIMES).await, (0, 2, 0, 0));
+    assert_eq!(read(&[(1, true)], ALL_TIMES).await, (0, 1, 2, 0), "the other part of the key is nowhere");
+    // pages have two rows: of the second key's 20 rows those from 25 s to 29 s
+    let some = Bounds { event_min: Some(25_000_000), event_max: 29_000_000, created_max: None };
+    assert_eq!(read(&[(1, false)], some).await, (6, 1, 1, 14));
+}

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{BooleanBufferBuilder, RecordBatch, RecordBatchOptions};
+use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take_record_batch;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::physical_plan::metrics::Count;
 use futures::stream::BoxStream;
@@ -18,7 +19,7 @@ use super::fault::unreadable;
 use super::footer::Footer;
 use crate::{Error, Result};
 
-/// From one row in this many on, a bitmap says which rows are chosen, and pages are read straight through.
+/// From one row in this many on, pages are read straight through, and the chosen rows taken out of what was decoded.
 const DENSE: u64 = 16;
 /// A batch of chosen rows has about as many bytes as this,
 const BATCH_BYTES: u64 = 16 << 20;
@@ -114,18 +115,30 @@ async fn read(pinned: &PinnedTable, layout: &Layout, choice: &Choice, bytes_read
     let fault = |error| unreadable(file.path.as_ref(), error);
     let metadata = footer.metadata(layout.key_form()).clone();
     let reader = pinned.reader(choice.file, bytes_read);
+    let is_dense = choice.range.len() as u64 * DENSE >= choice.rows;
     let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
         .with_row_groups(vec![choice.group])
         .with_projection(columns.mask.clone())
         .with_batch_size(batch_rows(footer, choice, &columns));
-    if (choice.range.len() as u64) < choice.rows {
+    if !is_dense {
         builder = builder.with_row_selection(selection(choice));
     }
     let mut batches = builder.build().map_err(fault)?;
-    let mut out = Vec::new();
+    let (mut out, mut offsets, mut row) = (Vec::new(), choice.offsets().peekable(), 0);
     while let Some(batch) = batches.try_next().await.map_err(fault)? {
         // a payload has no columns that depend on the row's place in the file
-        out.push(columns.assemble(&batch, choice.first_row)?.batch);
+        let batch = columns.assemble(&batch, choice.first_row)?.batch;
+        if !is_dense {
+            out.push(batch);
+            continue;
+        }
+        let end = row + batch.num_rows() as u64;
+        let chosen: UInt32Array = std::iter::from_fn(|| offsets.next_if(|&offset| offset < end))
+            .map(|offset| (offset - row) as u32)
+            .collect();
+        row = end;
+        let taken = take_record_batch(&batch, &chosen);
+        out.push(taken.map_err(|error| Error::arrow("take the features of rows", error))?);
     }
     let rows: usize = out.iter().map(RecordBatch::num_rows).sum();
     if rows != choice.range.len() {
@@ -141,18 +154,12 @@ fn batch_rows(footer: &Footer, choice: &Choice, columns: &FileColumns<'_>) -> us
     let read = group.columns().iter().enumerate().filter(|(leaf, _)| columns.mask.leaf_included(*leaf));
     let bytes: u64 = read.map(|(_, column)| column.uncompressed_size().cast_unsigned()).sum();
     let row_bytes = (bytes / choice.rows.max(1)).max(1);
-    (BATCH_BYTES / row_bytes).clamp(64, BATCH_ROWS).min(choice.range.len() as u64).max(1) as usize
+    (BATCH_BYTES / row_bytes).clamp(64, BATCH_ROWS).min(choice.rows).max(1) as usize
 }
 
+/// The chosen rows, where they are few.
 fn selection(choice: &Choice) -> RowSelection {
-    let chosen = choice.range.len();
-    if chosen as u64 * DENSE >= choice.rows {
-        let mut mask = BooleanBufferBuilder::new(choice.rows as usize);
-        mask.append_n(choice.rows as usize, false);
-        choice.offsets().for_each(|offset| mask.set_bit(offset as usize, true));
-        return RowSelection::from_boolean_buffer(mask.finish());
-    }
-    let mut selectors: Vec<RowSelector> = Vec::with_capacity(chosen * 2);
+    let mut selectors: Vec<RowSelector> = Vec::with_capacity(choice.range.len() * 2);
     let mut next = 0;
     for offset in choice.offsets() {
         match selectors.last_mut().filter(|_| offset == next && offset > 0) {

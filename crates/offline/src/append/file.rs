@@ -20,6 +20,8 @@ use crate::{Error, History, Result};
 const GROUP_ROWS: usize = 256 * 1024;
 /// What waits in memory before it goes to the store, in one piece if the file is no larger.
 const BUFFER_BYTES: usize = 8 << 20;
+/// Pieces of a larger file that are under way to the store: a bound on memory where the store is slower than we are.
+const PARTS_AT_ONCE: usize = 4;
 /// One in a hundred of the keys that a row group does not have is looked for in vain.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
@@ -45,7 +47,8 @@ impl FileWriter {
         let name = format!("data/{}.parquet", Uuid::new_v4());
         let path = below(history.root(), &name);
         let store = Arc::clone(history.store().store());
-        let sink = BufWriter::with_capacity(Arc::clone(&store), path.clone(), BUFFER_BYTES);
+        let sink = BufWriter::with_capacity(Arc::clone(&store), path.clone(), BUFFER_BYTES)
+            .with_max_concurrency(PARTS_AT_ONCE);
         let writer = Upload::new(sink, Arc::clone(schema), properties(history));
         Ok(Self { store, path, name, schema: Arc::clone(schema), writer, stats: Stats::new(history.table()) })
     }

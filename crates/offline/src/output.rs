@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::Path as FilePath;
+use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -51,6 +51,7 @@ impl OutputLocation {
             return Err(refused("it is a folder; name a file".to_owned()));
         }
         let absolute = std::path::absolute(path).map_err(|error| Error::io(format!("write '{name}'"), error))?;
+        let absolute = without_parents(absolute);
         let folder = absolute.parent().unwrap_or(FilePath::new("/")).to_path_buf();
         let path = Path::from_absolute_path(&absolute).map_err(|error| refused(error.to_string()))?;
         let place = absolute.display().to_string();
@@ -84,6 +85,17 @@ impl OutputLocation {
             hash.update(part.map_err(failed)?);
         }
         Ok(hex::encode(hash.finalize()))
+    }
+}
+
+/// Object stores know no `..`: the folder that it leads to takes its place, if it is there.
+fn without_parents(path: PathBuf) -> PathBuf {
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    match (path.parent().map(FilePath::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => path,
     }
 }
 
@@ -289,7 +301,6 @@ impl Write for Sink {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
 
     use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
     use arrow::compute::concat_batches;
@@ -352,6 +363,17 @@ mod tests {
         assert!(pairs.contains(&KeyValue::new("hitherto.set".to_owned(), "late@1".to_owned())), "{pairs:?}");
         let read: Vec<RecordBatch> = read.build().expect("a reader").map(|batch| batch.expect("rows")).collect();
         assert_eq!(concat_batches(&read[0].schema(), &read).expect("a batch").columns(), batch.columns());
+    }
+
+    #[tokio::test]
+    async fn a_way_up_leads_to_the_folder() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(folder.path().join("below")).expect("a folder");
+        let location = OutputLocation::file(&folder.path().join("below/../out.parquet")).expect("a place");
+        let folder = folder.path().canonicalize().expect("a folder");
+        assert_eq!(location.place(), folder.join("out.parquet").display().to_string());
+        write(&location, &rows(1), 1).await;
+        assert!(folder.join("out.parquet").is_file());
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 """What the benchmarks share: whole processes timed in turns, and the machine that they ran on."""
 import collections.abc
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -78,6 +79,15 @@ def timed(job):
         wall = float(said.split()[-1])
     # kilobytes on Linux, bytes on macOS
     return wall, usage.ru_maxrss / (1 << 10 if sys.platform == "linux" else 1 << 20)
+
+
+def sha256(path):
+    """Piece by piece: what this process holds in memory would count as the peak of those that it starts."""
+    hashed = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            hashed.update(piece)
+    return hashed.hexdigest()
 
 
 def machine():

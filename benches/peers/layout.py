@@ -1,6 +1,5 @@
 """What the cases measure on: generated data, stores that our binary has made of them, and the commands."""
 import dataclasses
-import hashlib
 import json
 import pathlib
 import shutil
@@ -38,8 +37,7 @@ class Bench:
         self.folder = folder
         self.scale = scale
         self.runs = runs
-        digest = hashlib.sha256(binary.read_bytes()).hexdigest()[:12]
-        self.stores = folder / "stores" / digest
+        self.stores = folder / "stores" / measure.sha256(binary)[:12]
         for old in (folder / "stores").glob("*"):
             if old != self.stores:
                 shutil.rmtree(old)

@@ -43,14 +43,14 @@ impl NewFile {
 }
 
 impl FileWriter {
-    pub(super) fn create(history: &History, schema: &SchemaRef) -> Result<Self> {
+    pub(super) fn create(history: &History, schema: &SchemaRef) -> Self {
         let name = format!("data/{}.parquet", Uuid::new_v4());
         let path = below(history.root(), &name);
         let store = Arc::clone(history.store().store());
         let sink = BufWriter::with_capacity(Arc::clone(&store), path.clone(), BUFFER_BYTES)
             .with_max_concurrency(PARTS_AT_ONCE);
         let writer = Upload::new(sink, Arc::clone(schema), properties(history));
-        Ok(Self { store, path, name, schema: Arc::clone(schema), writer, stats: Stats::new(history.table()) })
+        Self { store, path, name, schema: Arc::clone(schema), writer, stats: Stats::new(history.table()) }
     }
 
     /// Whether the batch's columns are the file's.

@@ -175,7 +175,7 @@ impl History {
         }
         let open = match writer {
             Some(open) => open,
-            None => writer.insert(FileWriter::create(self, &batch.schema())?),
+            None => writer.insert(FileWriter::create(self, &batch.schema())),
         };
         open.write(batch).await?;
         if let Some(full) = writer.take_if(|open| open.size_bytes() >= FILE_BYTES) {

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+import typing
 
 root = pathlib.Path(__file__).resolve().parent.parent
 
@@ -41,29 +42,37 @@ def target_folder():
     return pathlib.Path(json.loads(metadata.stdout)["target_directory"])
 
 
+class Taken(typing.NamedTuple):
+    """What one run took: seconds from start to end, seconds of processors, megabytes of resident memory at the peak."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
 def take_turns(jobs, runs, warm_up=True):
     """Figures by name. Jobs take turns, so that a busy moment of the machine hits all alike; the warm-up does not count."""
-    walls, peaks = {name: [] for name in jobs}, {name: [] for name in jobs}
+    taken = {name: [] for name in jobs}
     for turn in range(runs + warm_up):
         for name, job in jobs.items():
-            wall, peak = timed(job)
+            run = timed(job)
             if turn >= warm_up:
-                walls[name].append(wall)
-                peaks[name].append(peak)
-    return {name: figures(walls[name], peaks[name]) for name in jobs}
+                taken[name].append(run)
+    return {name: figures(runs) for name, runs in taken.items()}
 
 
-def figures(walls, peaks):
+def figures(runs):
+    walls = [run.wall_s for run in runs]
     return {
         "wall_s_median": round(statistics.median(walls), 3),
         "wall_s_min": round(min(walls), 3),
         "wall_s_max": round(max(walls), 3),
-        "peak_mb_max": round(max(peaks)),
+        "cpu_s_median": round(statistics.median(run.cpu_s for run in runs), 3),
+        "peak_mb_max": round(max(run.peak_mb for run in runs)),
     }
 
 
 def timed(job):
-    """Seconds from start to end, and megabytes of resident memory at the peak."""
     job.before()
     command = [str(part) for part in job.command]
     began = time.monotonic()
@@ -78,7 +87,17 @@ def timed(job):
     if job.says_seconds:
         wall = float(said.split()[-1])
     # kilobytes on Linux, bytes on macOS
-    return wall, usage.ru_maxrss / (1 << 10 if sys.platform == "linux" else 1 << 20)
+    peak = usage.ru_maxrss / (1 << 10 if sys.platform == "linux" else 1 << 20)
+    return Taken(wall, usage.ru_utime + usage.ru_stime, peak)
+
+
+def sha256(path):
+    """Piece by piece: what this process holds in memory would count as the peak of those that it starts."""
+    hashed = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            hashed.update(piece)
+    return hashed.hexdigest()
 
 
 def sha256(path):
@@ -117,7 +136,7 @@ def show_machine(report):
 
 
 def show_jobs(jobs, width=32):
-    print(f"{'job':<{width}}{'median s':>10}{'min s':>10}{'max s':>10}{'peak MB':>10}")
+    print(f"{'job':<{width}}{'median s':>10}{'min s':>10}{'max s':>10}{'cpu s':>10}{'peak MB':>10}")
     for name, job in jobs.items():
         seconds = "".join(f"{job[f'wall_s_{which}']:>10.2f}" for which in ("median", "min", "max"))
-        print(f"{name:<{width}}{seconds}{job['peak_mb_max']:>10}")
+        print(f"{name:<{width}}{seconds}{job['cpu_s_median']:>10.2f}{job['peak_mb_max']:>10}")

@@ -178,8 +178,7 @@ def memory(bench):
     bench.needs("training-set", "--memory-limit")
     spine, store = bench.sized() / "spine.parquet", bench.main_store()
     free = bench.training_set(store, spine, "free.parquet")
-    _, peak = measure.timed(free)
-    limit = f"{max(1, int(peak / 16))}MiB"
+    limit = f"{max(1, int(measure.timed(free).peak_mb / 16))}MiB"
     limited = bench.training_set(store, spine, "limited.parquet", "--memory-limit", limit)
     found = Found(measure.take_turns({"no limit": free, f"limit {limit}": limited}, bench.runs))
     same_bytes(bench, "free.parquet", "limited.parquet")

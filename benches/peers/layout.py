@@ -85,7 +85,8 @@ class Bench:
 
     def ingested(self, folder, view, paths):
         taken = [measure.timed(measure.Job([self.binary, "ingest", view, path], folder)) for path in paths]
-        return {"wall_s": round(sum(wall for wall, _ in taken), 2), "peak_mb": round(max(peak for _, peak in taken))}
+        wall, peak = sum(run.wall_s for run in taken), max(run.peak_mb for run in taken)
+        return {"wall_s": round(wall, 2), "peak_mb": round(peak)}
 
     def main_store(self):
         """All three views at the scale that was asked for."""
@@ -103,8 +104,8 @@ class Bench:
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(store.folder, folder)
-            wall, peak = measure.timed(measure.Job([self.binary, "compact"], folder))
-            done.write_text(json.dumps({"compact": {"wall_s": round(wall, 2), "peak_mb": round(peak)}}))
+            took = measure.timed(measure.Job([self.binary, "compact"], folder))
+            done.write_text(json.dumps({"compact": {"wall_s": round(took.wall_s, 2), "peak_mb": round(took.peak_mb)}}))
         return Store(folder, json.loads(done.read_text()))
 
     def training_set(self, store, spine, out, *flags, feature_set="all"):

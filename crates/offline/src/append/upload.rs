@@ -1,5 +1,7 @@
 //! A Parquet file on its way to the store: rows gather to blocks, and one block is encoded while the next one gathers.
 
+use std::io::{self, Write};
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -15,6 +17,8 @@ use crate::encode::Encoder;
 const BLOCK_BYTES: usize = 4 << 20;
 /// Bytes that a row group may take while it is written; the bound of the writer's memory for wide rows.
 const GROUP_BYTES: usize = 32 << 20;
+/// Bytes that are passed on as one.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Writes to a store what it encodes.
 pub(super) struct Upload {
@@ -22,7 +26,7 @@ pub(super) struct Upload {
     schema: SchemaRef,
     properties: WriterProperties,
     /// None before the first block.
-    encoder: Option<SpawnedTask<Result<Encoder<Vec<u8>>>>>,
+    encoder: Option<SpawnedTask<Result<Encoder<Pieces>>>>,
     block: Vec<RecordBatch>,
     block_bytes: usize,
     file_bytes: usize,
@@ -61,7 +65,7 @@ impl Upload {
         self.encode_block().await?;
         let rest = match self.encoder.take() {
             Some(encoder) => encoded(encoder).await?.finish(Vec::new())?,
-            None => Encoder::try_new(Vec::new(), SchemaRef::clone(&self.schema), self.properties.clone(), None)?
+            None => Encoder::try_new(Pieces::default(), SchemaRef::clone(&self.schema), self.properties.clone(), None)?
                 .finish(Vec::new())?,
         };
         self.put(rest).await?;
@@ -80,7 +84,7 @@ impl Upload {
         let Some(first) = block.first() else { return Ok(()) };
         let mut encoder = match self.encoder.take() {
             Some(encoder) => encoded(encoder).await?,
-            None => Encoder::try_new(Vec::new(), first.schema(), self.properties.clone(), Some(first))?,
+            None => Encoder::try_new(Pieces::default(), first.schema(), self.properties.clone(), Some(first))?,
         };
         self.file_bytes = encoder.file_size();
         let done = std::mem::take(encoder.sink());
@@ -94,15 +98,40 @@ impl Upload {
         self.put(done).await
     }
 
-    async fn put(&mut self, bytes: Vec<u8>) -> Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
+    async fn put(&mut self, pieces: Pieces) -> Result<()> {
+        for piece in pieces.full.into_iter().chain([pieces.last]).filter(|piece| !piece.is_empty()) {
+            self.sink.put(Bytes::from(piece)).await.map_err(|error| ParquetError::External(Box::new(error)))?;
         }
-        self.sink.put(Bytes::from(bytes)).await.map_err(|error| ParquetError::External(Box::new(error)))
+        Ok(())
+    }
+}
+
+/// Bytes in pieces: a row group's as one piece would be moved about while it grows, and take twice its size.
+#[derive(Default)]
+struct Pieces {
+    full: Vec<Vec<u8>>,
+    last: Vec<u8>,
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.last.capacity() == 0 {
+            self.last.reserve_exact(PIECE_BYTES);
+        }
+        let taken = bytes.len().min(PIECE_BYTES - self.last.len());
+        self.last.extend_from_slice(&bytes[..taken]);
+        if self.last.len() == PIECE_BYTES {
+            self.full.push(std::mem::take(&mut self.last));
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 /// The encoder when it is done with its block.
-async fn encoded(at_work: SpawnedTask<Result<Encoder<Vec<u8>>>>) -> Result<Encoder<Vec<u8>>> {
+async fn encoded(at_work: SpawnedTask<Result<Encoder<Pieces>>>) -> Result<Encoder<Pieces>> {
     at_work.join_unwind().await.map_err(|error| ParquetError::External(Box::new(error)))?
 }

@@ -120,6 +120,7 @@ impl History {
         if written.is_empty() {
             return Ok(Appended::Nothing);
         }
+        self.refuse_missing(written).await.map_err(failed)?;
         let batch = id.as_deref().map(|id| (id, content.fingerprint()));
         let committed = self.commit(&Offer { files: written, batch, now }).await;
         match committed.map_err(|failure| (failure.error, !failure.may_delete))? {
@@ -223,15 +224,41 @@ impl History {
             .map_err(|e| Error::arrow(format!("append to table '{}'", table.id), e))
     }
 
+    /// Whether the files are still there. The last was closed just now; those before it may have waited for longer than
+    /// a vacuum was told to, and rows that a commit names and nobody has would be lost without a word.
+    pub(crate) async fn refuse_missing(&self, files: &[NewFile]) -> Result<()> {
+        for file in files.iter().rev().skip(1) {
+            let path = file.path(self);
+            match self.store().store().head(&path).await {
+                Ok(_) => {}
+                Err(object_store::Error::NotFound { .. }) => {
+                    return Err(Error::Conflict(format!(
+                        "could not commit to table '{}': '{path}' is gone, deleted by a vacuum whose retention was shorter than \
+                         this took; try again, and keep --retention longer",
+                        self.table().id
+                    )));
+                }
+                Err(error) => return Err(Error::object_store(format!("look for '{path}'"), error)),
+            }
+        }
+        Ok(())
+    }
+
     /// Removes files that no commit names. Those that stay all the same are never read.
     pub(crate) async fn discard(&self, files: &[NewFile]) {
         for file in files {
             let path = file.path(self);
-            if let Err(error) = self.store().store().delete(&path).await {
+            let deleted = self.store().store().delete(&path).await;
+            if let Err(error) = deleted.or_else(gone) {
                 tracing::warn!(%path, %error, "could not remove a file that no commit names");
             }
         }
     }
+}
+
+/// That a file is gone already is what a deletion wants.
+fn gone(error: object_store::Error) -> object_store::Result<()> {
+    if matches!(error, object_store::Error::NotFound { .. }) { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]

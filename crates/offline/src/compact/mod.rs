@@ -110,7 +110,11 @@ impl History {
         }
         self.refuse_unknown_columns(&snapshot)?;
         let mut outputs = Vec::new();
-        let done = match self.write_run(&inputs, options, progress, &mut outputs).await {
+        let written = match self.write_run(&inputs, options, progress, &mut outputs).await {
+            Ok(()) => self.refuse_missing(&outputs).await,
+            failed => failed,
+        };
+        let done = match written {
             Ok(()) => {
                 self.rewrite(&Rewrite { inputs: &inputs, outputs: &outputs, file_bytes: options.file_bytes }).await
             }

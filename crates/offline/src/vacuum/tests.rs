@@ -7,10 +7,10 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
 use super::*;
-use crate::compact::samples::{Rows, append, history, objects, read, samples, table};
+use crate::compact::samples::{Rows, append, batch, history, objects, read, samples, table};
 use crate::store::RealDisk;
 use crate::store::faults::store_on;
-use crate::{CompactOptions, OfflineStore, PinnedTable};
+use crate::{BatchId, CompactOptions, OfflineStore, PinnedTable};
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -123,6 +123,27 @@ async fn who_pinned_the_table_reads_on_until_the_vacuum() {
     assert_eq!(count().await.expect("the old file is there"), expected.len());
     assert_eq!(log.vacuum(Span::ZERO, now, Sweep::Delete).await.expect("vacuumed").deleted_files, 1);
     assert_eq!(count().await.expect_err("it is gone").kind(), hitherto_core::Kind::NotFound);
+    assert_eq!(read(&log, i64::MAX).await, expected);
+}
+
+#[tokio::test]
+async fn an_ingest_whose_files_a_vacuum_took_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, expected) = compacted(folder.path()).await;
+    let (log, other) = (history(&store, &things()), history(&store, &things()));
+    let rows = samples().new_tree(&mut TestRunner::deterministic()).expect("rows").current();
+    let whole = batch(&things(), &rows);
+    // without its last column it cannot go into the same file
+    let bare = whole.project(&(0..whole.num_columns() - 1).collect::<Vec<_>>()).expect("a batch");
+    let last = bare.clone();
+    let late = futures::stream::once(async move {
+        assert_eq!(other.vacuum(Span::ZERO, Timestamp::MAX, Sweep::Delete).await?.deleted_files, 6 + 1);
+        Ok(last)
+    });
+    let rows = futures::stream::iter([Ok(whole), Ok(bare)]).chain(late);
+    let error = log.append(BatchId::Unremembered, rows, &|| Timestamp(9)).await.expect_err("a file is gone");
+    assert_eq!(error.kind(), hitherto_core::Kind::Conflict);
+    assert!(error.to_string().contains("keep --retention longer"), "{error}");
     assert_eq!(read(&log, i64::MAX).await, expected);
 }
 

@@ -7,6 +7,9 @@ use hitherto_offline::{CompactOptions, Compacted, Reach};
 
 use crate::{Engine, Error, Result};
 
+/// What a compaction that nobody asked for may take of memory: about as much as the ingest before it.
+const BESIDE_MEMORY_BYTES: usize = 256 << 20;
+
 /// What became of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompactedTable {
@@ -46,7 +49,8 @@ impl Engine {
         if history.history().small_files().await? < after.get() {
             return Ok(None);
         }
-        let options = CompactOptions { reach: Reach::Small, ..CompactOptions::default() };
+        let options =
+            CompactOptions { reach: Reach::Small, memory_bytes: BESIDE_MEMORY_BYTES, ..CompactOptions::default() };
         let outcome = history.history().compact(&options, &|_, _| ()).await?;
         Ok(Some(CompactedTable { view: view.clone(), table: table.id, outcome }))
     }

@@ -87,7 +87,7 @@ fn key(key_type: KeyType, number: u8) -> Option<KeyValue> {
         return None;
     }
     Some(match key_type {
-        KeyType::Bool => KeyValue::Bool(number % 2 == 0),
+        KeyType::Bool => KeyValue::Bool(number.is_multiple_of(2)),
         KeyType::Int32 | KeyType::Int64 => KeyValue::Int(i64::from(number) - 3),
         KeyType::String => KeyValue::String("ä".repeat(usize::from(number))),
         KeyType::Bytes => KeyValue::Bytes(vec![0xff; usize::from(number)]),
@@ -96,12 +96,12 @@ fn key(key_type: KeyType, number: u8) -> Option<KeyValue> {
 }
 
 fn value(value_type: &ValueType, seed: u8) -> Value {
-    if seed % 5 == 0 {
+    if seed.is_multiple_of(5) {
         return Value::Null;
     }
     let number = i64::from(seed);
     match value_type {
-        ValueType::Bool => Value::Bool(seed % 2 == 0),
+        ValueType::Bool => Value::Bool(seed.is_multiple_of(2)),
         ValueType::Int32 => Value::Int32(i32::from(seed)),
         ValueType::Int64 => Value::Int64(number << 40),
         ValueType::Float32 => Value::Float32(f32::from(seed) / 7.0),

@@ -25,16 +25,17 @@ pub(crate) struct Args {
 }
 
 const AFTER: &str = "\
-New files, and earlier results that are small beside them, are sorted by key and time and written as one
-run of large files. Rows, their _sequence and every answer stay the same: training sets can be rebuilt
-byte for byte. Ingests, reads and servers may run meanwhile. Replaced files stay on disk until
-`hitherto vacuum`, for those who are reading them.
+New files, and earlier results that are small beside them, are sorted by key and time and written as one run of large \
+files. Rows, their _sequence and every answer stay the same: training sets can be rebuilt byte for byte. Ingests, \
+reads and servers may run meanwhile. Replaced files stay on disk until `hitherto vacuum`, for those who are reading \
+them.
 
 `ingest` compacts by itself when small files pile up (offline.compact_after, 32 unless configured).";
 
 /// Compact, and say what became of each table.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
-    let engine = stores::open(config, Use::Write, global.clock).await?;
+    // definitions are only read: where there are none there is nothing to do, and nothing is made
+    let engine = stores::open(config, Use::Read, global.clock).await?;
     let options = CompactOptions {
         reach: if args.full { Reach::All } else { Reach::New },
         memory_bytes: args.memory_limit,

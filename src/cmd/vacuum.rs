@@ -25,18 +25,18 @@ pub(crate) struct Args {
 }
 
 const AFTER: &str = "\
-Files go that a compaction replaced, and files that killed ingests and compactions left behind. History
-keeps every row: no answer and no training set changes.
+Files go that a compaction replaced, and files that killed ingests and compactions left behind. History keeps every \
+row: no answer and no training set changes.
 
-The retention protects whoever is at work: reads that began before a compaction still use the files that
-it replaced, and the files of an ingest or a compaction are not yet part of history while it is writing.
-Keep it longer than any of them takes. With 0s, reads that are under way fail, and an ingest that is under
-way can lose its rows: use it only when nothing else runs. Ages are told by the real clock and the store,
-whatever --clock says.";
+The retention protects whoever is at work: reads that began before a compaction still use the files that it \
+replaced, and the files of an ingest or a compaction are not yet part of history while it is writing. Keep it longer \
+than any of them takes. With 0s, reads that are under way fail, and an ingest that is under way fails or loses its \
+rows: use it only when nothing else runs. Ages are told by the real clock and the store, whatever --clock says.";
 
 /// Vacuum, and say what became of each table.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
-    let engine = stores::open(config, Use::Write, global.clock).await?;
+    // definitions are only read: where there are none there is nothing to do, and nothing is made
+    let engine = stores::open(config, Use::Read, global.clock).await?;
     let sweep = if args.dry_run { Sweep::DryRun } else { Sweep::Delete };
     let done = engine.vacuum(&args.views, args.retention, sweep).await?;
     match global.output {

@@ -213,6 +213,12 @@ fn history_in_s3_gives_the_training_set_that_a_folder_gives() {
     assert_eq!(ingested.stdout, "weather: 2 rows, _sequence 26115 to 26116\n");
     on(&bucket, &s3.environment(), "dataset rebuild flights --out rebuilt.parquet");
     assert_eq!(std::fs::read(bucket.path("rebuilt.parquet")).expect("the rebuilt training set"), bytes);
+    on(&bucket, &s3.environment(), "compact");
+    let vacuumed = on(&bucket, &s3.environment(), "vacuum weather --retention 0s --output json");
+    let vacuumed: Value = serde_json::from_str(&vacuumed.stdout).expect("JSON");
+    assert_eq!(vacuumed[0]["deleted_files"], 2);
+    on(&bucket, &s3.environment(), "dataset rebuild flights --out rebuilt.parquet");
+    assert_eq!(std::fs::read(bucket.path("rebuilt.parquet")).expect("the training set, rebuilt again"), bytes);
     on(&bucket, &s3.environment(), &build.replace("training.parquet", "later.parquet").replace(" --name flights", ""));
     assert_ne!(std::fs::read(bucket.path("later.parquet")).expect("a training set of today"), bytes);
     let counted = on(&bucket, &s3.environment(), "sql 'select count(*) as n from weather' --format csv");

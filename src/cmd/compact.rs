@@ -26,10 +26,10 @@ pub(crate) struct Args {
 }
 
 const AFTER: &str = "\
-New files, and earlier results that are small beside them, are sorted by key and time and written as one
-run of large files. Rows, their _sequence and every answer stay the same: training sets can be rebuilt
-byte for byte. Ingests, reads and servers may run meanwhile. Replaced files stay on disk until
-`hitherto vacuum`, for those who are reading them.
+New files, and earlier results that are small beside them, are sorted by key and time and written as one run of large \
+files. Rows, their _sequence and every answer stay the same: training sets can be rebuilt byte for byte. Ingests, \
+reads and servers may run meanwhile. Replaced files stay on disk until `hitherto vacuum`, for those who are reading \
+them.
 
 `ingest` compacts by itself when small files pile up (offline.compact_after, 32 unless configured).";
 

@@ -95,7 +95,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
 async fn compact(engine: &Engine, view: &Name, after: NonZeroUsize) {
     match engine.compact_when_due(view, after).await {
         Ok(Some(CompactedTable { outcome: Compacted::Done(done), .. })) => {
-            output::note(format!("{view}: {} small files were compacted", done.rewritten_files));
+            output::note(format!("{view}: {} small files became {}", done.rewritten_files, done.written_files));
         }
         // another process does it, or it was not yet due
         Ok(_) => {}

@@ -25,14 +25,13 @@ pub(crate) struct Args {
 }
 
 const AFTER: &str = "\
-Files go that a compaction replaced, and files that killed ingests and compactions left behind. History
-keeps every row: no answer and no training set changes.
+Files go that a compaction replaced, and files that killed ingests and compactions left behind. History keeps every \
+row: no answer and no training set changes.
 
-The retention protects whoever is at work: reads that began before a compaction still use the files that
-it replaced, and the files of an ingest or a compaction are not yet part of history while it is writing.
-Keep it longer than any of them takes. With 0s, reads that are under way fail, and an ingest that is under
-way fails or loses its rows: use it only when nothing else runs. Ages are told by the real clock and the store,
-whatever --clock says.";
+The retention protects whoever is at work: reads that began before a compaction still use the files that it \
+replaced, and the files of an ingest or a compaction are not yet part of history while it is writing. Keep it longer \
+than any of them takes. With 0s, reads that are under way fail, and an ingest that is under way fails or loses its \
+rows: use it only when nothing else runs. Ages are told by the real clock and the store, whatever --clock says.";
 
 /// Vacuum, and say what became of each table.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {

@@ -64,6 +64,11 @@ impl KeySet {
         self.len == 0
     }
 
+    /// Whether anything is known of the parts in column `column`.
+    pub fn knows(&self, column: usize) -> bool {
+        column < self.columns.len()
+    }
+
     /// Whether a key may have a part in column `column` that is in `[min, max]`.
     pub fn may_have_int(&self, column: usize, min: i64, max: i64) -> bool {
         match self.columns.get(column) {

@@ -24,7 +24,7 @@ const PAGE_ROWS: usize = 4096;
 /// What waits in memory before it goes to the store, in one piece if the file is no larger.
 const BUFFER_BYTES: usize = 8 << 20;
 /// Pieces of a larger file that are under way to the store: a bound on memory where the store is slower than we are.
-const PARTS_AT_ONCE: usize = 4;
+const PARTS_AT_ONCE: usize = 2;
 /// One in a hundred of the keys that a row group does not have is looked for in vain.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 

@@ -213,8 +213,8 @@ fn may_have_statistics(keys: &KeySet, column: usize, statistics: &Statistics) ->
 }
 
 fn may_have_page(keys: &KeySet, column: usize, index: &ColumnIndexMetaData, page: usize) -> bool {
-    // a null in a key matches nothing
-    !index.is_null_page(page)
+    // a null in a key matches nothing; who asks for no keys in particular asks for nulls too
+    (!index.is_null_page(page) || !keys.knows(column))
         && match index {
             ColumnIndexMetaData::BOOLEAN(of) => may_have_ints(keys, column, of.min_value(page), of.max_value(page)),
             ColumnIndexMetaData::INT32(of) => may_have_ints(keys, column, of.min_value(page), of.max_value(page)),

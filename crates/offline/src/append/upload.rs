@@ -16,7 +16,7 @@ use crate::encode::Encoder;
 /// Bytes of a block: enough work for several threads, and little beside a row group.
 const BLOCK_BYTES: usize = 4 << 20;
 /// Bytes that a row group may take while it is written; the bound of the writer's memory for wide rows.
-const GROUP_BYTES: usize = 32 << 20;
+const GROUP_BYTES: usize = 16 << 20;
 /// Bytes that are passed on as one.
 const PIECE_BYTES: usize = 1 << 20;
 

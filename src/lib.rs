@@ -1,5 +1,6 @@
 //! The command line: flags, configuration and concrete stores meet here, and nothing else happens here.
 
+mod allocator;
 mod args;
 mod cmd;
 mod config;

@@ -8,12 +8,14 @@ use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::allocator::bound_heaps;
 use crate::args::{Cli, Command};
 use crate::config::Config;
 use crate::{cmd, output};
 
 /// Parse the arguments, run the command, report what went wrong.
 pub fn run() -> ExitCode {
+    bound_heaps();
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("HITHERTO_LOG").unwrap_or_else(|_| EnvFilter::new("warn,hitherto=info"));
     tracing_subscriber::fmt()

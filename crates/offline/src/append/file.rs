@@ -19,8 +19,9 @@ use crate::{Error, History, Result};
 
 /// Rows of a row group: small enough that its statistics rule it out, large enough to compress.
 const GROUP_ROWS: usize = 256 * 1024;
-/// Rows of a page where rows are sorted by key: so few that a key's pages are a small part of its row group.
-const PAGE_ROWS: usize = 4096;
+/// Rows of a page where rows are sorted by key: so few that a key's pages are a small part of its row group. A quarter of
+/// 4,096, it took 1,000 rows of a spine from 0.26 s to 0.16 s, for 1 % more bytes and some 10 % on a read of everything.
+const PAGE_ROWS: usize = 1024;
 /// What waits in memory before it goes to the store, in one piece if the file is no larger.
 const BUFFER_BYTES: usize = 8 << 20;
 /// Pieces of a larger file that are under way to the store: a bound on memory where the store is slower than we are.

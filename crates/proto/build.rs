@@ -16,7 +16,9 @@ const FILES: [&str; 6] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // asked for when it runs: a target folder that several checkouts share keeps the compiled script of one of them
+    let package = env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set: build with cargo")?;
+    let root = Path::new(&package).join("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
     let descriptors = protox::compile(FILES, [&root])?;
     let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: build with cargo")?;

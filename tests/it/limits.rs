@@ -39,8 +39,8 @@ fn count(place: &Hitherto) -> String {
 /// More bytes than the process may have of memory, in rows that cannot be compressed to less. 4 GB do as well, in more time.
 #[test]
 fn a_file_larger_than_memory_streams_through() {
-    const INPUT: u64 = 480 << 20;
-    const DATA_KIB: u64 = 400 << 10;
+    const INPUT: u64 = 320 << 20;
+    const DATA_KIB: u64 = 280 << 10;
     let place = applied();
     let mut command = place.limited(&format!("-d {DATA_KIB}"), "ingest readings - --batch-id large");
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();

@@ -100,11 +100,9 @@ fn every_crate_keeps_the_lints() {
 }
 
 #[test]
-fn unsafe_code_is_where_it_is_known_to_be() {
-    let with = files(&[".rs"]).into_iter().filter(|(path, text)| {
-        !path.starts_with("tests/")
-            && text.lines().any(|line| line.contains("unsafe {") || line.contains("unsafe_code"))
-    });
+fn unsafe_is_where_it_is_known_to_be() {
+    // denied everywhere, so whoever uses it must name the lint; written in two parts, because this file is searched as well
+    let with = files(&[".rs"]).into_iter().filter(|(_, text)| text.contains(concat!("unsafe", "_code")));
     let with: Vec<String> = with.map(|(path, _)| path).collect();
     assert_eq!(with, ["crates/online/src/embedded/environment.rs", "src/allocator.rs"]);
 }

@@ -16,6 +16,7 @@
 //! ```
 
 mod catalog;
+mod dataset;
 mod definition;
 mod hash;
 mod kind;
@@ -32,10 +33,11 @@ pub use catalog::{
     Catalog, Created, EntityVersion, Output, Record, ResolvedSet, SetVersion, SpineKey, Table, ViewKey, ViewUse,
     ViewVersion,
 };
+pub use dataset::{Build, Category, Dataset, DatasetView, Number, Profile, Quantile, Split};
 pub use definition::{Definition, Entity, Feature, FeatureSet, FeatureView, Member, Notes, Transform};
 pub use hash::feature_set_hash;
 pub use kind::Kind;
-pub use model::{Alias, Dataset, ModelVersion, NewModelVersion};
+pub use model::{Alias, ModelVersion, NewModelVersion};
 pub use name::{Name, NameError, RESERVED_COLUMNS, Selector, SelectorError, VersionedName, did_you_mean};
 pub use parse::parse_definitions;
 pub use plan::{Action, Change, NewTables, Plan, plan, resolve_set};

@@ -1,10 +1,10 @@
-//! Model versions and training sets as the registry remembers them.
+//! Model versions as the registry remembers them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Mode, Name, Timestamp, VersionedName};
+use crate::{Name, Timestamp, VersionedName};
 
 /// An immutable version of a model: what it was trained on is what it is served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,37 +51,4 @@ pub struct Alias {
     pub version: u32,
     /// When it was moved there.
     pub moved_at: Timestamp,
-}
-
-/// A training set: what decided its values, and where it lies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dataset {
-    /// SHA-256, in hex, of what decides its values.
-    pub id: String,
-    /// The name that its maker gave it.
-    pub name: Option<Name>,
-    /// The feature set.
-    pub feature_set: VersionedName,
-    /// That set's hash.
-    pub feature_set_hash: String,
-    /// Which rows it could see.
-    pub mode: Mode,
-    /// Where the spine came from: a location or a SQL text.
-    pub spine: String,
-    /// SHA-256, in hex, of the spine's rows.
-    pub spine_fingerprint: String,
-    /// The spine's column of prediction times.
-    pub event_timestamp: String,
-    /// Whether evidence columns follow.
-    pub evidence: bool,
-    /// Per table that it read: its id and the last `_sequence` that it saw (−1 for none).
-    pub tables: BTreeMap<String, i64>,
-    /// Where the file lies.
-    pub location: String,
-    /// Rows in it.
-    pub rows: u64,
-    /// SHA-256, in hex, of the file.
-    pub file_hash: String,
-    /// When it was built.
-    pub built_at: Timestamp,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hitherto_core::{
-    Created, Dataset, Entity, EntityVersion, Feature, FeatureSet, FeatureView, KeyType, Member, Mode, Name,
+    Build, Created, Dataset, Entity, EntityVersion, Feature, FeatureSet, FeatureView, KeyType, Member, Mode, Name,
     NewModelVersion, Notes, Output, Record, ResolvedSet, SetVersion, Span, SpineKey, Table, Timestamp, ValueType,
     VersionedName, ViewKey, ViewUse, ViewVersion,
 };
@@ -93,18 +93,24 @@ pub(super) fn model(model: &str) -> NewModelVersion {
 pub(super) fn dataset(id: &str, called: Option<&str>) -> Dataset {
     Dataset {
         id: id.to_owned(),
+        format: Dataset::FORMAT,
         name: called.map(name),
         feature_set: VersionedName { name: name("late"), version: 1 },
         feature_set_hash: "aa".to_owned(),
+        views: Vec::new(),
+        transforms: Vec::new(),
         mode: Mode::Event,
         spine: "SELECT 'it''s a spine'".to_owned(),
         spine_fingerprint: "f0".to_owned(),
         event_timestamp: "event_timestamp".to_owned(),
         evidence: true,
+        split: None,
         tables: BTreeMap::from([("weather-1".to_owned(), 9_007_199_254_740_991)]),
+        erasures: BTreeMap::new(),
         location: format!("/sets/{id}.parquet"),
         rows: 336_776,
         file_hash: format!("file {id}"),
         built_at: NOW,
+        build: Build::default(),
     }
 }

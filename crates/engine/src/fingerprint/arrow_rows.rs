@@ -1,22 +1,21 @@
-//! What decides a training set's values, as a hash.
+//! How spines were hashed in manifests of format 0, so that those can still be rebuilt.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
-use hitherto_core::Dataset;
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
-/// SHA-256, in hex, of a spine: the names and types of its columns, then its rows in order, however they are batched.
+/// SHA-256 over names, types, and rows as Arrow's row format has them.
 #[derive(Debug)]
-pub(crate) struct Fingerprint {
+pub(super) struct ArrowRows {
     hash: Sha256,
     converter: RowConverter,
 }
 
-impl Fingerprint {
-    pub(crate) fn new(schema: &SchemaRef) -> Result<Self> {
+impl ArrowRows {
+    pub(super) fn new(schema: &SchemaRef) -> Result<Self> {
         let mut hash = Sha256::new();
         for field in schema.fields() {
             hash.update(format!("{}: {}\n", field.name(), plain(field.data_type())));
@@ -25,7 +24,7 @@ impl Fingerprint {
         Ok(Self { hash, converter: RowConverter::new(fields).map_err(failed)? })
     }
 
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -37,7 +36,7 @@ impl Fingerprint {
         Ok(())
     }
 
-    pub(crate) fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         hex::encode(self.hash.finalize())
     }
 }
@@ -52,19 +51,4 @@ fn plain(data_type: &DataType) -> &DataType {
         DataType::Dictionary(_, value) => plain(value),
         other => other,
     }
-}
-
-/// SHA-256, in hex, of what decides a dataset's values: the spine's rows and its time column, the feature set, the mode, the
-/// evidence asked for, and per table the last `_sequence` seen.
-pub(crate) fn dataset_id(dataset: &Dataset) -> Result<String> {
-    let deciding = serde_json::json!({
-        "event_timestamp": dataset.event_timestamp,
-        "evidence": dataset.evidence,
-        "feature_set_hash": dataset.feature_set_hash,
-        "mode": dataset.mode,
-        "spine_fingerprint": dataset.spine_fingerprint,
-        "tables": dataset.tables,
-    });
-    let text = serde_json::to_string(&deciding).map_err(|source| Error::internal("could not write JSON", source))?;
-    Ok(hex::encode(Sha256::digest(text)))
 }

@@ -1,0 +1,237 @@
+//! A training set's manifest: what decided its values, and what is known of it besides.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{Mode, Name, Span, Timestamp, Transform, VersionedName};
+
+/// A training set: what decided its values, and where it lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// SHA-256, in hex, of what decides its values.
+    pub id: String,
+    /// How its id and fingerprints are taken: 0 before there were result fingerprints, [`Dataset::FORMAT`] now.
+    #[serde(default)]
+    pub format: u32,
+    /// The name that its maker gave it.
+    pub name: Option<Name>,
+    /// The feature set.
+    pub feature_set: VersionedName,
+    /// That set's hash.
+    pub feature_set_hash: String,
+    /// The views that the set pins, in its order, and how each is read.
+    #[serde(default)]
+    pub views: Vec<DatasetView>,
+    /// The set's transforms.
+    #[serde(default)]
+    pub transforms: Vec<Transform>,
+    /// Which rows it could see.
+    pub mode: Mode,
+    /// Where the spine came from: a location or a SQL text.
+    pub spine: String,
+    /// SHA-256, in hex, of the spine's rows.
+    pub spine_fingerprint: String,
+    /// The spine's column of prediction times.
+    pub event_timestamp: String,
+    /// Whether evidence columns follow.
+    pub evidence: bool,
+    /// How its rows are split, if they are.
+    #[serde(default)]
+    pub split: Option<Split>,
+    /// Per table that it read: its id and the last `_sequence` that it saw (−1 for none).
+    pub tables: BTreeMap<String, i64>,
+    /// Per table that it read: the erasures that its history had been through; a table without any is left out.
+    #[serde(default)]
+    pub erasures: BTreeMap<String, Vec<String>>,
+    /// Where the file lies.
+    pub location: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// SHA-256, in hex, of the file.
+    pub file_hash: String,
+    /// When it was built.
+    pub built_at: Timestamp,
+    /// How it was built and what came of it; decides nothing.
+    #[serde(default)]
+    pub build: Build,
+}
+
+impl Dataset {
+    /// How ids and fingerprints are taken today.
+    pub const FORMAT: u32 = 1;
+}
+
+/// A pinned view as a training set read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetView {
+    /// Its alias in the set.
+    pub alias: Name,
+    /// The pinned version.
+    pub view: VersionedName,
+    /// The table of that version.
+    pub table: String,
+    /// Microseconds.
+    pub source_delay: Span,
+    /// Microseconds; none for no limit.
+    pub ttl: Option<Span>,
+}
+
+/// How the rows of a training set are told apart into train, validation and test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Split {
+    /// By time: train before `train_end`; validation in `[train_end + gap, validation_end)`; test from
+    /// `validation_end + gap`. Rows in `[end, end + gap)` are in none.
+    Time {
+        /// Where train ends, not in.
+        train_end: Timestamp,
+        /// Where validation ends, not in; without it there is no validation, and test follows train.
+        validation_end: Option<Timestamp>,
+        /// Left out after each end, so that labels that look ahead do not overlap.
+        gap: Span,
+    },
+    /// By key: all rows with one key are in one part.
+    Key {
+        /// The spine's columns that make the key, in this order.
+        columns: Vec<String>,
+        /// The shares of train, validation and test, which need not come to 100.
+        weights: [u32; 3],
+    },
+}
+
+/// How a training set was built and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Build {
+    /// The version of the engine.
+    pub engine_version: String,
+    /// Who built it, as far as it is known.
+    pub actor: String,
+    /// Free labels: a run id, a code version.
+    pub tags: BTreeMap<String, String>,
+    /// Per table: the version of its Delta log, none where nothing was ever appended.
+    pub delta_versions: BTreeMap<String, Option<u64>>,
+    /// The sum, in hex, of its rows' hashes: the same rows in any order and any encoding have the same. Empty in manifests
+    /// of format 0.
+    pub result_fingerprint: String,
+    /// What its feature and transform columns hold, in their order; never a column of the spine.
+    pub profiles: Vec<Profile>,
+}
+
+/// What a column holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The column.
+    pub column: String,
+    /// Its type, as definitions write it.
+    pub value_type: String,
+    /// Values that are not null.
+    pub count: u64,
+    /// Nulls.
+    pub nulls: u64,
+    /// The least value of a number, a time (microseconds) or a date (days); NaN is left out.
+    pub min: Option<Number>,
+    /// The greatest.
+    pub max: Option<Number>,
+    /// The mean.
+    pub mean: Option<Number>,
+    /// Values at fractions of the sorted values of the sample.
+    pub quantiles: Vec<Quantile>,
+    /// The commonest values of a text, a bool or an integer, from the sample; a value that is seen once is not told.
+    pub top: Vec<Category>,
+    /// Whether quantiles and top values are those of a sample of the rows, chosen by their places.
+    pub sampled: bool,
+    /// Rows in that sample; all rows where it is none.
+    pub sample_rows: u64,
+}
+
+/// A quantile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantile {
+    /// Which, in `[0, 1]`.
+    pub fraction: Number,
+    /// The value there.
+    pub value: Number,
+}
+
+/// A value and how often it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Category {
+    /// As text.
+    pub value: String,
+    /// Rows of the sample with it.
+    pub rows: u64,
+}
+
+/// A number of a profile: JSON's where that can say it, a text (`inf`, `-inf`, `NaN`) where not. Equal by its bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Number(pub f64);
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+
+impl Eq for Number {}
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_finite() { serializer.serialize_f64(self.0) } else { serializer.collect_str(&self.0) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Finite(f64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Finite(number) => Ok(Self(number)),
+            Written::Text(text) => text.parse().map(Self).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_of_the_first_format_is_still_read() {
+        let text = r#"{"id":"ab","name":null,"feature_set":{"name":"late","version":1},"feature_set_hash":"aa",
+            "mode":"knowledge","spine":"s.csv","spine_fingerprint":"f0","event_timestamp":"t","evidence":false,
+            "tables":{"legs-1":4},"location":"/t.parquet","rows":2,"file_hash":"cc","built_at":7}"#;
+        let versioned: VersionedName = "late@1".parse().expect("a name");
+        let written = serde_json::to_string(&versioned).expect("JSON");
+        let text = text.replace(r#"{"name":"late","version":1}"#, &written);
+        let mode = serde_json::to_string(&Mode::Knowledge).expect("JSON");
+        let read: Dataset = serde_json::from_str(&text.replace(r#""knowledge""#, &mode)).expect("a manifest");
+        assert_eq!((read.format, read.rows, read.views.len(), &read.split), (0, 2, 0, &None));
+        assert_eq!(read.build, Build::default());
+        let again: Dataset = serde_json::from_str(&serde_json::to_string(&read).expect("JSON")).expect("a manifest");
+        assert_eq!(again, read);
+    }
+
+    #[test]
+    fn numbers_that_json_cannot_say_are_texts() {
+        for number in [0.5, -0.0, 1e300, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+            let text = serde_json::to_string(&Number(number)).expect("JSON");
+            let read: Number = serde_json::from_str(&text).expect("a number");
+            assert!(read == Number(number) || number.is_nan() && read.0.is_nan(), "{text}");
+        }
+        assert_eq!(serde_json::to_string(&Number(f64::INFINITY)).expect("JSON"), "\"inf\"");
+    }
+
+    #[test]
+    fn a_split_says_what_it_goes_by() {
+        let split = Split::Key { columns: vec!["k".to_owned()], weights: [80, 10, 10] };
+        let text = serde_json::to_string(&split).expect("JSON");
+        assert_eq!(text, r#"{"by":"key","columns":["k"],"weights":[80,10,10]}"#);
+        assert_eq!(serde_json::from_str::<Split>(&text).expect("a split"), split);
+    }
+}

@@ -110,6 +110,8 @@ pub struct Build {
     pub actor: String,
     /// Free labels: a run id, a code version.
     pub tags: BTreeMap<String, String>,
+    /// Bytes of the file; 0 in manifests of format 0.
+    pub file_bytes: u64,
     /// Per table: the version of its Delta log, none where nothing was ever appended.
     pub delta_versions: BTreeMap<String, Option<u64>>,
     /// The sum, in hex, of its rows' hashes: the same rows in any order and any encoding have the same. Empty in manifests

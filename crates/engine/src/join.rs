@@ -14,6 +14,7 @@ use hitherto_offline::input::convert_time_down;
 use hitherto_offline::types::arrow_type;
 use hitherto_offline::{PinnedTable, TableSource};
 
+use crate::profile::Profiled;
 use crate::{Error, Result, Transforms};
 
 /// The tables that a feature set reads, each as it stood at one moment. By table id.
@@ -85,6 +86,14 @@ impl Join {
     /// Where the features begin in a finished batch.
     pub(crate) fn features_start(&self) -> usize {
         self.spine_columns
+    }
+
+    /// The features and transforms of a finished batch, for their profiles.
+    pub(crate) fn profiled(&self, set: &ResolvedSet) -> Vec<Profiled> {
+        let features = set.outputs.iter().map(|output| &output.value_type);
+        let types = features.chain(self.transforms.value_types()).map(ToString::to_string);
+        let column = |(place, value_type)| Profiled { place, name: self.schema.field(place).name().clone(), value_type };
+        (self.spine_columns..).zip(types).map(column).collect()
     }
 
     /// Where the evidence of view `index` begins in a finished batch.
@@ -162,7 +171,7 @@ fn view(
     })
 }
 
-fn spine_column(spine: &Schema, name: &str, what_for: impl FnOnce() -> String) -> Result<usize> {
+pub(crate) fn spine_column(spine: &Schema, name: &str, what_for: impl FnOnce() -> String) -> Result<usize> {
     spine.index_of(name).map_err(|_| {
         let columns = spine.fields().iter().map(|field| field.name().as_str());
         let hint = match hitherto_core::did_you_mean(name, columns.clone()) {

@@ -29,13 +29,20 @@ pub enum Spine {
     Batches(RecordBatch),
     /// A query over feature history.
     Sql(String),
+    /// The first columns of a training set: the spine that it was built from.
+    Columns {
+        /// The training set's file.
+        file: Input,
+        /// How many of its columns are the spine's.
+        columns: usize,
+    },
 }
 
 /// A spine that can be read, once.
 pub(crate) struct OpenSpine {
     pub(crate) schema: SchemaRef,
     /// What the manifest calls it.
-    origin: String,
+    pub(crate) origin: String,
     rows: BoxStream<'static, Result<RecordBatch>>,
     /// Where it can be read again; a query cannot.
     again: Option<Input>,
@@ -80,6 +87,18 @@ impl Engine {
                 let origin = input.places().collect::<Vec<_>>().join(" ");
                 Ok(OpenSpine { schema, origin, rows, again: Some(input.clone()), kept_bytes_max })
             }
+            Spine::Columns { file, columns } => {
+                let batches = file.stream().await.map_err(hitherto_offline::Error::from)?;
+                let columns: Vec<usize> = (0..*columns).collect();
+                let failed = |source| Error::internal("could not take a training set's spine", source);
+                let schema = Arc::new(batches.schema().project(&columns).map_err(failed)?);
+                let origin = file.places().collect::<Vec<_>>().join(" ");
+                let rows = batches.map(move |batch| {
+                    let batch = batch.map_err(hitherto_offline::Error::from)?;
+                    batch.project(&columns).map_err(failed)
+                });
+                Ok(OpenSpine { schema, origin, rows: rows.boxed(), again: None, kept_bytes_max })
+            }
             Spine::Batches(batch) => {
                 let rows = stream::iter([Ok(batch.clone())]).boxed();
                 Ok(OpenSpine {
@@ -109,8 +128,8 @@ impl OpenSpine {
     /// Read it to its end. A null in column `time` is refused.
     ///
     /// A small one is kept in memory; a large one is read from its files again, and the rows of a query are spooled to a
-    /// temporary file.
-    pub(crate) async fn survey(mut self, time: usize) -> Result<SurveyedSpine> {
+    /// temporary file. Its fingerprint is as manifests of `format` have it.
+    pub(crate) async fn survey(mut self, time: usize, format: u32) -> Result<SurveyedSpine> {
         let (mut rows, mut kept, mut bytes) = (0, Vec::new(), 0);
         while bytes <= self.kept_bytes_max
             && let Some(batch) = self.rows.try_next().await?
@@ -119,7 +138,7 @@ impl OpenSpine {
             bytes += batch.get_array_memory_size();
             kept.push(batch);
         }
-        let mut fingerprint = Fingerprint::new(&self.schema)?;
+        let mut fingerprint = Fingerprint::new(&self.schema, format)?;
         if bytes <= self.kept_bytes_max {
             let batches = kept.clone();
             let taking = SpawnedTask::spawn_blocking(move || {
@@ -188,6 +207,6 @@ async fn spooled(schema: SchemaRef, rows: impl Stream<Item = Result<RecordBatch>
         |source: std::io::Error| Error::internal("could not make a temporary file for the spine's rows", source);
     let file = tempfile::Builder::new().prefix("hitherto-spine-").tempfile().map_err(failed)?.into_temp_path();
     let location = OutputLocation::file(&file)?;
-    write_parquet(&location, schema, crate::training_set::offline(rows), ready(Ok(Vec::new())), |_| ()).await?;
+    write_parquet(&location, schema, crate::build::offline(rows), ready(Ok(Vec::new())), |_| ()).await?;
     Ok(Input::of_copy("the spine's rows", file).map_err(hitherto_offline::Error::from)?)
 }

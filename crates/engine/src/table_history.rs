@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hitherto_core::Table;
-use hitherto_offline::{History, OfflineStore, PinnedTable};
+use hitherto_offline::{History, OfflineStore, PinnedTable, Snapshot};
 
 use crate::Result;
 
@@ -29,24 +29,25 @@ impl TableHistory {
     /// Everything that is committed now. A table that nobody has written yet is empty.
     pub(crate) async fn pin(&self) -> Result<PinnedTable> {
         let snapshot = self.history.snapshot().await?;
-        Ok(self.pin_up_to(&snapshot.files, snapshot.next_sequence - 1))
+        Ok(self.pin_up_to(&snapshot, snapshot.next_sequence - 1))
     }
 
-    /// The table as it stood when `last_sequence` was its last row.
-    pub(crate) async fn pin_at(&self, last_sequence: i64) -> Result<PinnedTable> {
+    /// The table as it stood when `last_sequence` was its last row; none where it has no such row any more.
+    pub(crate) async fn pin_at(&self, last_sequence: i64) -> Result<Option<PinnedTable>> {
         let snapshot = self.history.snapshot().await?;
-        Ok(self.pin_up_to(&snapshot.files, last_sequence))
+        Ok((last_sequence < snapshot.next_sequence).then(|| self.pin_up_to(&snapshot, last_sequence)))
     }
 
-    fn pin_up_to(&self, files: &[hitherto_offline::DataFile], last_sequence: i64) -> PinnedTable {
+    fn pin_up_to(&self, snapshot: &Snapshot, last_sequence: i64) -> PinnedTable {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let table = self.table().clone();
+        let files = &snapshot.files;
         let pinned = if let Some(known) = last.as_ref() {
             known.repinned(table, files, last_sequence)
         } else {
             PinnedTable::new(Arc::clone(self.history.store().store()), table, files, last_sequence)
         };
         *last = Some(pinned.clone());
-        pinned
+        pinned.found_in(snapshot.version)
     }
 }

@@ -5,20 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{Stream, StreamExt, TryStreamExt};
 use hitherto_asof::{AsOfExec, Evidence};
-use hitherto_core::{Catalog, Dataset, Mode, Name, Selector, SetVersion};
+use hitherto_core::{Build, Catalog, Dataset, Mode, Name, Selector, SetVersion, Split};
 use hitherto_offline::{OutputLocation, PinnedTable, recovered, write_parquet};
 use hitherto_registry::Recorded;
 
 use crate::engine::find_set;
 use crate::fingerprint::dataset_id;
 use crate::join::{Join, JoinRequest, Pins};
+use crate::manifest::{alike_but_for_the_spine, footer};
 use crate::spine::{OpenSpine, SurveyedSpine};
+use crate::split::{Splitter, shared_key};
+use crate::witness::{Seen, Witness};
 use crate::{Engine, Error, Explanation, Result, Spine};
 
 /// What a training set is asked for with.
@@ -36,8 +40,33 @@ pub struct TrainingSetRequest {
     pub event_timestamp: String,
     /// Whether the winners' times follow the features.
     pub evidence: EvidenceColumns,
+    /// How its rows are told apart, if they are. A split by key without columns goes by the key that all views share.
+    pub split: Option<Split>,
     /// A name by which the dataset can be asked for.
     pub name: Option<Name>,
+    /// What is remembered of its making.
+    pub provenance: Provenance,
+    /// What becomes of a file that an earlier such request has left at the same place.
+    pub existing: Existing,
+}
+
+/// Who builds a training set and for what; decides nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// Who, as far as it is known.
+    pub actor: String,
+    /// Free labels: a run id, a code version.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What becomes of a file that an earlier, equal request has left at the same place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// It is the answer, if its bytes are still those that were written.
+    #[default]
+    Reuse,
+    /// It is built again, and replaced.
+    Replace,
 }
 
 /// Whether a training set says where its values come from.
@@ -59,6 +88,15 @@ pub enum Progress {
     Writing(u64, u64),
 }
 
+/// A training set that is there.
+#[derive(Clone, Debug)]
+pub struct TrainingSet {
+    /// Its manifest, as it is registered.
+    pub dataset: Dataset,
+    /// What building it took; none where the file was there already, whole, and nothing was built.
+    pub explanation: Option<Explanation>,
+}
+
 impl Engine {
     /// Build a training set, write it, and remember it as a dataset. `seen` is told how far it is.
     pub async fn training_set(
@@ -66,7 +104,7 @@ impl Engine {
         wanted: &TrainingSetRequest,
         seen: impl Fn(Progress) + Send + Sync,
     ) -> Result<Dataset> {
-        Ok(self.explained_training_set(wanted, seen).await?.0)
+        Ok(self.explained_training_set(wanted, seen).await?.dataset)
     }
 
     /// The same, and what it took.
@@ -74,12 +112,25 @@ impl Engine {
         &self,
         wanted: &TrainingSetRequest,
         seen: impl Fn(Progress) + Send + Sync,
-    ) -> Result<(Dataset, Explanation)> {
+    ) -> Result<TrainingSet> {
         let catalog = self.registry().catalog().await?;
         let set = find_set(&catalog, &wanted.feature_set)?;
-        let spine = self.open_spine(&wanted.spine).await?;
+        let split = resolved_split(wanted.split.as_ref(), set)?;
+        let open = self.open_spine(&wanted.spine).await?;
         let pins = self.pin(&catalog, set).await?;
-        let (dataset, explanation) = self.build(wanted, set, spine, &pins, None, seen).await?;
+        let mut manifest = self.manifest(wanted, set, split, &pins);
+        open.origin.clone_into(&mut manifest.spine);
+        let evidence = evidence_columns(wanted.evidence);
+        let request =
+            JoinRequest { set, event_timestamp: &wanted.event_timestamp, mode: wanted.mode, evidence, pins: &pins };
+        let planned = Join::plan(&request, open.no_rows()?, partitions())?;
+        let splitter = splitter(&manifest, &open.schema, planned.schema())?;
+        let (mut spine, join) = self.join(&request, open).await?;
+        if let Some(dataset) = self.reused(wanted, &manifest, &mut spine).await? {
+            return Ok(TrainingSet { dataset, explanation: None });
+        }
+        let job = Job { manifest, set, pins: &pins, spine, join, splitter, out: &wanted.out };
+        let (dataset, explanation) = self.build(job, seen).await?;
         if let Recorded::Existing(first) = self.registry().record_dataset(&dataset).await?
             && first.file_hash != dataset.file_hash
         {
@@ -90,7 +141,38 @@ impl Engine {
                 dataset.file_hash
             );
         }
-        Ok((dataset, explanation))
+        Ok(TrainingSet { dataset, explanation: Some(explanation) })
+    }
+
+    /// The dataset that an equal request has left at the same place, if its file is whole.
+    async fn reused(
+        &self,
+        wanted: &TrainingSetRequest,
+        manifest: &Dataset,
+        spine: &mut SurveyedSpine,
+    ) -> Result<Option<Dataset>> {
+        if wanted.existing == Existing::Replace {
+            return Ok(None);
+        }
+        let mut found = None;
+        for dataset in self.registry().datasets().await? {
+            // only then is the spine's fingerprint waited for: it is taken while the join is under way
+            if dataset.location == manifest.location
+                && alike_but_for_the_spine(&dataset, manifest)?
+                && dataset.spine_fingerprint == spine.fingerprint().await?
+            {
+                found = Some(dataset);
+            }
+        }
+        let Some(dataset) = found else { return Ok(None) };
+        if wanted.out.sha256().await.ok().as_ref() != Some(&dataset.file_hash) {
+            return Ok(None);
+        }
+        let named = Dataset { name: wanted.name.clone(), ..dataset };
+        Ok(Some(match self.registry().record_dataset(&named).await? {
+            Recorded::Existing(kept) => *kept,
+            Recorded::New => named,
+        }))
     }
 
     /// The rows of `spine` with a set's features, by the offline rule as history stands now; nothing is written.
@@ -111,71 +193,9 @@ impl Engine {
     /// Plan a join over `spine`, and survey it once it is known that it can be joined.
     pub(crate) async fn join(&self, wanted: &JoinRequest<'_>, spine: OpenSpine) -> Result<(SurveyedSpine, Join)> {
         let time = Join::plan(wanted, spine.no_rows()?, partitions())?.spine_time();
-        let spine = spine.survey(time).await?;
+        let spine = spine.survey(time, Dataset::FORMAT).await?;
         let join = Join::plan(wanted, spine.plan()?, partitions())?;
         Ok((spine, join))
-    }
-
-    /// Build from what is pinned, `again` if it was built before; nothing is recorded.
-    pub(crate) async fn build(
-        &self,
-        wanted: &TrainingSetRequest,
-        set: &SetVersion,
-        spine: OpenSpine,
-        pins: &Pins,
-        again: Option<&Dataset>,
-        seen: impl Fn(Progress) + Send + Sync,
-    ) -> Result<(Dataset, Explanation)> {
-        let evidence: &[_] = match wanted.evidence {
-            EvidenceColumns::Absent => &[],
-            EvidenceColumns::Times => {
-                &[(Evidence::EventTimestamp, "event_timestamp"), (Evidence::AvailableAt, "available_at")]
-            }
-        };
-        let request = JoinRequest { set, event_timestamp: &wanted.event_timestamp, mode: wanted.mode, evidence, pins };
-        let (mut spine, join) = self.join(&request, spine).await?;
-        if let Some(first) = again {
-            refuse_another_spine(first, &spine.fingerprint().await?)?;
-        }
-        let mut dataset = Dataset {
-            id: String::new(),
-            name: wanted.name.clone(),
-            feature_set: set.versioned_name(),
-            feature_set_hash: set.hash.clone(),
-            mode: wanted.mode,
-            spine: spine.origin.clone(),
-            spine_fingerprint: String::new(),
-            event_timestamp: wanted.event_timestamp.clone(),
-            evidence: wanted.evidence == EvidenceColumns::Times,
-            tables: pins.iter().map(|(id, pinned)| (id.clone(), pinned.last_sequence())).collect(),
-            location: wanted.out.place().to_owned(),
-            rows: 0,
-            file_hash: String::new(),
-            built_at: self.clock().now(),
-        };
-        let spine_rows = spine.rows;
-        let metadata = async {
-            dataset.spine_fingerprint = spine.fingerprint().await.map_err(carried)?;
-            dataset.id = dataset_id(&dataset).map_err(carried)?;
-            let mode = mode_name(wanted.mode).to_owned();
-            Ok(vec![("hitherto.dataset".to_owned(), dataset.id.clone()), ("hitherto.mode".to_owned(), mode)])
-        };
-        let (schema, exec) = (Arc::clone(join.schema()), Arc::clone(join.exec()));
-        let rows = offline(self.run(join)?);
-        let writing = |rows| seen(Progress::Writing(rows, spine_rows));
-        let written = {
-            let writing = write_parquet(&wanted.out, schema, rows, metadata, writing);
-            telling(&exec, history_rows(set, pins), &seen, writing).await?
-        };
-        if written.rows != spine.rows {
-            return Err(Error::internal(
-                "rows out are not rows in",
-                format!("{} rows of {}", written.rows, spine.rows),
-            ));
-        }
-        dataset.rows = written.rows;
-        dataset.file_hash.clone_from(&written.sha256);
-        Ok((dataset, Explanation::of(&exec)))
     }
 
     /// The tables that `set` reads, as they stand now.
@@ -206,37 +226,6 @@ impl Engine {
     }
 }
 
-/// How often progress is told while history is read.
-const TELL_EVERY: Duration = Duration::from_millis(100);
-
-/// Drives `work`, and tells how much of the history is read until the first rows are written.
-async fn telling<T>(
-    exec: &AsOfExec,
-    history_rows: u64,
-    seen: &(impl Fn(Progress) + Send + Sync),
-    work: impl Future<Output = T> + Send,
-) -> T {
-    let mut work = std::pin::pin!(work);
-    let mut ticks = tokio::time::interval(TELL_EVERY);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            _ = ticks.tick() => {
-                if exec.metrics().and_then(|metrics| metrics.output_rows()).unwrap_or(0) == 0 {
-                    let read = exec.metrics().and_then(|metrics| metrics.sum_by_name("probed_rows"));
-                    seen(Progress::Reading(read.map_or(0, |read| read.as_usize()) as u64, history_rows));
-                }
-            }
-        }
-    }
-}
-
-/// The rows of all histories that a set reads, each as often as it is read.
-fn history_rows(set: &SetVersion, pins: &Pins) -> u64 {
-    let tables = set.resolved.uses.iter().filter_map(|view_use| pins.get(&view_use.table));
-    tables.flat_map(PinnedTable::files).map(|file| file.rows).sum()
-}
-
 fn joining(source: DataFusionError) -> Error {
     match source.find_root() {
         DataFusionError::ResourcesExhausted(reason) => Error::Exhausted(format!(
@@ -247,29 +236,30 @@ fn joining(source: DataFusionError) -> Error {
     }
 }
 
-/// The writer takes the offline store's errors; ours go through it and come back.
-pub(crate) fn offline(
-    stream: impl Stream<Item = Result<RecordBatch>> + Send,
-) -> impl Stream<Item = hitherto_offline::Result<RecordBatch>> + Send {
-    stream.map_err(carried)
-}
-
-fn carried(error: Error) -> hitherto_offline::Error {
-    match error {
-        Error::Offline(error) => error,
-        other => hitherto_offline::Error::Invalid(other.to_string()),
+/// The evidence that a training set shows.
+pub(crate) fn evidence_columns(evidence: EvidenceColumns) -> &'static [(Evidence, &'static str)] {
+    match evidence {
+        EvidenceColumns::Absent => &[],
+        EvidenceColumns::Times => {
+            &[(Evidence::EventTimestamp, "event_timestamp"), (Evidence::AvailableAt, "available_at")]
+        }
     }
 }
 
-fn refuse_another_spine(first: &Dataset, found: &str) -> Result<()> {
-    if found == first.spine_fingerprint {
-        return Ok(());
-    }
-    Err(Error::Invalid(format!(
-        "the spine is not the one that dataset {} was built from: its rows hash to {found}, not {}; give the original with \
-         --spine",
-        first.id, first.spine_fingerprint
-    )))
+/// The splitter of a manifest's split, if it has one.
+pub(crate) fn splitter(manifest: &Dataset, spine: &Schema, joined: &Schema) -> Result<Option<Splitter>> {
+    let split = manifest.split.as_ref();
+    split.map(|split| Splitter::try_new(split, spine, &manifest.event_timestamp, joined)).transpose()
+}
+
+/// A split by key without columns goes by the key that all views share.
+fn resolved_split(wanted: Option<&Split>, set: &SetVersion) -> Result<Option<Split>> {
+    Ok(match wanted {
+        Some(Split::Key { columns, weights }) if columns.is_empty() => {
+            Some(Split::Key { columns: shared_key(&set.resolved)?, weights: *weights })
+        }
+        other => other.cloned(),
+    })
 }
 
 /// How many parts of a history are read at once.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use hitherto_core::{
-    Action, Alias, Change, Dataset, Definition, EntityVersion, KeyType, Mode, ModelVersion, Name, NewTables, Output,
-    ResolvedSet, SetVersion, Span, SpineKey, Status, Timestamp, Value, ValueType, VersionedName, ViewKey, ViewUse,
+    Action, Alias, Build, Change, Dataset, DatasetView, Definition, EntityVersion, KeyType, Mode, ModelVersion, Name, NewTables, Output,
+    ResolvedSet, SetVersion, Span, SpineKey, Split, Status, Timestamp, Value, ValueType, VersionedName, ViewKey, ViewUse,
     ViewVersion, parse_definitions,
 };
 use prost::Message;
@@ -323,8 +323,24 @@ fn training_sets_survive_the_wire() {
         rows: 336_776,
         file_hash: "56".repeat(32),
         built_at: Timestamp(7),
+        format: Dataset::FORMAT,
+        views: vec![DatasetView {
+            alias: name("weather"),
+            view: versioned("weather", 3),
+            table: "weather-1".to_owned(),
+            source_delay: Span::ZERO,
+            ttl: None,
+        }],
+        transforms: Vec::new(),
+        split: Some(Split::Key { columns: vec!["tailnum".to_owned()], weights: [8, 1, 1] }),
+        erasures: BTreeMap::new(),
+        build: Build { engine_version: "1".to_owned(), ..Build::default() },
     };
-    assert_survives!(dataset, v1::Dataset, Dataset);
+    assert_survives!(dataset.clone(), v1::Dataset, Dataset);
+    let mut older = v1::Dataset::from(dataset.clone());
+    older.manifest.clear();
+    let read = Dataset::try_from(older).expect("a message without the whole manifest");
+    assert_eq!((&read.id, read.format, read.views.len()), (&dataset.id, 0, 0));
 }
 
 #[test]

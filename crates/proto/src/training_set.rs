@@ -1,6 +1,8 @@
 //! Training sets.
 
-use hitherto_core::{Dataset, Mode, Name, Selector, Timestamp};
+use std::collections::BTreeMap;
+
+use hitherto_core::{Build, Dataset, Mode, Name, Selector, Timestamp};
 
 use crate::{Error, field, v1};
 
@@ -92,6 +94,8 @@ impl TryFrom<v1::CreateTrainingSetRequest> for NewTrainingSet {
 impl From<Dataset> for v1::Dataset {
     fn from(dataset: Dataset) -> Self {
         Self {
+            // a manifest has names, numbers and lists: all of it can be written
+            manifest: serde_json::to_string(&dataset).unwrap_or_default(),
             id: dataset.id,
             name: dataset.name.map(Into::into),
             feature_set: Some(dataset.feature_set.into()),
@@ -118,7 +122,7 @@ impl TryFrom<v1::Dataset> for Dataset {
         if mode == v1::Mode::Unspecified {
             return Err(Error::Absent { field: "mode" });
         }
-        Ok(Self {
+        let dataset = Self {
             id: field::text("id", sent.id)?,
             name: field::parse_optional("name", sent.name.as_deref())?,
             feature_set: field::versioned_name("feature_set", sent.feature_set)?,
@@ -133,6 +137,19 @@ impl TryFrom<v1::Dataset> for Dataset {
             rows: sent.rows,
             file_hash: sent.file_hash,
             built_at: Timestamp(sent.built_at_us),
-        })
+            format: 0,
+            views: Vec::new(),
+            transforms: Vec::new(),
+            split: None,
+            erasures: BTreeMap::new(),
+            build: Build::default(),
+        };
+        // servers before there was a whole manifest send none
+        if sent.manifest.is_empty() {
+            return Ok(dataset);
+        }
+        let invalid = |reason: String| Error::Invalid { field: "manifest", reason };
+        let whole: Self = serde_json::from_str(&sent.manifest).map_err(|reason| invalid(reason.to_string()))?;
+        if whole.id == dataset.id { Ok(whole) } else { Err(invalid(format!("it is of dataset {}", whole.id))) }
     }
 }

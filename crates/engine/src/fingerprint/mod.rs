@@ -125,12 +125,17 @@ impl RowValues {
     }
 }
 
-/// SHA-256, in hex, of what decides a dataset's values: the spine's rows and its time column, the feature set, which table each
+/// SHA-256, in hex, of what decides a dataset's values.
+pub(crate) fn dataset_id(dataset: &Dataset) -> Result<String> {
+    Ok(hex::encode(Sha256::digest(deciding(dataset)?)))
+}
+
+/// What decides a dataset's values, as a text: the spine's rows and its time column, the feature set, which table each
 /// alias reads, the mode, the evidence asked for, the split, and per table the last `_sequence` seen and its erasures.
 ///
 /// View versions are not in it: what they decide (columns, delay, ttl) is in the feature set's hash, and which table they
 /// read is here. Neither are names, places, tags, versions of the engine or of the Delta log, nor who and when.
-pub(crate) fn dataset_id(dataset: &Dataset) -> Result<String> {
+pub(crate) fn deciding(dataset: &Dataset) -> Result<String> {
     let reads: BTreeMap<&str, &str> =
         dataset.views.iter().map(|view| (view.alias.as_str(), view.table.as_str())).collect();
     // a JSON library's map need not sort, so the order is said here
@@ -146,7 +151,7 @@ pub(crate) fn dataset_id(dataset: &Dataset) -> Result<String> {
         dataset.tables.iter().collect::<Vec<_>>(),
         dataset.erasures.iter().filter(|(_, erased)| !erased.is_empty()).collect::<Vec<_>>(),
     ]);
-    Ok(hex::encode(Sha256::digest(serde_json::to_string(&deciding).map_err(unwritable)?)))
+    serde_json::to_string(&deciding).map_err(unwritable)
 }
 
 fn unwritable(source: serde_json::Error) -> Error {

@@ -23,6 +23,7 @@ pub struct PinnedTable {
     table: Arc<Table>,
     files: Arc<[PinnedFile]>,
     last_sequence: i64,
+    log_version: Option<u64>,
 }
 
 struct PinnedFile {
@@ -61,7 +62,7 @@ impl PinnedTable {
         // the log has them in any order; ours is that of the history
         files.sort_by(|a, b| (a.first_sequence, &a.path).cmp(&(b.first_sequence, &b.path)));
         let pinned = files.into_iter().map(|file| PinnedFile { footer: OnceCell::new_with(known(&file)), file });
-        Self { store, table: Arc::new(table), files: pinned.collect(), last_sequence }
+        Self { store, table: Arc::new(table), files: pinned.collect(), last_sequence, log_version: None }
     }
 
     /// The table.
@@ -72,6 +73,16 @@ impl PinnedTable {
     /// The greatest `_sequence` that is read.
     pub fn last_sequence(&self) -> i64 {
         self.last_sequence
+    }
+
+    /// The same rows, found in `version` of the table's log.
+    pub fn found_in(self, version: Option<u64>) -> Self {
+        Self { log_version: version, ..self }
+    }
+
+    /// The version of the log that named the files, where it is known.
+    pub fn log_version(&self) -> Option<u64> {
+        self.log_version
     }
 
     /// The files, without those that begin after the pin.

@@ -1,0 +1,132 @@
+//! `dataset rebuild`: a training set built again from the history and the spine that its manifest names.
+
+use hitherto_core::{Catalog, Dataset, Selector, SetVersion};
+use hitherto_offline::OutputLocation;
+
+use crate::build::Job;
+use crate::dataset::short;
+use crate::engine::find_set;
+use crate::join::{Join, JoinRequest, Pins};
+use crate::spine::SurveyedSpine;
+use crate::training_set::{Progress, evidence_columns, partitions, splitter};
+use crate::{Engine, Error, EvidenceColumns, Result, Spine};
+
+/// A training set that was built again.
+#[derive(Clone, Debug)]
+pub struct Rebuilt {
+    /// Its manifest, as it came out now.
+    pub dataset: Dataset,
+    /// Where the spine's rows were found.
+    pub spine: String,
+}
+
+/// What a dataset was built from, found again.
+pub(crate) struct Origins<'a> {
+    pub(crate) set: &'a SetVersion,
+    pub(crate) pins: Pins,
+    pub(crate) spine: SurveyedSpine,
+}
+
+impl Rebuilt {
+    /// Whether its rows are those of `first`. Manifests of format 0 know no more than the hash of the file.
+    pub fn is_same(&self, first: &Dataset) -> bool {
+        match first.format {
+            0 => self.dataset.file_hash == first.file_hash,
+            _ => self.dataset.build.result_fingerprint == first.build.result_fingerprint,
+        }
+    }
+}
+
+impl Engine {
+    /// Build a dataset again, from the history that it saw (`_sequence` up to what is pinned), into `out`; nothing is
+    /// recorded. Its spine is the first of `spines` whose rows are those that it was built from.
+    ///
+    /// Refused when something is gone that it was built from: the error says what.
+    pub async fn rebuild_dataset(
+        &self,
+        dataset: &Dataset,
+        spines: &[Spine],
+        out: OutputLocation,
+        seen: impl Fn(Progress) + Send + Sync,
+    ) -> Result<Rebuilt> {
+        let catalog = self.registry().catalog().await?;
+        let Origins { set, pins, spine } = self.origins(&catalog, dataset, spines).await?;
+        let evidence =
+            evidence_columns(if dataset.evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent });
+        let event_timestamp = dataset.event_timestamp.as_str();
+        let request = JoinRequest { set, event_timestamp, mode: dataset.mode, evidence, pins: &pins };
+        let join = Join::plan(&request, spine.plan()?, partitions())?;
+        let splitter = splitter(dataset, &spine.schema, join.schema())?;
+        let origin = spine.origin.clone();
+        let manifest =
+            Dataset { location: out.place().to_owned(), built_at: self.clock().now(), ..dataset.clone() };
+        let (rebuilt, _) = self.build(Job { manifest, set, pins: &pins, spine, join, splitter, out: &out }, seen).await?;
+        if rebuilt.id != dataset.id {
+            return Err(Error::internal("a dataset was built again under another id", rebuilt.id));
+        }
+        Ok(Rebuilt { dataset: rebuilt, spine: origin })
+    }
+
+    /// What `dataset` was built from: its feature set, its tables as they stood, and its spine, which is the first of
+    /// `spines` with the rows that it was built from.
+    pub(crate) async fn origins<'a>(
+        &self,
+        catalog: &'a Catalog,
+        dataset: &Dataset,
+        spines: &[Spine],
+    ) -> Result<Origins<'a>> {
+        let set = find_set(catalog, &Selector::Version(dataset.feature_set.clone()))?;
+        if set.hash != dataset.feature_set_hash {
+            return Err(Error::NotFound(format!(
+                "could not read what dataset {} was built from: its feature set {} has the hash {} here, not {}",
+                short(&dataset.id),
+                dataset.feature_set,
+                short(&set.hash),
+                short(&dataset.feature_set_hash)
+            )));
+        }
+        let pins = self.pin_as(catalog, set, dataset).await?;
+        let mut faults = Vec::new();
+        for spine in spines {
+            match self.same_spine(dataset, spine).await {
+                Ok(spine) => return Ok(Origins { set, pins, spine }),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        Err(missing_spine(dataset, faults))
+    }
+
+    /// A spine, if its rows are those that `dataset` was built from.
+    async fn same_spine(&self, dataset: &Dataset, spine: &Spine) -> Result<SurveyedSpine> {
+        let open = self.open_spine(spine).await?;
+        let origin = open.origin.clone();
+        let other = |what: String| Error::Invalid(format!("{origin}: {what}"));
+        let time = open.schema.index_of(&dataset.event_timestamp);
+        let time = time.map_err(|_| other(format!("it has no column '{}'", dataset.event_timestamp)))?;
+        let mut surveyed = open.survey(time, dataset.format).await?;
+        let found = surveyed.fingerprint().await?;
+        if found == dataset.spine_fingerprint {
+            return Ok(surveyed);
+        }
+        Err(other(format!("its rows hash to {}, not {}", short(&found), short(&dataset.spine_fingerprint))))
+    }
+
+    /// How many of the columns of a dataset's file are those of its spine, given how many columns it has; none where the
+    /// feature set is gone, or the file has too few.
+    pub async fn spine_columns(&self, dataset: &Dataset, columns: usize) -> Result<Option<usize>> {
+        let catalog = self.registry().catalog().await?;
+        let set = find_set(&catalog, &Selector::Version(dataset.feature_set.clone()))?;
+        let evidence = if dataset.evidence { 2 * set.resolved.uses.len() } else { 0 };
+        let ours = set.resolved.outputs.len() + set.resolved.transforms.len() + evidence;
+        Ok(columns.checked_sub(ours + usize::from(dataset.split.is_some())))
+    }
+}
+
+fn missing_spine(dataset: &Dataset, faults: Vec<Error>) -> Error {
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let looked = if faults.is_empty() { "there is nowhere left to look".to_owned() } else { faults.join("; ") };
+    Error::NotFound(format!(
+        "the spine that dataset {} was built from is gone ({looked}): give it with --spine",
+        short(&dataset.id)
+    ))
+}

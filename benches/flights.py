@@ -66,7 +66,7 @@ def lay_out(folder, binary, peer):
     subprocess.run([binary, "apply", "-f", data / "definitions.yaml"], **quiet)
     for view in views:
         subprocess.run([binary, "ingest", view, data / f"{view}.parquet"], **quiet)
-    ours = [binary, "training-set", "--feature-set", "late_arrival", "--spine", data / "spine.parquet"]
+    ours = [binary, "training-set", "--feature-set", "late_arrival", "--spine", data / "spine.parquet", "--fresh"]
     jobs = {
         "training-set, mode knowledge": [*ours, "--out", "knowledge.parquet"],
         "training-set, mode event": [*ours, "--out", "event.parquet", "--mode", "event"],

@@ -45,6 +45,13 @@ pub(crate) struct Global {
     pub(crate) clock: Option<Timestamp>,
 }
 
+impl Global {
+    /// The same, with JSON for output where a command was given its own `--json`.
+    pub(crate) fn with_json(&self, json: bool) -> Self {
+        Self { output: if json { Format::Json } else { self.output }, ..self.clone() }
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use hitherto_core::Dataset;
-use hitherto_engine::{Engine, Verdict};
+use hitherto_engine::{Engine, SpineSources, Verdict};
 
 use super::list::objects;
+use super::manifest::show;
 use super::training_set::{ProgressLine, spine_of};
 use crate::args::Global;
 use crate::config::Config;
@@ -29,6 +30,9 @@ enum Command {
     Show {
         /// Its id, a unique beginning of it, or its name
         id: String,
+        /// The whole manifest as JSON, as --output json
+        #[arg(long)]
+        json: bool,
     },
     /// List all training sets
     List,
@@ -40,14 +44,14 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Build it again from the history that it saw, whatever was ingested since
+    /// Build it again from the history that it saw, whatever was ingested since; say what is gone if it cannot be
     Rebuild {
         /// Its id, a unique beginning of it, or its name
         id: String,
         /// Where the file goes
         #[arg(long, value_name = "FILE_OR_URL")]
         out: String,
-        /// The spine, if it is no longer where it was
+        /// The spine, if it is neither where it was nor in the training set's own file
         #[arg(long, value_name = "FILE|URL|-")]
         spine: Option<String>,
     },
@@ -57,34 +61,11 @@ enum Command {
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let engine = stores::open(config, Use::Read, global.clock).await?;
     match args.command {
-        Command::Show { id } => show(&engine.registry().dataset(&id).await?, global),
+        Command::Show { id, json } => show(&engine.registry().dataset(&id).await?, &global.with_json(json)),
         Command::List => list(&engine, global).await,
         Command::Verify { id, file } => verify(&engine, &id, file, global).await,
         Command::Rebuild { id, out, spine } => rebuild(&engine, &id, &out, spine, global).await,
     }
-}
-
-/// Show what decided a training set's values, and where it lies.
-pub(super) fn show(dataset: &Dataset, global: &Global) -> Result<()> {
-    if global.output == Format::Json {
-        return output::json(dataset);
-    }
-    output::line(format!("dataset           {}", dataset.id))?;
-    output::line(format!("name              {}", dataset.name.as_ref().map_or("none", |name| name.as_str())))?;
-    output::line(format!("feature set       {}", dataset.feature_set))?;
-    output::line(format!("feature set hash  {}", dataset.feature_set_hash))?;
-    output::line(format!("mode              {}", super::training_set::mode_name(dataset.mode)))?;
-    output::line(format!("spine             {}", dataset.spine))?;
-    output::line(format!("spine fingerprint {}", dataset.spine_fingerprint))?;
-    output::line(format!("event timestamp   {}", dataset.event_timestamp))?;
-    output::line(format!("rows              {}", thousands(dataset.rows)))?;
-    output::line(format!("file              {}", dataset.location))?;
-    output::line(format!("file hash         {}", dataset.file_hash))?;
-    output::line(format!("built at          {}", dataset.built_at))?;
-    let tables = dataset.tables.iter();
-    tables
-        .clone()
-        .try_for_each(|(table, last)| output::line(format!("read              {table} up to _sequence {last}")))
 }
 
 /// List all training sets.
@@ -138,35 +119,62 @@ async fn verify(engine: &Engine, id: &str, file: Option<PathBuf>, global: &Globa
 
 async fn rebuild(engine: &Engine, id: &str, out: &str, spine: Option<String>, global: &Global) -> Result<()> {
     let dataset = engine.registry().dataset(id).await?;
-    let spine = match spine {
-        Some(location) => spine_of(Some(location), None).await?,
-        None => spine_again(&dataset.spine).await?,
-    };
+    let sources = sources(&dataset, spine).await?;
     let bar = ProgressLine::new();
     let rebuilt =
-        engine.rebuild_dataset(&dataset, spine, locations::output(out)?, |progress| bar.show(progress)).await?;
+        engine.rebuild_dataset(&dataset, &sources, locations::output(out)?, |progress| bar.show(progress)).await?;
     bar.clear();
-    let same = rebuilt.file_hash == dataset.file_hash;
     match global.output {
-        Format::Json => output::json(&rebuilt)?,
-        Format::Table => output::line(rebuilt.id.clone())?,
+        Format::Json => output::json(&rebuilt.dataset)?,
+        Format::Table => output::line(&rebuilt.dataset.id)?,
     }
-    if same {
+    if rebuilt.spine != dataset.spine {
+        output::note(format!("the spine's rows were taken from {}", rebuilt.spine));
+    }
+    if rebuilt.dataset.file_hash == dataset.file_hash {
         output::note(format!("{out} is byte for byte what was built at {}", dataset.built_at));
-        Ok(())
-    } else {
-        bail!(
-            "{out} differs from what was built: its SHA-256 is {}, the manifest says {}",
-            rebuilt.file_hash,
-            dataset.file_hash
-        )
+        return Ok(());
     }
+    if rebuilt.is_same(&dataset) {
+        output::note(format!("{out} has the rows that were built at {}, in another encoding", dataset.built_at));
+        return Ok(());
+    }
+    let fingerprint = |dataset: &Dataset| match dataset.format {
+        0 => dataset.file_hash.clone(),
+        _ => dataset.build.result_fingerprint.clone(),
+    };
+    bail!(
+        "{out} differs from what was built: its fingerprint is {}, the manifest says {}; the spine and the history that it \
+         saw are there, so rows of that history were changed, or version {} of the engine computed otherwise than {} does",
+        fingerprint(&rebuilt.dataset),
+        fingerprint(&dataset),
+        dataset.build.engine_version,
+        rebuilt.dataset.build.engine_version
+    )
+}
+
+/// Where a dataset's spine is looked for: at `given` alone, or else where it was, and then in the dataset's own file.
+async fn sources(dataset: &Dataset, given: Option<String>) -> Result<SpineSources> {
+    if let Some(location) = given {
+        return Ok(SpineSources { spines: vec![spine_of(Some(location), None).await?], ..SpineSources::default() });
+    }
+    let mut sources = SpineSources::default();
+    match spine_again(&dataset.spine).await {
+        Ok(spine) => sources.spines.push(spine),
+        Err(fault) => sources.faults.push(format!("{fault:#}")),
+    }
+    match locations::input(std::slice::from_ref(&dataset.location), None).await {
+        Ok(file) => sources.file = Some(file),
+        Err(fault) => sources.faults.push(format!("{fault:#}")),
+    }
+    Ok(sources)
 }
 
 /// A spine as the manifest has it: a location, or a query.
 async fn spine_again(origin: &str) -> Result<hitherto_engine::Spine> {
     let first = origin.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     match first.as_str() {
+        "-" => bail!("it came from standard input"),
         "select" | "with" | "(" | "values" => spine_of(None, Some(origin.to_owned())).await,
         _ => spine_of(Some(origin.to_owned()), None).await,
     }

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         Kind::FeatureView => view(&catalog, find_view(&catalog, &args.name.parse()?)?, global),
         Kind::FeatureSet => set(find_set(&catalog, &args.name.parse()?)?, global),
         Kind::Model => model(&engine, &args.name.parse()?, global).await,
-        Kind::Dataset => super::dataset::show(&engine.registry().dataset(&args.name).await?, global),
+        Kind::Dataset => super::manifest::show(&engine.registry().dataset(&args.name).await?, global),
     }
 }
 

@@ -131,7 +131,7 @@ pub(super) async fn list(engine: &Engine, global: &Global) -> Result<()> {
     }
 }
 
-fn tag(text: &str) -> Result<(String, String), String> {
+pub(super) fn tag(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is no label: write it like run=abc"))?;
     Ok((key.to_owned(), value.to_owned()))
 }

@@ -2,10 +2,11 @@
 
 use anyhow::{Result, bail};
 use hitherto_core::{Mode, Name, Selector};
-use hitherto_engine::{EvidenceColumns, Progress, Spine, TrainingSetRequest};
+use hitherto_engine::{EvidenceColumns, Existing, Progress, Provenance, Spine, TrainingSet, TrainingSetRequest};
 use indicatif::ProgressBar;
 
-use super::explain;
+use super::model::tag;
+use super::{explain, split};
 use crate::args::Global;
 use crate::config::Config;
 use crate::locations;
@@ -40,6 +41,14 @@ pub(crate) struct Args {
     /// A name by which the dataset can be asked for
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
+    #[command(flatten)]
+    split: split::Flags,
+    /// A free label of the dataset, such as a run id or a code version; may be repeated, and decides nothing
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    tags: Vec<(String, String)>,
+    /// Build it even if the same request has left the same file there before
+    #[arg(long)]
+    fresh: bool,
     /// Memory that it may take, like 4GiB: a spine that needs more is taken in parts, with the same result
     /// [default: half of the machine's]
     #[arg(long, value_name = "SIZE")]
@@ -72,19 +81,32 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         },
         event_timestamp: args.event_timestamp,
         evidence: if args.evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent },
+        split: args.split.split()?,
         name: args.name,
+        provenance: Provenance { actor: stores::actor(), tags: args.tags.into_iter().collect() },
+        existing: if args.fresh { Existing::Replace } else { Existing::Reuse },
     };
     let bar = ProgressLine::new();
-    let (dataset, explanation) = engine.explained_training_set(&wanted, |progress| bar.show(progress)).await?;
+    let TrainingSet { dataset, explanation } =
+        engine.explained_training_set(&wanted, |progress| bar.show(progress)).await?;
     bar.clear();
-    if args.explain {
-        explain::show(&explanation);
+    if let Some(explanation) = explanation.as_ref().filter(|_| args.explain) {
+        explain::show(explanation);
     }
     match global.output {
         Format::Json => output::json(&dataset)?,
         Format::Table => output::line(&dataset.id)?,
     }
-    output::note(format!("{} rows in {}", thousands(dataset.rows), args.out));
+    output::note(match explanation {
+        Some(_) => format!("{} rows in {}", thousands(dataset.rows), args.out),
+        None => format!(
+            "{} rows in {}: reused as built at {}, for the request and the history are the same and the file is whole; \
+             --fresh builds it again",
+            thousands(dataset.rows),
+            args.out,
+            dataset.built_at
+        ),
+    });
     if dataset.mode == Mode::Event {
         output::note("mode event: rows may hold values that nobody knew at their moment; the dataset says so");
     }

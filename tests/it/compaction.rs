@@ -90,7 +90,7 @@ fn a_training_set_has_the_same_bytes_before_and_after() {
     let random = &mut Random::new(0x5a3e);
     place.write("spine.csv", spine(random));
     let build = |out: &str, more: &str| {
-        let line = format!("training-set --feature-set both --spine spine.csv --out {out} --evidence {more}");
+        let line = format!("training-set --feature-set both --spine spine.csv --out {out} --evidence --fresh {more}");
         let id = place.ok(&line);
         (id, fs::read(place.path(out)).expect("the training set"))
     };

@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::Int64Type;
 use hitherto_core::{Mode, NewTables, Timestamp};
-use hitherto_engine::{Clock, Destination, Engine, EvidenceColumns, Spine, TrainingSetRequest};
+use hitherto_engine::{Clock, Destination, Engine, Spine, TrainingSetRequest};
 use hitherto_offline::input::{ExtraColumns, Input, Location, Options};
 use hitherto_offline::{BatchId, OfflineStore, OutputLocation};
 use serde_json::Value;
@@ -37,15 +37,9 @@ async fn every_case_has_its_answers_in_process() -> Result<()> {
             engine.ingest(&"v".parse()?, &input, id, ExtraColumns::Refuse, Destination::Offline, |_| ()).await?;
         }
         for (mode, name) in MODES {
-            let wanted = TrainingSetRequest {
-                feature_set: "s".parse()?,
-                spine: Spine::Input(input(&place, "spine.parquet").await?),
-                out: OutputLocation::file(&place.path(&format!("{name}.parquet")))?,
-                mode,
-                event_timestamp: "event_timestamp".to_owned(),
-                evidence: EvidenceColumns::Absent,
-                name: None,
-            };
+            let spine = Spine::Input(input(&place, "spine.parquet").await?);
+            let out = OutputLocation::file(&place.path(&format!("{name}.parquet")))?;
+            let wanted = TrainingSetRequest { mode, ..TrainingSetRequest::new("s".parse()?, spine, out) };
             engine.training_set(&wanted, |_| ()).await?;
             case.check(&place, name);
         }

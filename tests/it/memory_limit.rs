@@ -41,8 +41,9 @@ fn laid_out() -> Hitherto {
 
 /// The file that `flags` give, and what was said on stderr.
 fn built(place: &Hitherto, flags: &str) -> (Vec<u8>, String) {
-    let ran =
-        place.run(&format!("training-set --feature-set latest --out out.parquet --explain {flags}")).expect_code(0);
+    let ran = place
+        .run(&format!("training-set --feature-set latest --out out.parquet --fresh --explain {flags}"))
+        .expect_code(0);
     (fs::read(place.path("out.parquet")).expect("the training set"), ran.stderr)
 }
 

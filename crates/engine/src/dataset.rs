@@ -31,7 +31,10 @@ impl Engine {
         for view_use in &set.resolved.uses {
             let table = &view_use.table;
             let gone = |what: String| {
-                Error::NotFound(format!("could not read what dataset {id} was built from: table '{table}' of {} {what}", view_use.view))
+                Error::NotFound(format!(
+                    "could not read what dataset {id} was built from: table '{table}' of {} {what}",
+                    view_use.view
+                ))
             };
             let known = catalog.tables.get(table).ok_or_else(|| gone("is gone".to_owned()))?;
             let last = dataset.tables.get(table);

@@ -92,7 +92,8 @@ impl Join {
     pub(crate) fn profiled(&self, set: &ResolvedSet) -> Vec<Profiled> {
         let features = set.outputs.iter().map(|output| &output.value_type);
         let types = features.chain(self.transforms.value_types()).map(ToString::to_string);
-        let column = |(place, value_type)| Profiled { place, name: self.schema.field(place).name().clone(), value_type };
+        let column =
+            |(place, value_type)| Profiled { place, name: self.schema.field(place).name().clone(), value_type };
         (self.spine_columns..).zip(types).map(column).collect()
     }
 

@@ -50,7 +50,7 @@ pub use lookup::{Lookup, LookupColumn, LookupRequest, LookupView};
 pub use materialize::Materialized;
 pub use model::Registration;
 pub use readings::{ServedReading, reading_of, served_readings};
-pub use rebuild::Rebuilt;
+pub use rebuild::{Rebuilt, SpineSources};
 pub use serving::{Consumer, PlannedOutput, PlannedView, Serving, ServingPlan};
 pub use spine::Spine;
 pub use split::SPLIT_COLUMN;

@@ -57,7 +57,8 @@ impl Engine {
 /// bytes. Files of format 0 say no more than their id and mode.
 pub(crate) fn footer(dataset: &Dataset) -> Result<Vec<(String, String)>> {
     let mode = crate::training_set::mode_name(dataset.mode);
-    let mut footer = vec![("hitherto.dataset".to_owned(), dataset.id.clone()), ("hitherto.mode".to_owned(), mode.to_owned())];
+    let mut footer =
+        vec![("hitherto.dataset".to_owned(), dataset.id.clone()), ("hitherto.mode".to_owned(), mode.to_owned())];
     if dataset.format > 0 {
         footer.push(("hitherto.deciding".to_owned(), deciding(dataset)?));
     }

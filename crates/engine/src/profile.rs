@@ -170,7 +170,10 @@ fn top(sample: &ArrayRef) -> Result<Vec<Category>> {
         DataType::Int32 | DataType::Int64 => {
             let wide = cast(sample, &DataType::Int64).map_err(failed)?;
             let mut numbers: HashMap<i64, u64> = HashMap::new();
-            wide.as_primitive::<Int64Type>().iter().flatten().for_each(|number| *numbers.entry(number).or_default() += 1);
+            wide.as_primitive::<Int64Type>()
+                .iter()
+                .flatten()
+                .for_each(|number| *numbers.entry(number).or_default() += 1);
             counts.extend(numbers.into_iter().map(|(number, rows)| (number.to_string(), rows)));
         }
         DataType::Utf8 | DataType::Boolean => {
@@ -219,7 +222,8 @@ mod tests {
     }
 
     fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
-        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).expect("a batch")
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
+            .expect("a batch")
     }
 
     #[test]
@@ -238,7 +242,11 @@ mod tests {
         assert_eq!(n.top, [Category { value: "3".to_owned(), rows: 2 }], "what is seen once is not told");
         assert_eq!((n.sampled, n.sample_rows), (false, 5));
         let f = &profiles[1];
-        assert_eq!((f.count, f.nulls, f.min, f.max, f.mean), (3, 2, number(0.5), number(1.5), number(1.0)), "NaN is left out");
+        assert_eq!(
+            (f.count, f.nulls, f.min, f.max, f.mean),
+            (3, 2, number(0.5), number(1.5), number(1.0)),
+            "NaN is left out"
+        );
         let told = |profile: &Profile| profile.top.iter().map(|c| (c.value.clone(), c.rows)).collect::<Vec<_>>();
         assert_eq!(told(&profiles[2]), [("a".to_owned(), 2), ("b".to_owned(), 2)]);
         assert_eq!(told(&profiles[3]), [("true".to_owned(), 3)]);

@@ -2,6 +2,7 @@
 
 use hitherto_core::{Catalog, Dataset, Selector, SetVersion};
 use hitherto_offline::OutputLocation;
+use hitherto_offline::input::Input;
 
 use crate::build::Job;
 use crate::dataset::short;
@@ -10,6 +11,17 @@ use crate::join::{Join, JoinRequest, Pins};
 use crate::spine::SurveyedSpine;
 use crate::training_set::{Progress, evidence_columns, partitions, splitter};
 use crate::{Engine, Error, EvidenceColumns, Result, Spine};
+
+/// Where a dataset's spine may still be, in the order in which it is looked for.
+#[derive(Clone, Debug, Default)]
+pub struct SpineSources {
+    /// The spine that it was built from.
+    pub spines: Vec<Spine>,
+    /// The dataset's own file, which has the spine's columns.
+    pub file: Option<Input>,
+    /// What could not even be opened, and why.
+    pub faults: Vec<String>,
+}
 
 /// A training set that was built again.
 #[derive(Clone, Debug)]
@@ -39,18 +51,18 @@ impl Rebuilt {
 
 impl Engine {
     /// Build a dataset again, from the history that it saw (`_sequence` up to what is pinned), into `out`; nothing is
-    /// recorded. Its spine is the first of `spines` whose rows are those that it was built from.
+    /// recorded. Its spine is the first of `sources` whose rows are those that it was built from.
     ///
     /// Refused when something is gone that it was built from: the error says what.
     pub async fn rebuild_dataset(
         &self,
         dataset: &Dataset,
-        spines: &[Spine],
+        sources: &SpineSources,
         out: OutputLocation,
         seen: impl Fn(Progress) + Send + Sync,
     ) -> Result<Rebuilt> {
         let catalog = self.registry().catalog().await?;
-        let Origins { set, pins, spine } = self.origins(&catalog, dataset, spines).await?;
+        let Origins { set, pins, spine } = self.origins(&catalog, dataset, sources).await?;
         let evidence =
             evidence_columns(if dataset.evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent });
         let event_timestamp = dataset.event_timestamp.as_str();
@@ -58,9 +70,9 @@ impl Engine {
         let join = Join::plan(&request, spine.plan()?, partitions())?;
         let splitter = splitter(dataset, &spine.schema, join.schema())?;
         let origin = spine.origin.clone();
-        let manifest =
-            Dataset { location: out.place().to_owned(), built_at: self.clock().now(), ..dataset.clone() };
-        let (rebuilt, _) = self.build(Job { manifest, set, pins: &pins, spine, join, splitter, out: &out }, seen).await?;
+        let manifest = Dataset { location: out.place().to_owned(), built_at: self.clock().now(), ..dataset.clone() };
+        let (rebuilt, _) =
+            self.build(Job { manifest, set, pins: &pins, spine, join, splitter, out: &out }, seen).await?;
         if rebuilt.id != dataset.id {
             return Err(Error::internal("a dataset was built again under another id", rebuilt.id));
         }
@@ -68,12 +80,12 @@ impl Engine {
     }
 
     /// What `dataset` was built from: its feature set, its tables as they stood, and its spine, which is the first of
-    /// `spines` with the rows that it was built from.
+    /// `sources` with the rows that it was built from.
     pub(crate) async fn origins<'a>(
         &self,
         catalog: &'a Catalog,
         dataset: &Dataset,
-        spines: &[Spine],
+        sources: &SpineSources,
     ) -> Result<Origins<'a>> {
         let set = find_set(catalog, &Selector::Version(dataset.feature_set.clone()))?;
         if set.hash != dataset.feature_set_hash {
@@ -86,14 +98,20 @@ impl Engine {
             )));
         }
         let pins = self.pin_as(catalog, set, dataset).await?;
-        let mut faults = Vec::new();
-        for spine in spines {
+        let mut faults = sources.faults.clone();
+        for spine in &sources.spines {
             match self.same_spine(dataset, spine).await {
                 Ok(spine) => return Ok(Origins { set, pins, spine }),
-                Err(fault) => faults.push(fault),
+                Err(fault) => faults.push(fault.to_string()),
             }
         }
-        Err(missing_spine(dataset, faults))
+        if let Some(file) = &sources.file {
+            match self.own_spine(dataset, set, file).await {
+                Ok(spine) => return Ok(Origins { set, pins, spine }),
+                Err(fault) => faults.push(fault.to_string()),
+            }
+        }
+        Err(missing_spine(dataset, &faults))
     }
 
     /// A spine, if its rows are those that `dataset` was built from.
@@ -111,19 +129,17 @@ impl Engine {
         Err(other(format!("its rows hash to {}, not {}", short(&found), short(&dataset.spine_fingerprint))))
     }
 
-    /// How many of the columns of a dataset's file are those of its spine, given how many columns it has; none where the
-    /// feature set is gone, or the file has too few.
-    pub async fn spine_columns(&self, dataset: &Dataset, columns: usize) -> Result<Option<usize>> {
-        let catalog = self.registry().catalog().await?;
-        let set = find_set(&catalog, &Selector::Version(dataset.feature_set.clone()))?;
+    /// The spine's columns of a dataset's own file: all but those that its feature set and its split have added.
+    async fn own_spine(&self, dataset: &Dataset, set: &SetVersion, file: &Input) -> Result<SurveyedSpine> {
+        let columns = file.stream().await.map_err(hitherto_offline::Error::from)?.schema().fields().len();
         let evidence = if dataset.evidence { 2 * set.resolved.uses.len() } else { 0 };
-        let ours = set.resolved.outputs.len() + set.resolved.transforms.len() + evidence;
-        Ok(columns.checked_sub(ours + usize::from(dataset.split.is_some())))
+        let added = set.resolved.outputs.len() + set.resolved.transforms.len() + evidence;
+        let columns = columns.saturating_sub(added + usize::from(dataset.split.is_some()));
+        self.same_spine(dataset, &Spine::Columns { file: file.clone(), columns }).await
     }
 }
 
-fn missing_spine(dataset: &Dataset, faults: Vec<Error>) -> Error {
-    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+fn missing_spine(dataset: &Dataset, faults: &[String]) -> Error {
     let looked = if faults.is_empty() { "there is nowhere left to look".to_owned() } else { faults.join("; ") };
     Error::NotFound(format!(
         "the spine that dataset {} was built from is gone ({looked}): give it with --spine",

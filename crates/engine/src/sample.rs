@@ -97,7 +97,10 @@ mod tests {
         assert!(!sample.sampler.is_partial());
         let sorted = sample.sorted();
         assert_eq!(sorted, (0..100).collect::<Vec<_>>());
-        assert_eq!([0.0, 0.01, 0.5, 0.95, 1.0].map(|fraction| quantile(&sorted, fraction)), [0, 0, 49, 94, 99].map(Some));
+        assert_eq!(
+            [0.0, 0.01, 0.5, 0.95, 1.0].map(|fraction| quantile(&sorted, fraction)),
+            [0, 0, 49, 94, 99].map(Some)
+        );
         assert_eq!(quantile::<i64>(&[], 0.5), None);
     }
 

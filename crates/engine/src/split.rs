@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use hitherto_core::{ResolvedSet, Split};
 use hitherto_offline::input::convert_time_down;
 
@@ -39,7 +39,9 @@ impl Splitter {
                 || format!("it has {}", names.collect::<Vec<_>>().join(", ")),
                 |near| format!("did you mean '{near}'?"),
             );
-            spine.index_of(name).map_err(|_| Error::Invalid(format!("the spine has no column '{name}' to split by ({hint})")))
+            spine
+                .index_of(name)
+                .map_err(|_| Error::Invalid(format!("the spine has no column '{name}' to split by ({hint})")))
         };
         let columns = match split {
             Split::Time { train_end, validation_end, .. } => {
@@ -79,8 +81,7 @@ impl Splitter {
             Split::Time { .. } => {
                 let times = convert_time_down(batch.column(self.columns[0]))
                     .map_err(|source| Error::Invalid(format!("the spine's times: {source}")))?;
-                let times = times.as_primitive::<TimestampMicrosecondType>().iter();
-                times.map(|time| time.and_then(|time| part_at(&self.split, time))).collect()
+                times.iter().map(|time| time.and_then(|time| part_at(&self.split, time))).collect()
             }
             Split::Key { weights, .. } => {
                 let keys = self.columns.iter().map(|column| widened(batch.column(*column)));
@@ -96,7 +97,7 @@ impl Splitter {
 }
 
 /// The spine's columns of the key that all views share, by which a split goes unless it says another.
-pub fn shared_key(set: &ResolvedSet) -> Result<Vec<String>> {
+pub(crate) fn shared_key(set: &ResolvedSet) -> Result<Vec<String>> {
     let mut keys: Vec<Vec<String>> = Vec::new();
     for view_use in &set.uses {
         let key: Vec<String> = view_use.keys.iter().map(|key| key.spine_column.clone()).collect();
@@ -154,7 +155,7 @@ fn widened(column: &ArrayRef) -> Result<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int32Array, Int64Array, TimestampMicrosecondArray};
+    use arrow::array::{AsArray, Int32Array, Int64Array, TimestampMicrosecondArray};
     use hitherto_core::{Span, Timestamp};
 
     use super::*;
@@ -207,7 +208,10 @@ mod tests {
         let refused = |split: &Split, joined: &Schema| {
             Splitter::try_new(split, &spine, "t", joined).expect_err("refused").to_string()
         };
-        let keys = |columns: &[&str], weights| Split::Key { columns: columns.iter().map(|c| (*c).to_owned()).collect(), weights };
+        let keys = |columns: &[&str], weights| Split::Key {
+            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            weights,
+        };
         assert!(refused(&keys(&["kk"], [1, 0, 1]), &spine).contains("no column 'kk' to split by"));
         assert!(refused(&keys(&["k"], [0, 0, 0]), &spine).contains("not all 0"));
         let taken = Schema::new(vec![Field::new(SPLIT_COLUMN, DataType::Int64, true)]);

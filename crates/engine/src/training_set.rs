@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -11,18 +10,17 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{Stream, StreamExt, TryStreamExt};
-use hitherto_asof::{AsOfExec, Evidence};
-use hitherto_core::{Build, Catalog, Dataset, Mode, Name, Selector, SetVersion, Split};
-use hitherto_offline::{OutputLocation, PinnedTable, recovered, write_parquet};
+use hitherto_asof::Evidence;
+use hitherto_core::{Catalog, Dataset, Mode, Name, Selector, SetVersion, Split};
+use hitherto_offline::{OutputLocation, recovered};
 use hitherto_registry::Recorded;
 
+use crate::build::Job;
 use crate::engine::find_set;
-use crate::fingerprint::dataset_id;
 use crate::join::{Join, JoinRequest, Pins};
-use crate::manifest::{alike_but_for_the_spine, footer};
+use crate::manifest::alike_but_for_the_spine;
 use crate::spine::{OpenSpine, SurveyedSpine};
 use crate::split::{Splitter, shared_key};
-use crate::witness::{Seen, Witness};
 use crate::{Engine, Error, Explanation, Result, Spine};
 
 /// What a training set is asked for with.
@@ -48,6 +46,24 @@ pub struct TrainingSetRequest {
     pub provenance: Provenance,
     /// What becomes of a file that an earlier such request has left at the same place.
     pub existing: Existing,
+}
+
+impl TrainingSetRequest {
+    /// A training set in mode `knowledge` of a spine whose prediction times are in `event_timestamp`, and nothing besides.
+    pub fn new(feature_set: Selector, spine: Spine, out: OutputLocation) -> Self {
+        Self {
+            feature_set,
+            spine,
+            out,
+            mode: Mode::Knowledge,
+            event_timestamp: "event_timestamp".to_owned(),
+            evidence: EvidenceColumns::Absent,
+            split: None,
+            name: None,
+            provenance: Provenance::default(),
+            existing: Existing::Reuse,
+        }
+    }
 }
 
 /// Who builds a training set and for what; decides nothing.

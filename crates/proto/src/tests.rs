@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use hitherto_core::{
-    Action, Alias, Build, Change, Dataset, DatasetView, Definition, EntityVersion, KeyType, Mode, ModelVersion, Name, NewTables, Output,
-    ResolvedSet, SetVersion, Span, SpineKey, Split, Status, Timestamp, Value, ValueType, VersionedName, ViewKey, ViewUse,
-    ViewVersion, parse_definitions,
+    Action, Alias, Build, Change, Dataset, DatasetView, Definition, EntityVersion, KeyType, Mode, ModelVersion, Name,
+    NewTables, Output, ResolvedSet, SetVersion, Span, SpineKey, Split, Status, Timestamp, Value, ValueType,
+    VersionedName, ViewKey, ViewUse, ViewVersion, parse_definitions,
 };
 use prost::Message;
 

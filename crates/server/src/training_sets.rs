@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hitherto_engine::{EvidenceColumns, Spine, TrainingSetRequest};
+use hitherto_engine::{EvidenceColumns, Provenance, Spine, TrainingSetRequest};
 use hitherto_proto::v1::training_sets_server::{TrainingSets, TrainingSetsServer};
 use hitherto_proto::v1::{
     CreateTrainingSetRequest, Dataset, GetTrainingSetRequest, ListTrainingSetsRequest, ListTrainingSetsResponse,
@@ -72,13 +72,12 @@ impl Service {
             hitherto_proto::Spine::Sql(query) => Spine::Sql(query),
         };
         let wanted = TrainingSetRequest {
-            feature_set,
-            spine,
-            out,
             mode,
             event_timestamp,
             evidence: if evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent },
             name,
+            provenance: Provenance { actor: "grpc".to_owned(), ..Provenance::default() },
+            ..TrainingSetRequest::new(feature_set, spine, out)
         };
         // never closed, so that waiting cannot fail
         let _permit = self.builds.acquire().await;

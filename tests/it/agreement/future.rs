@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use hitherto_core::{Created, Mode};
-use hitherto_engine::{Destination, EvidenceColumns, Spine, TrainingSetRequest};
+use hitherto_core::Created;
+use hitherto_engine::{Destination, EvidenceColumns, Spine, SpineSources, TrainingSetRequest};
 use hitherto_offline::OutputLocation;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -38,14 +38,10 @@ async fn the_future_changes_nothing(home: &Home, seed: u64) -> Result<()> {
     let before = player.training("first", &spine).await?;
     let files: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let location = |name: &str| OutputLocation::object(Arc::clone(&files), Path::from(name), name);
+    let rows = Spine::Batches(spine.clone());
     let wanted = TrainingSetRequest {
-        feature_set: "first".parse()?,
-        spine: Spine::Batches(spine.clone()),
-        out: location("first"),
-        mode: Mode::Knowledge,
-        event_timestamp: "event_timestamp".to_owned(),
         evidence: EvidenceColumns::Times,
-        name: None,
+        ..TrainingSetRequest::new("first".parse()?, rows.clone(), location("first"))
     };
     let first = player.engine.training_set(&wanted, |_| ()).await?;
 
@@ -62,7 +58,10 @@ async fn the_future_changes_nothing(home: &Home, seed: u64) -> Result<()> {
     let again = player.engine.training_set(&again, |_| ()).await?;
     ensure!(again.id != first.id, "a dataset's id says what history it saw");
     let out = location("rebuilt");
-    let rebuilt = player.engine.rebuild_dataset(&first, wanted.spine.clone(), out, |_| ()).await?;
+    let sources = SpineSources { spines: vec![rows], ..SpineSources::default() };
+    let rebuilt = player.engine.rebuild_dataset(&first, &sources, out, |_| ()).await?;
+    ensure!(rebuilt.is_same(&first), "{rebuilt:?} was {first:?}");
+    let rebuilt = rebuilt.dataset;
     ensure!(rebuilt.id == first.id && rebuilt.file_hash == first.file_hash, "{rebuilt:?} was {first:?}");
     ensure!(bytes(&files, "rebuilt").await? == bytes(&files, "first").await?, "rebuilt to other bytes");
     Ok(())

@@ -29,7 +29,7 @@ features: ['readings:*']
 ";
 
 /// The memory limit makes several bands of the spine, so that rows are written while history is read.
-const LINE: &str = "training-set --feature-set latest --spine spine.csv --out out.parquet --memory-limit 1MiB";
+const LINE: &str = "training-set --feature-set latest --spine spine.csv --out out.parquet --fresh --memory-limit 1MiB";
 
 /// What the folder shows of a training set at work.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use hitherto_core::{Name, NewTables, Timestamp};
-use hitherto_engine::{Clock, Destination, Engine, Spine, TrainingSetRequest};
+use hitherto_engine::{Clock, Destination, Engine, Existing, Spine, TrainingSetRequest};
 use hitherto_offline::input::{ExtraColumns, Input, Location, Options};
 use hitherto_offline::{BatchId, OfflineStore, OutputLocation, array_of};
 use tempfile::TempDir;
@@ -90,14 +90,12 @@ impl Place {
     /// The training set of `case`, read from its file.
     pub(super) async fn training_set(&self, case: &Case) -> RecordBatch {
         let path = self.folder.path().join("training.parquet");
+        let out = OutputLocation::file(&path).expect("a file");
         let wanted = TrainingSetRequest {
-            feature_set: "wanted".parse().expect("a name"),
-            spine: Spine::Batches(spine(case)),
-            out: OutputLocation::file(&path).expect("a file"),
             mode: case.mode,
-            event_timestamp: "event_timestamp".to_owned(),
             evidence: case.evidence,
-            name: None,
+            existing: Existing::Replace,
+            ..TrainingSetRequest::new("wanted".parse().expect("a name"), Spine::Batches(spine(case)), out)
         };
         let dataset = self.engine.training_set(&wanted, |_| ()).await.expect("a training set");
         let built = read_parquet(&path);

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// SHA-256 over names, types, and rows as Arrow's row format has them.
 #[derive(Debug)]
-pub(super) struct ArrowRows {
+pub(crate) struct ArrowRows {
     hash: Sha256,
     converter: RowConverter,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ArrowNativeTypeOp};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Schema, TimeUnit};
 
@@ -22,8 +22,9 @@ pub(super) fn heading(schema: &Schema) -> Result<Vec<u8>> {
     put_count(schema.fields().len(), &mut bytes);
     for field in schema.fields() {
         put_text(field.name().as_bytes(), &mut bytes);
-        let written = type_text(field.data_type())
-            .ok_or_else(|| Error::Invalid(format!("column '{}' is {}: no Parquet file can hold it", field.name(), field.data_type())))?;
+        let written = type_text(field.data_type()).ok_or_else(|| {
+            Error::Invalid(format!("column '{}' is {}: no Parquet file can hold it", field.name(), field.data_type()))
+        })?;
         put_text(written.as_bytes(), &mut bytes);
     }
     bytes.resize(bytes.len().next_multiple_of(64), 0);
@@ -85,7 +86,8 @@ fn type_text(data_type: &DataType) -> Option<String> {
         DataType::FixedSizeList(item, length) => format!("list<{}, {length}>", type_text(item.data_type())?),
         DataType::Map(entry, _) => format!("map<{}>", type_text(entry.data_type())?),
         DataType::Struct(fields) => {
-            let fields = fields.iter().map(|field| Some(format!("{}: {}", field.name(), type_text(field.data_type())?)));
+            let fields =
+                fields.iter().map(|field| Some(format!("{}: {}", field.name(), type_text(field.data_type())?)));
             format!("struct<{}>", fields.collect::<Option<Vec<_>>>()?.join(", "))
         }
         integer if integer.is_integer() => integer.to_string().to_lowercase(),
@@ -121,7 +123,9 @@ fn column(array: &ArrayRef) -> Result<Put> {
             present(&array, move |row, bytes| bytes.push(u8::from(values.value(row))))
         }
         DataType::Utf8 => texts(&array, array.as_string::<i32>().clone(), |values, row| values.value(row).as_bytes()),
-        DataType::LargeUtf8 => texts(&array, array.as_string::<i64>().clone(), |values, row| values.value(row).as_bytes()),
+        DataType::LargeUtf8 => {
+            texts(&array, array.as_string::<i64>().clone(), |values, row| values.value(row).as_bytes())
+        }
         DataType::Utf8View => texts(&array, array.as_string_view().clone(), |values, row| values.value(row).as_bytes()),
         DataType::Binary => texts(&array, array.as_binary::<i32>().clone(), |values, row| values.value(row)),
         DataType::LargeBinary => texts(&array, array.as_binary::<i64>().clone(), |values, row| values.value(row)),
@@ -157,9 +161,11 @@ fn column(array: &ArrayRef) -> Result<Put> {
             let dictionary = array.as_any_dictionary();
             let (keys, value) = (dictionary.normalized_keys(), column(dictionary.values())?);
             let nulls = dictionary.keys().nulls().cloned();
-            Box::new(move |row, bytes| {
-                if is_null(nulls.as_ref(), row) { bytes.push(0) } else { value(keys[row], bytes) }
-            })
+            Box::new(
+                move |row, bytes| {
+                    if is_null(nulls.as_ref(), row) { bytes.push(0) } else { value(keys[row], bytes) }
+                },
+            )
         }
         DataType::RunEndEncoded(_, value) => {
             let plain = arrow::compute::cast(&array, value.data_type());

@@ -13,11 +13,8 @@ use super::*;
 
 fn batch() -> RecordBatch {
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(-1)]));
-    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([
-        Some(vec![Some(7), None]),
-        Some(vec![]),
-        None,
-    ]));
+    let lists: ArrayRef =
+        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(7), None]), Some(vec![]), None]));
     let halves: ArrayRef = Arc::new(Float32Array::from(vec![Some(0.5), Some(-f32::NAN), None]));
     let pairs: ArrayRef = Arc::new(StructArray::from(vec![
         (Arc::new(Field::new("n", numbers.data_type().clone(), true)), Arc::clone(&numbers)),
@@ -52,19 +49,32 @@ fn sum(batches: &[RecordBatch]) -> String {
 fn a_row_is_these_bytes_for_ever() {
     let batch = batch();
     let first = concat!(
-        "010100000000000000",           // number 1
-        "0102000000c3a9",               // text é
-        "0101",                         // flag true
-        "010000003f",                   // half 0.5
-        "010201000000000000",           // time 258 us
-        "010000000000000000",           // whole 0
-        "0102000000010700000000",       // list [7, null]
+        "010100000000000000",             // number 1
+        "0102000000c3a9",                 // text é
+        "0101",                           // flag true
+        "010000003f",                     // half 0.5
+        "010201000000000000",             // time 258 us
+        "010000000000000000",             // whole 0
+        "0102000000010700000000",         // list [7, null]
         "01010100000000000000010000003f", // pair {1, 0.5}
     );
     assert_eq!(bytes(&batch, 0), first);
-    let second = concat!("00", "0100000000", "0100", "010000c07f", "00", "010000000000000080", "0100000000", "0100010000c07f");
+    let second =
+        concat!("00", "0100000000", "0100", "010000c07f", "00", "010000000000000080", "0100000000", "0100010000c07f");
     assert_eq!(bytes(&batch, 1), second);
-    assert_eq!(bytes(&batch, 2), concat!("01ffffffffffffffff", "00", "00", "00", "010000000000000000", "01000000000000f87f", "00", "0101ffffffffffffffff00"));
+    assert_eq!(
+        bytes(&batch, 2),
+        concat!(
+            "01ffffffffffffffff",
+            "00",
+            "00",
+            "00",
+            "010000000000000000",
+            "01000000000000f87f",
+            "00",
+            "0101ffffffffffffffff00"
+        )
+    );
     assert_eq!(sum(std::slice::from_ref(&batch)), "GOLDEN_SUM");
     let mut ordered = Fingerprint::new(&batch.schema(), Dataset::FORMAT).expect("a schema");
     ordered.add(&batch).expect("rows");
@@ -76,7 +86,16 @@ fn the_heading_names_columns_and_types() {
     let heading = heading(&batch().schema()).expect("a heading");
     assert_eq!(heading.len() % 64, 0);
     let text = String::from_utf8_lossy(&heading);
-    for part in ["number", "int64", "string", "bool", "float32", "timestamp<us, UTC>", "list<int32>", "struct<n: int64, h: float32>"] {
+    for part in [
+        "number",
+        "int64",
+        "string",
+        "bool",
+        "float32",
+        "timestamp<us, UTC>",
+        "list<int32>",
+        "struct<n: int64, h: float32>",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }
@@ -107,9 +126,12 @@ fn values_cannot_move_between_columns() {
         sum(&[RecordBatch::try_from_iter([("a", column(a)), ("b", column(b))]).expect("columns")])
     };
     assert_ne!(of("ab", "c"), of("a", "bc"));
-    let named = |name: &str| sum(&[RecordBatch::try_from_iter([(name, Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).expect("a column")]);
+    let named = |name: &str| {
+        sum(&[RecordBatch::try_from_iter([(name, Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).expect("a column")])
+    };
     assert_ne!(named("a"), named("b"), "names count");
-    let narrow = RecordBatch::try_from_iter([("a", Arc::new(Int32Array::from(vec![1])) as ArrayRef)]).expect("a column");
+    let narrow =
+        RecordBatch::try_from_iter([("a", Arc::new(Int32Array::from(vec![1])) as ArrayRef)]).expect("a column");
     assert_ne!(sum(&[narrow]), named("a"), "types count");
 }
 

@@ -199,7 +199,7 @@ mod tests {
         let narrow = parts(&split, Arc::new(Int32Array::from_iter_values(0..20_000)));
         assert_eq!(narrow, found, "whatever the integers' width");
         let first: Vec<&str> = found[..8].iter().filter_map(Option::as_deref).collect();
-        assert_eq!(first, ["GOLDEN"; 8], "for ever");
+        assert_eq!(first, ["train", "train", "train", "train", "validation", "train", "test", "train"], "for ever");
     }
 
     #[test]

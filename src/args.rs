@@ -69,7 +69,7 @@ pub(crate) enum Command {
     Ingest(cmd::ingest::Args),
     /// Build a training set: each row with exactly what was known at its moment
     TrainingSet(cmd::training_set::Args),
-    /// Show, list, verify or rebuild training sets
+    /// Show, list, verify, report on or rebuild training sets
     Dataset(cmd::dataset::Args),
     /// Bring the online store up to date, once
     Materialize(cmd::materialize::Args),

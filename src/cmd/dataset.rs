@@ -1,4 +1,4 @@
-//! `dataset show|list|verify|rebuild`.
+//! `dataset show|list|verify|report|rebuild`.
 
 use std::path::PathBuf;
 
@@ -44,6 +44,17 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Say what a join on event time alone would have leaked into it, why values are absent, and how late rows become known
+    Report {
+        /// Its id, a unique beginning of it, or its name
+        id: String,
+        /// The spine, if it is neither where it was nor in the training set's own file
+        #[arg(long, value_name = "FILE|URL|-")]
+        spine: Option<String>,
+        /// As JSON, as --output json
+        #[arg(long)]
+        json: bool,
+    },
     /// Build it again from the history that it saw, whatever was ingested since; say what is gone if it cannot be
     Rebuild {
         /// Its id, a unique beginning of it, or its name
@@ -64,6 +75,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         Command::Show { id, json } => show(&engine.registry().dataset(&id).await?, &global.with_json(json)),
         Command::List => list(&engine, global).await,
         Command::Verify { id, file } => verify(&engine, &id, file, global).await,
+        Command::Report { id, spine, json } => report(&engine, &id, spine, &global.with_json(json)).await,
         Command::Rebuild { id, out, spine } => rebuild(&engine, &id, &out, spine, global).await,
     }
 }
@@ -153,8 +165,17 @@ async fn rebuild(engine: &Engine, id: &str, out: &str, spine: Option<String>, gl
     )
 }
 
+async fn report(engine: &Engine, id: &str, spine: Option<String>, global: &Global) -> Result<()> {
+    let dataset = engine.registry().dataset(id).await?;
+    let report = engine.leakage_report(&dataset, &sources(&dataset, spine).await?).await?;
+    match global.output {
+        Format::Json => output::json(&report),
+        Format::Table => super::report::show(&report),
+    }
+}
+
 /// Where a dataset's spine is looked for: at `given` alone, or else where it was, and then in the dataset's own file.
-async fn sources(dataset: &Dataset, given: Option<String>) -> Result<SpineSources> {
+pub(super) async fn sources(dataset: &Dataset, given: Option<String>) -> Result<SpineSources> {
     if let Some(location) = given {
         return Ok(SpineSources { spines: vec![spine_of(Some(location), None).await?], ..SpineSources::default() });
     }

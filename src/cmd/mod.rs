@@ -13,6 +13,7 @@ pub(crate) mod list;
 mod manifest;
 pub(crate) mod materialize;
 pub(crate) mod model;
+mod report;
 pub(crate) mod serve;
 mod split;
 pub(crate) mod sql;

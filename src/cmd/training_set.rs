@@ -5,6 +5,7 @@ use hitherto_core::{Mode, Name, Selector};
 use hitherto_engine::{EvidenceColumns, Existing, Progress, Provenance, Spine, TrainingSet, TrainingSetRequest};
 use indicatif::ProgressBar;
 
+use super::dataset::sources;
 use super::model::tag;
 use super::{explain, split};
 use crate::args::Global;
@@ -49,6 +50,9 @@ pub(crate) struct Args {
     /// Build it even if the same request has left the same file there before
     #[arg(long)]
     fresh: bool,
+    /// Report what a join on event time alone would have leaked, as `dataset report`
+    #[arg(long)]
+    report: bool,
     /// Memory that it may take, like 4GiB: a spine that needs more is taken in parts, with the same result
     /// [default: half of the machine's]
     #[arg(long, value_name = "SIZE")]
@@ -93,9 +97,19 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     if let Some(explanation) = explanation.as_ref().filter(|_| args.explain) {
         explain::show(explanation);
     }
-    match global.output {
-        Format::Json => output::json(&dataset)?,
-        Format::Table => output::line(&dataset.id)?,
+    let report = match args.report {
+        true => Some(engine.leakage_report(&dataset, &sources(&dataset, None).await?).await?),
+        false => None,
+    };
+    match (global.output, &report) {
+        (Format::Json, None) => output::json(&dataset)?,
+        (Format::Json, Some(report)) => output::json(&serde_json::json!({"dataset": dataset, "report": report}))?,
+        (Format::Table, None) => output::line(&dataset.id)?,
+        (Format::Table, Some(report)) => {
+            output::line(&dataset.id)?;
+            output::line("")?;
+            super::report::show(report)?;
+        }
     }
     output::note(match explanation {
         Some(_) => format!("{} rows in {}", thousands(dataset.rows), args.out),

@@ -242,7 +242,7 @@ impl Engine {
     }
 }
 
-fn joining(source: DataFusionError) -> Error {
+pub(crate) fn joining(source: DataFusionError) -> Error {
     match source.find_root() {
         DataFusionError::ResourcesExhausted(reason) => Error::Exhausted(format!(
             "could not build the training set within the memory limit: {reason}; raise --memory-limit"

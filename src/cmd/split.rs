@@ -10,17 +10,17 @@ use hitherto_core::{Span, Split, Timestamp};
 pub(crate) struct Flags {
     /// Add a column `split` by time: train before the first, validation before the second (without one, there is no
     /// validation), then test
-    #[arg(long, value_name = "T1[,T2]", value_delimiter = ',', num_args = 1)]
-    split_time: Vec<Timestamp>,
+    #[arg(long = "split-time", value_name = "T1[,T2]", value_delimiter = ',', num_args = 1)]
+    time: Vec<Timestamp>,
     /// How long rows after each of these times are in no part (null), so that labels that look ahead do not overlap
-    #[arg(long, value_name = "DURATION", requires = "split_time")]
-    split_gap: Option<Span>,
+    #[arg(long = "split-gap", value_name = "DURATION", requires = "time")]
+    gap: Option<Span>,
     /// Add a column `split` by key, so that all rows of one key are in one part: shares like train=80,validation=10,test=10
-    #[arg(long, value_name = "SHARES", conflicts_with = "split_time")]
-    split_keys: Option<Shares>,
+    #[arg(long = "split-keys", value_name = "SHARES", conflicts_with = "time")]
+    keys: Option<Shares>,
     /// The spine's columns that the split goes by [default: the key that all views share]
-    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', num_args = 1, requires = "split_keys")]
-    split_by: Vec<String>,
+    #[arg(long = "split-by", value_name = "COLUMN,…", value_delimiter = ',', num_args = 1, requires = "keys")]
+    by: Vec<String>,
 }
 
 /// The shares of train, validation and test.
@@ -30,11 +30,11 @@ struct Shares([u32; 3]);
 impl Flags {
     /// The split that they ask for, if they ask for one.
     pub(crate) fn split(self) -> Result<Option<Split>> {
-        if let Some(Shares(weights)) = self.split_keys {
-            return Ok(Some(Split::Key { columns: self.split_by, weights }));
+        if let Some(Shares(weights)) = self.keys {
+            return Ok(Some(Split::Key { columns: self.by, weights }));
         }
-        let gap = self.split_gap.unwrap_or_default();
-        Ok(match self.split_time.as_slice() {
+        let gap = self.gap.unwrap_or_default();
+        Ok(match self.time.as_slice() {
             [] => None,
             [train_end] => Some(Split::Time { train_end: *train_end, validation_end: None, gap }),
             [train_end, validation_end] => {

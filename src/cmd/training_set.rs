@@ -17,6 +17,7 @@ use crate::stores::{self, Use};
 
 /// Flags of `training-set`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// The feature set: NAME (its latest version) or NAME@VERSION
     #[arg(long, value_name = "NAME[@VERSION]")]
@@ -97,9 +98,11 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     if let Some(explanation) = explanation.as_ref().filter(|_| args.explain) {
         explain::show(explanation);
     }
-    let report = match args.report {
-        true => Some(engine.leakage_report(&dataset, &sources(&dataset, None).await?).await?),
-        false => None,
+    let report = if args.report {
+        let sources = sources(&dataset, None).await?;
+        Some(Box::pin(engine.leakage_report(&dataset, &sources)).await?)
+    } else {
+        None
     };
     match (global.output, &report) {
         (Format::Json, None) => output::json(&dataset)?,

@@ -217,7 +217,9 @@ mod tests {
             value_type: field.data_type().to_string(),
         });
         let mut profiler = Profiler::new(columns.collect(), &schema);
-        batches.iter().for_each(|batch| profiler.add(batch).expect("rows"));
+        for batch in batches {
+            profiler.add(batch).expect("rows");
+        }
         profiler.finish().expect("profiles")
     }
 

@@ -86,7 +86,7 @@ impl Splitter {
             Split::Key { weights, .. } => {
                 let keys = self.columns.iter().map(|column| widened(batch.column(*column)));
                 let keys = RowValues::new(&keys.collect::<Result<Vec<_>>>()?)?;
-                (0..batch.num_rows()).map(|row| part_of(*weights, &keys.hash(PREFIX, row))).collect()
+                (0..batch.num_rows()).map(|row| Some(part_of(*weights, &keys.hash(PREFIX, row)))).collect()
             }
         };
         let mut columns = batch.columns().to_vec();
@@ -128,19 +128,19 @@ fn part_at(split: &Split, time: i64) -> Option<&'static str> {
 }
 
 /// The first eight bytes of a hash as a fraction of all that they could be, held against the shares.
-fn part_of(weights: [u32; 3], hash: &[u8; 32]) -> Option<&'static str> {
+fn part_of(weights: [u32; 3], hash: &[u8; 32]) -> &'static str {
     let mut first = [0; 8];
     first.copy_from_slice(&hash[..8]);
     let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
-    let place = (u128::from(u64::from_be_bytes(first)) * u128::from(total) >> 64) as u64;
+    let place = ((u128::from(u64::from_be_bytes(first)) * u128::from(total)) >> 64) as u64;
     let [train, validation, _] = weights.map(u64::from);
-    Some(if place < train {
+    if place < train {
         TRAIN
     } else if place < train + validation {
         VALIDATION
     } else {
         TEST
-    })
+    }
 }
 
 /// Integers as the widest, so that a key falls where it falls however its column came.

@@ -146,7 +146,7 @@ impl Engine {
             return Ok(TrainingSet { dataset, explanation: None });
         }
         let job = Job { manifest, set, pins: &pins, spine, join, splitter, out: &wanted.out };
-        let (dataset, explanation) = self.build(job, seen).await?;
+        let (dataset, explanation) = Box::pin(self.build(job, seen)).await?;
         if let Recorded::Existing(first) = self.registry().record_dataset(&dataset).await?
             && first.file_hash != dataset.file_hash
         {

@@ -1,6 +1,7 @@
 //! Splits: by time with a gap, by key, recorded, and the same every time.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -50,7 +51,7 @@ fn by_key_all_rows_of_a_key_are_in_one_part() {
     let place = laid_out();
     let mut spine = "k,event_timestamp,label\n".to_owned();
     for row in 0..3000 {
-        spine.push_str(&format!("{},2024-01-01T00:00:{:02}Z,{row}\n", row % 1000, row % 60));
+        writeln!(spine, "{},2024-01-01T00:00:{:02}Z,{row}", row % 1000, row % 60).expect("memory");
     }
     place.write("spine.csv", spine);
     let (id, found) = split_of(&place, "--split-keys train=80,validation=10,test=10");

@@ -105,7 +105,8 @@ impl RowsFingerprint {
 
     /// 64 hexadecimal digits.
     pub fn text(&self) -> String {
-        self.sum.iter().rev().map(|word| format!("{word:016x}")).collect()
+        let bytes: Vec<u8> = self.sum.iter().rev().flat_map(|word| word.to_be_bytes()).collect();
+        hex::encode(bytes)
     }
 }
 

@@ -41,7 +41,9 @@ fn bytes(batch: &RecordBatch, row: usize) -> String {
 
 fn sum(batches: &[RecordBatch]) -> String {
     let mut sum = RowsFingerprint::new(&batches[0].schema()).expect("a schema");
-    batches.iter().for_each(|batch| sum.add(batch).expect("rows"));
+    for batch in batches {
+        sum.add(batch).expect("rows");
+    }
     sum.text()
 }
 

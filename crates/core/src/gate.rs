@@ -1,0 +1,86 @@
+//! Gates: what a model version must show before an alias moves to it.
+
+mod check;
+mod report;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::check::{DatasetState, GateFacts, Holder, ViewState};
+pub use self::report::{Condition, GateReport};
+use crate::{Finite, Name, Notes, Span, VersionedName};
+
+/// A policy for one alias of one model. Every condition is optional; a gate without any lets everything pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// Its name.
+    pub name: Name,
+    /// The model.
+    pub model: Name,
+    /// The alias that it guards.
+    pub alias: Name,
+    /// What the version's dataset must show.
+    pub dataset: Option<DatasetCondition>,
+    /// What the version's views must show.
+    pub online: Option<OnlineCondition>,
+    /// What its evaluations must show, in the order of the file.
+    pub metrics: Vec<MetricCondition>,
+    /// Description and tags.
+    pub notes: Notes,
+}
+
+/// What a gate asks of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatasetCondition {
+    /// The latest verdict on its file, as it is recorded now, is that every row is proven.
+    Verified,
+}
+
+/// What a gate asks of views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnlineCondition {
+    /// How far the clock of each view's marks may be behind; absent for any distance.
+    pub max_lag: Option<Span>,
+}
+
+/// What a gate asks of a metric or figure: of the latest evaluation that has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricCondition {
+    /// The metric or figure.
+    pub metric: String,
+    /// The slice; the whole where absent.
+    pub slice: Option<String>,
+    /// Its least value; that value passes.
+    pub min: Option<Finite>,
+    /// Its greatest value; that value passes.
+    pub max: Option<Finite>,
+    /// What it is compared with.
+    pub against: Option<Against>,
+}
+
+/// A comparison with the version that an alias points at. Where it points nowhere yet, it passes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Against {
+    /// The alias.
+    pub alias: Name,
+    /// The least change, new less old.
+    pub min_change: Option<Finite>,
+    /// The greatest change.
+    pub max_change: Option<Finite>,
+}
+
+/// An applied gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateVersion {
+    /// Its version, from 1.
+    pub version: u32,
+    /// What was applied.
+    pub definition: Gate,
+}
+
+impl GateVersion {
+    /// `gate@version`.
+    pub fn versioned_name(&self) -> VersionedName {
+        VersionedName { name: self.definition.name.clone(), version: self.version }
+    }
+}

@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     match args.command {
         Command::Register { name, dataset, feature_set, tags } => {
             let tags: BTreeMap<_, _> = tags.into_iter().collect();
-            let model = engine.register_model(Registration { name, feature_set, dataset, tags }).await?;
+            let model = engine.register_model(Registration { name, feature_set, dataset, provenance: hitherto_core::Provenance::default(), tags }).await?;
             match global.output {
                 Format::Json => output::json(&model),
                 Format::Table => output::line(format!("{}@{}", model.name, model.version)),

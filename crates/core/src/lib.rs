@@ -47,7 +47,7 @@ pub use gate::{
     Against, Condition, DatasetCondition, DatasetState, Gate, GateFacts, GateReport, GateVersion, Holder, MetricCondition,
     OnlineCondition, ViewState,
 };
-pub use hash::feature_set_hash;
+pub use hash::{digest, feature_set_hash};
 pub use kind::Kind;
 pub use model::{Artifact, Dataset, ModelKind, ModelVersion, NewModelVersion, Prompt, Provenance};
 pub use name::{Name, NameError, RESERVED_COLUMNS, Selector, SelectorError, VersionedName, did_you_mean};

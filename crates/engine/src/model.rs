@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hitherto_core::{Alias, Catalog, ModelVersion, Name, NewModelVersion, Selector, SetVersion};
-use hitherto_registry::Expected;
+use hitherto_core::{Alias, Catalog, ModelVersion, Name, NewModelVersion, Provenance, Selector, SetVersion};
+use hitherto_registry::{Expected, Grounds};
 
 use crate::{Engine, Error, Result, engine::find_set, readings::reading_of};
 
@@ -16,7 +16,9 @@ pub struct Registration {
     pub feature_set: Option<Selector>,
     /// The training set: an id, the beginning of one that is unique, or a name.
     pub dataset: Option<String>,
-    /// Free labels: a run id, a code version.
+    /// What it is and where it came from.
+    pub provenance: Provenance,
+    /// Free labels.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -51,6 +53,7 @@ impl Engine {
             feature_set: set.versioned_name(),
             feature_set_hash: set.hash.clone(),
             dataset: dataset.map(|dataset| dataset.id),
+            provenance: wanted.provenance,
             tags: wanted.tags,
         };
         Ok(self.registry().register_model(new, self.clock().now()).await?)
@@ -68,7 +71,7 @@ impl Engine {
                 missing.join(", ")
             )));
         }
-        Ok(self.registry().move_alias(model, alias, version, expected, self.clock().now()).await?)
+        Ok(self.registry().move_alias(model, alias, version, expected, Grounds::default(), self.clock().now()).await?)
     }
 
     /// Every version of every model, by name, then version.

@@ -152,6 +152,7 @@ impl Engine {
             rows: 0,
             file_hash: String::new(),
             built_at: self.clock().now(),
+            audit_head: None,
         };
         let spine_rows = spine.rows;
         let metadata = async {

@@ -133,6 +133,8 @@ impl TryFrom<v1::Dataset> for Dataset {
             rows: sent.rows,
             file_hash: sent.file_hash,
             built_at: Timestamp(sent.built_at_us),
+            // the registry's own, not told over the wire
+            audit_head: None,
         })
     }
 }

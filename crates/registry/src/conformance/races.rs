@@ -6,7 +6,7 @@ use hitherto_core::{Catalog, EntityVersion};
 
 use super::models::with_set;
 use super::sample::{NOW, entity, model, name};
-use crate::{Error, Expected, Registry};
+use crate::{Error, Expected, Grounds, Registry};
 
 const ROUNDS: usize = 50;
 
@@ -76,8 +76,8 @@ pub(super) async fn one_of_two_movers_wins(one: Arc<dyn Registry>, two: Arc<dyn 
     for round in 0..rounds {
         let mine = Expected::Version(at);
         let (left, right) = tokio::join!(
-            one.move_alias(&delay, &champion, 2 * round + 1, mine, NOW),
-            two.move_alias(&delay, &champion, 2 * round + 2, mine, NOW),
+            one.move_alias(&delay, &champion, 2 * round + 1, mine, Grounds::default(), NOW),
+            two.move_alias(&delay, &champion, 2 * round + 2, mine, Grounds::default(), NOW),
         );
         let (won, lost) = match (left, right) {
             (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hitherto_core::{
     Created, Dataset, Entity, EntityVersion, Feature, FeatureSet, FeatureView, KeyType, Member, Mode, Name,
-    NewModelVersion, Notes, Output, Record, ResolvedSet, SetVersion, Span, SpineKey, Table, Timestamp, ValueType,
+    NewModelVersion, Notes, Output, Provenance, Record, ResolvedSet, SetVersion, Span, SpineKey, Table, Timestamp, ValueType,
     VersionedName, ViewKey, ViewUse, ViewVersion,
 };
 
@@ -85,6 +85,7 @@ pub(super) fn model(model: &str) -> NewModelVersion {
         feature_set: VersionedName { name: name("late"), version: 1 },
         feature_set_hash: "aa".to_owned(),
         dataset: None,
+        provenance: Provenance::default(),
         tags: BTreeMap::from([("run".to_owned(), "42".to_owned())]),
     }
 }
@@ -106,5 +107,6 @@ pub(super) fn dataset(id: &str, called: Option<&str>) -> Dataset {
         rows: 336_776,
         file_hash: format!("file {id}"),
         built_at: NOW,
+        audit_head: None,
     }
 }

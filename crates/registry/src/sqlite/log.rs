@@ -9,10 +9,14 @@ use crate::{Result, sql};
 /// Number, at, who, verb, subject, before, after, previous, hash.
 type Row = (i64, i64, String, String, String, Option<String>, Option<String>, String, String);
 
-/// The entries after `after`, in order.
-pub(super) async fn entries(registry: &SqliteRegistry, after: i64) -> Result<Vec<AuditEntry>> {
-    let rows: Result<Vec<Row>, _> =
-        sqlx::query_as(sql::AUDIT).bind(registry.project.as_str()).bind(after).fetch_all(&registry.pool).await;
+/// At most `limit` entries after `after`, in order.
+pub(super) async fn entries(registry: &SqliteRegistry, after: i64, limit: usize) -> Result<Vec<AuditEntry>> {
+    let rows: Result<Vec<Row>, _> = sqlx::query_as(sql::AUDIT)
+        .bind(registry.project.as_str())
+        .bind(after)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&registry.pool)
+        .await;
     let rows = rows.map_err(|error| registry.failed("read the audit log", error))?;
     let decoded = rows.into_iter().map(|(number, at, who, verb, subject, before, after, previous, hash)| AuditEntry {
         number,

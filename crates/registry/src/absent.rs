@@ -47,7 +47,15 @@ impl Registry for AbsentRegistry {
         self.refuse("move an alias")
     }
 
-    async fn set_traffic(&self, _: &Name, _: &Name, _: Traffic, _: Expected, _: Timestamp) -> Result<Alias> {
+    async fn set_traffic(
+        &self,
+        _: &Name,
+        _: &Name,
+        _: Traffic,
+        _: Expected,
+        _: Grounds,
+        _: Timestamp,
+    ) -> Result<Alias> {
         self.refuse("share the traffic of an alias")
     }
 

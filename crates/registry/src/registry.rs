@@ -46,14 +46,15 @@ pub trait Registry: Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<Alias>;
 
-    /// Shares an alias's traffic among versions of its model, if it still points where `expected` says. A request that
-    /// changes nothing returns the alias as it is.
+    /// Shares an alias's traffic among versions of its model, if it still points where `expected` says; the audit log has
+    /// the `grounds`. A request that changes nothing returns the alias as it is.
     async fn set_traffic(
         &self,
         model: &Name,
         alias: &Name,
         traffic: Traffic,
         expected: Expected,
+        grounds: Grounds,
         now: Timestamp,
     ) -> Result<Alias>;
 
@@ -122,12 +123,12 @@ pub enum Expected {
     Version(Option<u32>),
 }
 
-/// Why an alias is moved.
+/// Why an alias is moved, or its traffic shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grounds {
-    /// What its gate found.
-    pub evidence: Option<GateReport>,
-    /// Why it is moved although its gate refused.
+    /// What its gate found: of a move one report, of a split one for each version that is new to the alias.
+    pub evidence: Vec<GateReport>,
+    /// Why it is done although the gate refused.
     pub override_reason: Option<String>,
 }
 

@@ -76,3 +76,67 @@ CREATE TRIGGER verdicts_are_not_deleted BEFORE DELETE ON verdicts
 BEGIN
     SELECT RAISE(ABORT, 'verdicts are append-only');
 END;
+
+CREATE TRIGGER alias_moves_are_not_changed BEFORE UPDATE ON alias_moves
+BEGIN
+    SELECT RAISE(ABORT, 'moves of aliases are append-only');
+END;
+
+CREATE TRIGGER alias_moves_are_not_deleted BEFORE DELETE ON alias_moves
+BEGIN
+    SELECT RAISE(ABORT, 'moves of aliases are append-only');
+END;
+
+CREATE TRIGGER model_versions_are_not_changed BEFORE UPDATE ON model_versions
+BEGIN
+    SELECT RAISE(ABORT, 'model versions are immutable');
+END;
+
+CREATE TRIGGER model_versions_are_not_deleted BEFORE DELETE ON model_versions
+BEGIN
+    SELECT RAISE(ABORT, 'model versions are immutable');
+END;
+
+-- What a model version needs: its dataset, its feature set, the views that the set pins, and their tables.
+CREATE VIEW model_needs AS
+    SELECT project, name || '@' || version AS model, 'dataset' AS kind, dataset AS name, 0 AS version
+    FROM model_versions WHERE dataset IS NOT NULL
+    UNION ALL
+    SELECT m.project, m.name || '@' || m.version, 'feature_set', s.name, s.version
+    FROM model_versions AS m JOIN definitions AS s
+    ON s.project = m.project AND s.kind = 'feature_set' AND s.hash = m.feature_set_hash
+    UNION ALL
+    SELECT m.project, m.name || '@' || m.version, 'feature_view', used.value ->> '$.view.name', used.value ->> '$.view.version'
+    FROM model_versions AS m JOIN definitions AS s
+    ON s.project = m.project AND s.kind = 'feature_set' AND s.hash = m.feature_set_hash
+    JOIN json_each(s.body, '$.resolved.uses') AS used
+    UNION ALL
+    SELECT m.project, m.name || '@' || m.version, 'table', used.value ->> '$.table', 0
+    FROM model_versions AS m JOIN definitions AS s
+    ON s.project = m.project AND s.kind = 'feature_set' AND s.hash = m.feature_set_hash
+    JOIN json_each(s.body, '$.resolved.uses') AS used;
+
+CREATE TRIGGER datasets_that_models_need_stay BEFORE DELETE ON datasets
+WHEN EXISTS (SELECT 1 FROM model_needs WHERE project = OLD.project AND kind = 'dataset' AND name = OLD.id)
+BEGIN
+    SELECT RAISE(ABORT, 'dataset ' || OLD.id || ' is needed by ' || (
+        SELECT group_concat(DISTINCT model) FROM model_needs
+        WHERE project = OLD.project AND kind = 'dataset' AND name = OLD.id));
+END;
+
+CREATE TRIGGER definitions_that_models_need_stay BEFORE DELETE ON definitions
+WHEN EXISTS (SELECT 1 FROM model_needs
+    WHERE project = OLD.project AND kind = OLD.kind AND name = OLD.name AND version = OLD.version)
+BEGIN
+    SELECT RAISE(ABORT, OLD.kind || ' ' || OLD.name || '@' || OLD.version || ' is needed by ' || (
+        SELECT group_concat(DISTINCT model) FROM model_needs
+        WHERE project = OLD.project AND kind = OLD.kind AND name = OLD.name AND version = OLD.version));
+END;
+
+CREATE TRIGGER tables_that_models_need_stay BEFORE DELETE ON tables
+WHEN EXISTS (SELECT 1 FROM model_needs WHERE project = OLD.project AND kind = 'table' AND name = OLD.id)
+BEGIN
+    SELECT RAISE(ABORT, 'table ' || OLD.id || ' is needed by ' || (
+        SELECT group_concat(DISTINCT model) FROM model_needs
+        WHERE project = OLD.project AND kind = 'table' AND name = OLD.id));
+END;

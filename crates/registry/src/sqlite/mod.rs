@@ -129,9 +129,11 @@ impl Registry for SqliteRegistry {
         alias: &Name,
         traffic: Traffic,
         expected: Expected,
+        grounds: Grounds,
         now: Timestamp,
     ) -> Result<Alias> {
-        write::set_traffic(self, model, alias, traffic, expected, now).await
+        let at = Alias::new(model.clone(), alias.clone(), 0, now);
+        write::set_traffic(self, at, traffic, expected, grounds).await
     }
 
     async fn record_evaluation(

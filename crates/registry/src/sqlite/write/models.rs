@@ -54,13 +54,28 @@ pub(in crate::sqlite) async fn register_model(
     Ok(model)
 }
 
-/// A move as the audit log says it.
+/// A change of an alias as the audit log says it.
 #[derive(Serialize)]
-struct Moved<'a> {
+struct Grounded<'a> {
     #[serde(flatten)]
     alias: &'a Alias,
-    evidence: &'a Option<GateReport>,
+    evidence: &'a [GateReport],
     override_reason: &'a Option<String>,
+}
+
+/// What the audit log says of an alias after a change.
+pub(super) fn grounded(alias: &Alias, grounds: &Grounds) -> Result<String> {
+    let Grounds { evidence, override_reason } = grounds;
+    encode(&Grounded { alias, evidence, override_reason }, || format!("alias {}@{}", alias.model, alias.alias))
+}
+
+/// An override says why.
+pub(super) fn require_reason(grounds: &Grounds, doing: &str, to: &Alias) -> Result<()> {
+    if grounds.override_reason.as_ref().is_none_or(|reason| !reason.trim().is_empty()) {
+        return Ok(());
+    }
+    let doing = format!("{doing} alias '{}' of model '{}'", to.alias, to.model);
+    Err(Error::Invalid { doing, reason: "an override needs a reason".to_owned() })
 }
 
 pub(in crate::sqlite) async fn move_alias(
@@ -69,10 +84,7 @@ pub(in crate::sqlite) async fn move_alias(
     expected: Expected,
     grounds: Grounds,
 ) -> Result<Alias> {
-    if grounds.override_reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
-        let doing = format!("move alias '{}' of model '{}'", to.alias, to.model);
-        return Err(Error::Invalid { doing, reason: "an override needs a reason".to_owned() });
-    }
+    require_reason(&grounds, "move", &to)?;
     let mut change = Change::begin(registry).await?;
     read::model_version(registry, change.connection(), &to.model, to.version).await?;
     let before = read::alias_of(registry, change.connection(), &to.model, &to.alias).await?;
@@ -88,8 +100,7 @@ pub(in crate::sqlite) async fn move_alias(
     let revision = change.revision;
     add_move(registry, change.connection(), revision, before.as_ref(), &to, &grounds).await?;
     let subject = format!("alias {}@{}", to.model, to.alias);
-    let moved = Moved { alias: &to, evidence: &grounds.evidence, override_reason: &grounds.override_reason };
-    let after = Some(encode(&moved, || subject.clone())?);
+    let after = Some(grounded(&to, &grounds)?);
     let before = before.map(|before| encode(&before, || subject.clone())).transpose()?;
     change.commit(to.moved_at, vec![Deed { verb: "move_alias", subject, before, after }]).await?;
     Ok(to)
@@ -142,7 +153,7 @@ async fn add_move(
     to: &Alias,
     grounds: &Grounds,
 ) -> Result<()> {
-    let evidence = grounds.evidence.as_ref();
+    let evidence = grounds.evidence.first();
     let evidence = evidence.map(|report| encode(report, || format!("the gate of {}@{}", to.model, to.alias)));
     let done = sqlx::query(sql::ADD_ALIAS_MOVE)
         .bind(registry.project.as_str())

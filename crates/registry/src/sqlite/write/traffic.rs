@@ -1,21 +1,24 @@
 //! How an alias's traffic is shared.
 
-use hitherto_core::{Alias, Name, Timestamp, Traffic};
+use hitherto_core::{Alias, Traffic};
 
-use super::models::{put_alias, require_expected};
+use super::models::{grounded, put_alias, require_expected, require_reason};
 use crate::record::encode;
 use crate::sqlite::change::{Change, Deed};
 use crate::sqlite::{SqliteRegistry, read};
-use crate::{Error, Expected, Result};
+use crate::{Error, Expected, Grounds, Result};
 
+/// `at` says which alias, and when; not where it points.
 pub(in crate::sqlite) async fn set_traffic(
     registry: &SqliteRegistry,
-    model: &Name,
-    alias: &Name,
+    at: Alias,
     traffic: Traffic,
     expected: Expected,
-    now: Timestamp,
+    grounds: Grounds,
 ) -> Result<Alias> {
+    require_reason(&grounds, "share the traffic of", &at)?;
+    let Alias { model, alias, moved_at: now, .. } = &at;
+    let subject = format!("alias {model}@{alias}");
     let doing = || format!("share the traffic of {model}@{alias}");
     let traffic = traffic.checked().map_err(|reason| Error::Invalid { doing: doing(), reason })?;
     let mut change = Change::begin(registry).await?;
@@ -29,9 +32,7 @@ pub(in crate::sqlite) async fn set_traffic(
         return Ok(before);
     }
     put_alias(registry, change.connection(), &after).await?;
-    let subject = format!("alias {model}@{alias}");
-    let [old, new] = [&before, &after].map(|alias| encode(alias, doing));
-    let deed = Deed { verb: "set_traffic", subject, before: Some(old?), after: Some(new?) };
-    change.commit(now, vec![deed]).await?;
+    let [old, new] = [encode(&before, doing)?, grounded(&after, &grounds)?];
+    change.commit(*now, vec![Deed { verb: "set_traffic", subject, before: Some(old), after: Some(new) }]).await?;
     Ok(after)
 }

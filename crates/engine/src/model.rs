@@ -1,11 +1,10 @@
-//! Model versions: registered with what they were trained on; aliases move only to what is online.
+//! Model versions: registered with what they were trained on.
 
 use std::collections::BTreeMap;
 
-use hitherto_core::{Alias, Catalog, ModelVersion, Name, NewModelVersion, Provenance, Selector, SetVersion};
-use hitherto_registry::{Expected, Grounds};
+use hitherto_core::{Catalog, ModelVersion, Name, NewModelVersion, Provenance, Selector, SetVersion};
 
-use crate::{Engine, Error, Result, engine::find_set, readings::reading_of};
+use crate::{Engine, Error, Result, engine::find_set};
 
 /// What a model version is registered with.
 #[derive(Clone, Debug)]
@@ -56,22 +55,9 @@ impl Engine {
             provenance: wanted.provenance,
             tags: wanted.tags,
         };
-        Ok(self.registry().register_model(new, self.clock().now()).await?)
-    }
-
-    /// Point `alias` at a version of `model`, once every view that it consumes is online.
-    pub async fn move_alias(&self, model: &Name, alias: &Name, version: u32, expected: Expected) -> Result<Alias> {
-        let target = hitherto_core::VersionedName { name: model.clone(), version };
-        let found = self.registry().model(&Selector::Version(target)).await?;
-        let catalog = self.registry().catalog().await?;
-        let missing = self.offline_views(model_set(&catalog, &found)?).await?;
-        if !missing.is_empty() {
-            return Err(Error::Unavailable(format!(
-                "{model}@{version} cannot become '{alias}' yet: not in the online store: {}; run `hitherto materialize` first",
-                missing.join(", ")
-            )));
-        }
-        Ok(self.registry().move_alias(model, alias, version, expected, Grounds::default(), self.clock().now()).await?)
+        let registered = self.registry().register_model(new, self.clock().now()).await?;
+        self.anchor().await;
+        Ok(registered)
     }
 
     /// Every version of every model, by name, then version.
@@ -81,24 +67,6 @@ impl Engine {
             versions.extend(self.registry().model_versions(&latest.name).await?);
         }
         Ok(versions)
-    }
-
-    /// The views of `set` that have never been materialized, each once.
-    async fn offline_views(&self, set: &SetVersion) -> Result<Vec<String>> {
-        let uses = &set.resolved.uses;
-        let readings: Vec<_> = uses.iter().map(reading_of).collect();
-        let Ok(online) = self.online() else {
-            return Ok(uses.iter().map(|view_use| view_use.view.to_string()).collect());
-        };
-        let marks = online.marks(&readings).await?;
-        let mut missing: Vec<String> = uses
-            .iter()
-            .zip(marks)
-            .filter(|(_, marks)| marks.is_none())
-            .map(|(view_use, _)| view_use.view.to_string())
-            .collect();
-        missing.dedup();
-        Ok(missing)
     }
 }
 

@@ -79,7 +79,8 @@ impl Engine {
         let set = find_set(&catalog, &wanted.feature_set)?;
         let spine = self.open_spine(&wanted.spine).await?;
         let pins = self.pin(&catalog, set).await?;
-        let (dataset, explanation) = self.build(wanted, set, spine, &pins, None, seen).await?;
+        let (mut dataset, explanation) = self.build(wanted, set, spine, &pins, None, seen).await?;
+        dataset.audit_head = self.registry().audit_head().await?;
         if let Recorded::Existing(first) = self.registry().record_dataset(&dataset).await?
             && first.file_hash != dataset.file_hash
         {
@@ -90,6 +91,7 @@ impl Engine {
                 dataset.file_hash
             );
         }
+        self.anchor().await;
         Ok((dataset, explanation))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::report::ONLINE;
 use super::{Against, Condition, DatasetCondition, GateReport, GateVersion, MetricCondition};
 use crate::{Evaluation, Finite, Name, Span, StoredVerdict, Timestamp, VersionedName};
 
@@ -82,7 +83,7 @@ impl GateFacts {
             true => "all are".to_owned(),
             false => format!("not in the online store: {}", missing.join(", ")),
         };
-        Condition { text: "every view is online".to_owned(), passed: missing.is_empty(), found }
+        Condition { text: ONLINE.to_owned(), passed: missing.is_empty(), found }
     }
 
     fn verified(&self) -> Condition {

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Name, Timestamp, VersionedName};
 
+/// What every alias asks.
+pub(super) const ONLINE: &str = "every view is online";
+
 /// A gate's evidence: every condition with what was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateReport {
@@ -27,6 +30,11 @@ impl GateReport {
     /// The conditions that did not pass.
     pub fn failed(&self) -> impl Iterator<Item = &Condition> {
         self.conditions.iter().filter(|condition| !condition.passed)
+    }
+
+    /// Whether all that failed is that a view is not online, which materializing it mends.
+    pub fn is_only_offline(&self) -> bool {
+        !self.passed && self.failed().all(|condition| condition.text == ONLINE)
     }
 }
 

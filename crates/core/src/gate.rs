@@ -28,6 +28,33 @@ pub struct Gate {
     pub notes: Notes,
 }
 
+impl Gate {
+    /// What it asks, each condition as it is written.
+    pub fn conditions(&self) -> Vec<String> {
+        let dataset = self.dataset.map(|DatasetCondition::Verified| "dataset: verified".to_owned());
+        let online = self.online.map(|online| match online.max_lag {
+            Some(max_lag) => format!("online: max_lag {max_lag}"),
+            None => "online".to_owned(),
+        });
+        dataset.into_iter().chain(online).chain(self.metrics.iter().map(metric)).collect()
+    }
+}
+
+fn metric(condition: &MetricCondition) -> String {
+    let slice = condition.slice.as_ref().map(|slice| format!(" of {slice}")).unwrap_or_default();
+    let against = condition.against.as_ref();
+    let bounds = [
+        ("min", condition.min),
+        ("max", condition.max),
+        ("min_change", against.and_then(|against| against.min_change)),
+        ("max_change", against.and_then(|against| against.max_change)),
+    ];
+    let bounds: String =
+        bounds.iter().filter_map(|(word, bound)| bound.map(|bound| format!(" {word} {bound}"))).collect();
+    let against = against.map(|against| format!(" against {}", against.alias)).unwrap_or_default();
+    format!("{}{slice}{against}{bounds}", condition.metric)
+}
+
 /// What a gate asks of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

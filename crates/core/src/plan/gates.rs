@@ -2,7 +2,7 @@
 
 use super::change::notes_difference;
 use super::{Action, Change, Draft};
-use crate::{Gate, GateVersion, Marks, MetricCondition, Record};
+use crate::{Gate, GateVersion, Marks, Record};
 
 impl Draft {
     /// Plans one gate. An alias has one gate, and a gate stays with its alias: moved to another, it would leave the first
@@ -52,31 +52,11 @@ fn bare(gate: &Gate) -> Gate {
     Gate { notes: crate::Notes::default(), ..gate.clone() }
 }
 
-/// What it guards and what it asks, each condition as it is written.
+/// What it guards and what it asks.
 fn contents(gate: &Gate) -> Vec<String> {
     let mut contents = vec![format!("{}@{}", gate.model, gate.alias)];
-    contents.extend(gate.dataset.map(|_| "dataset: verified".to_owned()));
-    contents.extend(gate.online.map(|online| match online.max_lag {
-        Some(max_lag) => format!("online: max_lag {max_lag}"),
-        None => "online".to_owned(),
-    }));
-    contents.extend(gate.metrics.iter().map(metric));
+    contents.extend(gate.conditions());
     contents
-}
-
-fn metric(condition: &MetricCondition) -> String {
-    let slice = condition.slice.as_ref().map(|slice| format!(" of {slice}")).unwrap_or_default();
-    let against = condition.against.as_ref();
-    let bounds = [
-        ("min", condition.min),
-        ("max", condition.max),
-        ("min_change", against.and_then(|against| against.min_change)),
-        ("max_change", against.and_then(|against| against.max_change)),
-    ];
-    let bounds: String =
-        bounds.iter().filter_map(|(word, bound)| bound.map(|bound| format!(" {word} {bound}"))).collect();
-    let against = against.map(|against| format!(" against {}", against.alias)).unwrap_or_default();
-    format!("{}{slice}{against}{bounds}", condition.metric)
 }
 
 fn difference(old: &[String], new: &[String]) -> Vec<String> {

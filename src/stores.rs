@@ -29,7 +29,7 @@ pub(crate) async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -
         Use::Read => hitherto_registry::open_to_read(&config.registry_url, &config.project).await?,
         Use::Write | Use::WriteOnline => {
             hitherto_registry::open_as(&config.registry_url, &config.project, &config.actor).await?
-        },
+        }
     };
     let offline = OfflineStore::open(&config.offline_url, cloud_options())?;
     let online: Option<Arc<dyn OnlineStore>> = match uses {

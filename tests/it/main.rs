@@ -1,6 +1,7 @@
 //! The one integration binary: each property is a module, named after what it holds.
 
 mod agreement;
+mod audit;
 mod cli_errors;
 mod compaction;
 mod concurrency;
@@ -14,6 +15,7 @@ mod layering;
 mod licences;
 mod limits;
 mod memory_limit;
+mod models;
 mod properties;
 mod readme;
 mod redis_down;

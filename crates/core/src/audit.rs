@@ -42,16 +42,8 @@ impl AuditEntry {
     /// `[number, at, who, verb, subject, before, after, previous]`, in UTF-8, without spaces, `at` in microseconds,
     /// `before` and `after` as texts or null, escaped only where JSON demands it.
     pub fn content_hash(&self) -> String {
-        let content = (
-            self.number,
-            self.at,
-            &self.who,
-            &self.verb,
-            &self.subject,
-            &self.before,
-            &self.after,
-            &self.previous,
-        );
+        let content =
+            (self.number, self.at, &self.who, &self.verb, &self.subject, &self.before, &self.after, &self.previous);
         let text = serde_json::to_string(&content).unwrap_or_default();
         hex::encode(Sha256::digest(text))
     }
@@ -113,7 +105,9 @@ pub enum AuditFault {
         last: i64,
     },
     /// An entry was replaced, and those after it with it.
-    #[error("the audit log was rewritten: {anchor} knows entry {number} with the hash {known}, and the log has {found}")]
+    #[error(
+        "the audit log was rewritten: {anchor} knows entry {number} with the hash {known}, and the log has {found}"
+    )]
     Rewritten {
         /// Who knows.
         anchor: String,
@@ -161,12 +155,9 @@ pub fn verify_against(entries: &[AuditEntry], anchor: &AuditHead, kept: &str) ->
     let (number, kept) = (anchor.number, kept.to_owned());
     match entries.iter().find(|entry| entry.number == number) {
         Some(entry) if entry.hash == anchor.hash => Ok(()),
-        Some(entry) => Err(AuditFault::Rewritten {
-            anchor: kept,
-            number,
-            known: anchor.hash.clone(),
-            found: entry.hash.clone(),
-        }),
+        Some(entry) => {
+            Err(AuditFault::Rewritten { anchor: kept, number, known: anchor.hash.clone(), found: entry.hash.clone() })
+        }
         None => {
             let last = entries.last().map_or(0, |last| last.number);
             Err(AuditFault::Cut { anchor: kept, number, last })

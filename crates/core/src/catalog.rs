@@ -5,7 +5,9 @@ use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Entity, FeatureSet, FeatureView, GateVersion, KeyType, Name, Reading, Selector, Transform, ValueType, VersionedName};
+use crate::{
+    Entity, FeatureSet, FeatureView, GateVersion, KeyType, Name, Reading, Selector, Transform, ValueType, VersionedName,
+};
 
 /// Everything applied so far, at one revision. Versions are in order, the first is 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -172,10 +172,7 @@ mod tests {
         assert_eq!(problem(r#"{"metrics": {"auc": 0.71}}"#), None);
         assert_eq!(problem(r#"{"slices": {"carrier=AA": {"auc": 0.6}}}"#), None);
         assert_eq!(problem("{}").as_deref(), Some("it has no number: give a metric like auc=0.71"));
-        assert_eq!(
-            problem(r#"{"figures": {" ": 1}}"#).as_deref(),
-            Some("a metric, figure or slice has no name")
-        );
+        assert_eq!(problem(r#"{"figures": {" ": 1}}"#).as_deref(), Some("a metric, figure or slice has no name"));
         assert_eq!(
             problem(r#"{"metrics": {"cost": 1}, "figures": {"cost": 2}}"#).as_deref(),
             Some("'cost' is both a metric and a figure")

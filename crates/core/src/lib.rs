@@ -44,8 +44,8 @@ pub use definition::{Definition, Entity, Feature, FeatureSet, FeatureView, Membe
 pub use evaluation::{Evaluation, Grader, GraderError, Metrics, NewEvaluation, ReportFile};
 pub use finite::{Finite, NotFinite};
 pub use gate::{
-    Against, Condition, DatasetCondition, DatasetState, Gate, GateFacts, GateReport, GateVersion, Holder, MetricCondition,
-    OnlineCondition, ViewState,
+    Against, Condition, DatasetCondition, DatasetState, Gate, GateFacts, GateReport, GateVersion, Holder,
+    MetricCondition, OnlineCondition, ViewState,
 };
 pub use hash::{digest, feature_set_hash};
 pub use kind::Kind;

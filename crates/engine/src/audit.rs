@@ -15,7 +15,7 @@ const ANCHORING_MAX: Duration = Duration::from_secs(10);
 const PAGE: usize = 10_000;
 
 /// An anchor as it is kept: the head of the log after a change.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Anchor {
     project: String,
     #[serde(flatten)]
@@ -56,8 +56,17 @@ impl Engine {
         let file = format!("{:010}.json", head.number);
         let anchor = Anchor { project: self.project().to_string(), head };
         let text = serde_json::to_vec(&anchor).map_err(|error| Error::internal("could not write JSON", error))?;
-        self.offline().keep(&[FOLDER, self.project().as_str(), &file], text).await?;
-        Ok(())
+        let Some(there) = self.offline().keep(&[FOLDER, self.project().as_str(), &file], text).await? else {
+            return Ok(());
+        };
+        match serde_json::from_slice::<Anchor>(&there) {
+            Ok(known) if known == anchor => Ok(()),
+            _ => Err(Error::Invalid(format!(
+                "{FOLDER}/{}/{file} of the object store knows another entry {}: the log was cut or rewritten, and \
+                 `hitherto audit verify` says where",
+                anchor.project, anchor.head.number
+            ))),
+        }
     }
 
     /// Hold the audit log against itself, and against every anchor that the object store and the datasets have.

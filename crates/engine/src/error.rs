@@ -145,7 +145,9 @@ fn refusal(report: &GateReport) -> String {
     }
     let gate = gate.as_ref().map(|gate| format!("gate {gate} refuses it")).unwrap_or_default();
     let lines: String = failed.iter().map(|condition| format!("\n  {condition}")).collect();
-    format!("{model} cannot become '{alias}': {gate}:{lines}\nmend that, or say with --override why it is moved all the same")
+    format!(
+        "{model} cannot become '{alias}': {gate}:{lines}\nmend that, or say with --override why it is moved all the same"
+    )
 }
 
 fn list(problems: &[Problem]) -> String {

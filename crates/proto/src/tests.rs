@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hitherto_core::{
     Action, Alias, Change, Dataset, Definition, EntityVersion, KeyType, Mode, ModelVersion, Name, NewTables, Output,
-    Provenance, ResolvedSet, SetVersion, Span, SpineKey, Status, Timestamp, Value, ValueType, VersionedName, ViewKey, ViewUse,
-    ViewVersion, parse_definitions,
+    Provenance, ResolvedSet, SetVersion, Span, SpineKey, Status, Timestamp, Value, ValueType, VersionedName, ViewKey,
+    ViewUse, ViewVersion, parse_definitions,
 };
 use prost::Message;
 

@@ -80,15 +80,12 @@ pub(crate) const ADD_EVALUATION: &str =
 pub(crate) const VERDICTS: &str =
     "SELECT revision, body FROM verdicts WHERE project = $1 AND dataset = $2 ORDER BY revision";
 
-pub(crate) const ADD_VERDICT: &str =
-    "INSERT INTO verdicts (project, revision, dataset, body) VALUES ($1, $2, $3, $4)";
+pub(crate) const ADD_VERDICT: &str = "INSERT INTO verdicts (project, revision, dataset, body) VALUES ($1, $2, $3, $4)";
 
-pub(crate) const AUDIT: &str =
-    "SELECT number, at, who, verb, subject, before, after, previous, hash FROM audit
+pub(crate) const AUDIT: &str = "SELECT number, at, who, verb, subject, before, after, previous, hash FROM audit
     WHERE project = $1 AND number > $2 ORDER BY number LIMIT $3";
 
-pub(crate) const AUDIT_HEAD: &str =
-    "SELECT number, hash FROM audit WHERE project = $1 ORDER BY number DESC LIMIT 1";
+pub(crate) const AUDIT_HEAD: &str = "SELECT number, hash FROM audit WHERE project = $1 ORDER BY number DESC LIMIT 1";
 
 pub(crate) const ADD_AUDIT_ENTRY: &str =
     "INSERT INTO audit (project, number, at, who, verb, subject, before, after, previous, hash)

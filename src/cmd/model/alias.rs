@@ -118,7 +118,8 @@ pub(super) async fn check(args: CheckArgs, engine: &Engine, global: &Global) -> 
         Format::Json => output::json(&report)?,
         Format::Table => conditions(&report, "")?,
     }
-    let gate = report.gate.as_ref().map_or_else(|| format!("'{}' has no gate", args.alias), |gate| format!("gate {gate}"));
+    let gate =
+        report.gate.as_ref().map_or_else(|| format!("'{}' has no gate", args.alias), |gate| format!("gate {gate}"));
     if report.passed {
         output::note(format!("{version} may become '{}': {gate}", args.alias));
         return Ok(());

@@ -48,9 +48,7 @@ pub(super) async fn run(args: Args, engine: &Engine, global: &Global) -> Result<
     let evaluation = engine.evaluate(&version, read(args).await?).await?;
     match global.output {
         Format::Json => output::json(&evaluation),
-        Format::Table => {
-            output::line(format!("{}@{} {}", evaluation.model, evaluation.version, numbers(&evaluation)))
-        }
+        Format::Table => output::line(format!("{}@{} {}", evaluation.model, evaluation.version, numbers(&evaluation))),
     }
 }
 

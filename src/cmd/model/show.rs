@@ -71,11 +71,7 @@ fn evaluation(evaluation: &Evaluation) -> Result<()> {
     let by = evaluation.grader.as_ref().map(|grader| format!(" by {grader}")).unwrap_or_default();
     let short = |id: &String| id.chars().take(12).collect::<String>();
     let on = evaluation.dataset.as_ref().map(|dataset| format!(" on {}", short(dataset))).unwrap_or_default();
-    output::line(format!(
-        "evaluation       {}: {}{on}{by}",
-        evaluation.evaluated_at,
-        evaluate::numbers(evaluation)
-    ))?;
+    output::line(format!("evaluation       {}: {}{on}{by}", evaluation.evaluated_at, evaluate::numbers(evaluation)))?;
     evaluation.report.as_ref().map_or(Ok(()), |report| {
         output::line(format!("report           {} (SHA-256 {})", report.location, report.sha256))
     })

@@ -94,10 +94,7 @@ fn figures_and_slices_are_bounded_too() {
     let slice = MetricCondition { slice: Some("carrier=AA".to_owned()), ..at_least("auc", 0.5) };
     assert_eq!(
         found(&gate(vec![costs, slice]), &facts),
-        [
-            (false, "cost_usd is at most 2: 2.5".to_owned()),
-            (true, "auc of carrier=AA is at least 0.5: 0.6".to_owned()),
-        ]
+        [(false, "cost_usd is at most 2: 2.5".to_owned()), (true, "auc of carrier=AA is at least 0.5: 0.6".to_owned()),]
     );
 }
 

@@ -336,17 +336,16 @@ fn a_gate_has_versions_and_stays_with_its_alias() {
     let first = gate("metrics: [{metric: auc, min: 0.7}, {metric: auc, against: champion, min_change: -0.01}]\n");
     let catalog = applied(&[&first]);
     let plan = planned(&Catalog::default(), &first);
-    assert_eq!(
-        lines(&plan),
-        ["+ gate g (late@champion, auc min 0.7, auc against champion min_change -0.01)"]
-    );
+    assert_eq!(lines(&plan), ["+ gate g (late@champion, auc min 0.7, auc against champion min_change -0.01)"]);
     assert_eq!(lines(&planned(&catalog, &first)), ["= gate g@1 unchanged"]);
     assert_eq!(lines(&planned(&catalog, &format!("{first}description: bar\n"))), [". gate g@1: description only"]);
     let second = gate("dataset: verified\nmetrics: [{metric: auc, min: 0.8}]\n");
     let plan = planned(&catalog, &second);
     assert_eq!(
         lines(&plan),
-        ["~ gate g@2 (was @1): + dataset: verified, + auc min 0.8, - auc min 0.7, - auc against champion min_change -0.01"]
+        [
+            "~ gate g@2 (was @1): + dataset: verified, + auc min 0.8, - auc min 0.7, - auc against champion min_change -0.01"
+        ]
     );
     let after = plan.catalog_after(&catalog);
     let name = |text: &str| text.parse().expect("a name");

@@ -106,37 +106,33 @@ CREATE VIEW model_needs AS
     FROM model_versions AS m JOIN definitions AS s
     ON s.project = m.project AND s.kind = 'feature_set' AND s.hash = m.feature_set_hash
     UNION ALL
-    SELECT m.project, m.name || '@' || m.version, 'feature_view', used.value ->> '$.view.name', used.value ->> '$.view.version'
+    SELECT m.project, m.name || '@' || m.version, 'feature_view', json_extract(used.value, '$.view.name'),
+        json_extract(used.value, '$.view.version')
     FROM model_versions AS m JOIN definitions AS s
     ON s.project = m.project AND s.kind = 'feature_set' AND s.hash = m.feature_set_hash
     JOIN json_each(s.body, '$.resolved.uses') AS used
     UNION ALL
-    SELECT m.project, m.name || '@' || m.version, 'table', used.value ->> '$.table', 0
+    SELECT m.project, m.name || '@' || m.version, 'table', json_extract(used.value, '$.table'), 0
     FROM model_versions AS m JOIN definitions AS s
     ON s.project = m.project AND s.kind = 'feature_set' AND s.hash = m.feature_set_hash
     JOIN json_each(s.body, '$.resolved.uses') AS used;
 
+-- Their messages are literals, and say where the names are: an older SQLite cannot read a schema with expressions in them.
 CREATE TRIGGER datasets_that_models_need_stay BEFORE DELETE ON datasets
 WHEN EXISTS (SELECT 1 FROM model_needs WHERE project = OLD.project AND kind = 'dataset' AND name = OLD.id)
 BEGIN
-    SELECT RAISE(ABORT, 'dataset ' || OLD.id || ' is needed by ' || (
-        SELECT group_concat(DISTINCT model) FROM model_needs
-        WHERE project = OLD.project AND kind = 'dataset' AND name = OLD.id));
+    SELECT RAISE(ABORT, 'model versions need this dataset: the view model_needs names them');
 END;
 
 CREATE TRIGGER definitions_that_models_need_stay BEFORE DELETE ON definitions
 WHEN EXISTS (SELECT 1 FROM model_needs
     WHERE project = OLD.project AND kind = OLD.kind AND name = OLD.name AND version = OLD.version)
 BEGIN
-    SELECT RAISE(ABORT, OLD.kind || ' ' || OLD.name || '@' || OLD.version || ' is needed by ' || (
-        SELECT group_concat(DISTINCT model) FROM model_needs
-        WHERE project = OLD.project AND kind = OLD.kind AND name = OLD.name AND version = OLD.version));
+    SELECT RAISE(ABORT, 'model versions need this definition: the view model_needs names them');
 END;
 
 CREATE TRIGGER tables_that_models_need_stay BEFORE DELETE ON tables
 WHEN EXISTS (SELECT 1 FROM model_needs WHERE project = OLD.project AND kind = 'table' AND name = OLD.id)
 BEGIN
-    SELECT RAISE(ABORT, 'table ' || OLD.id || ' is needed by ' || (
-        SELECT group_concat(DISTINCT model) FROM model_needs
-        WHERE project = OLD.project AND kind = 'table' AND name = OLD.id));
+    SELECT RAISE(ABORT, 'model versions need this table: the view model_needs names them');
 END;

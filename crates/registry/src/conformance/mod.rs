@@ -70,11 +70,12 @@ where
     );
 }
 
-/// A feature view, a feature set that pins it with the hash `aa`, and the table that it reads.
+/// A feature view, a feature set that pins it with the hash `aa`, the table that it reads; and a dataset of it, `d1`.
 #[cfg(test)]
-pub(crate) fn what_a_set_needs() -> [hitherto_core::Record; 3] {
+pub(crate) fn what_a_model_needs() -> ([hitherto_core::Record; 3], hitherto_core::Dataset) {
     let view = hitherto_core::Record::View(sample::view(1, hitherto_core::Notes::default()));
-    [view, sample::set("late", 1, "aa"), sample::table("weather-1", &["gust"])]
+    let records = [view, sample::set("late", 1, "aa"), sample::table("weather-1", &["gust"])];
+    (records, sample::dataset("d1", None))
 }
 
 async fn project<C, F>(connect: &C, name: &str) -> Arc<dyn Registry>

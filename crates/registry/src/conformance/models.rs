@@ -88,12 +88,21 @@ pub(super) async fn aliases_move_and_are_remembered(registry: &dyn Registry) {
     let at =
         |alias: &hitherto_core::Name, version, moved_at| Alias::new(name("delay"), alias.clone(), version, moved_at);
     let base = registry.revision().await.expect("reads");
-    let moved = registry.move_alias(&delay, &champion, 1, Expected::Version(None), Grounds::default(), NOW).await.expect("it is new");
+    let moved = registry
+        .move_alias(&delay, &champion, 1, Expected::Version(None), Grounds::default(), NOW)
+        .await
+        .expect("it is new");
     assert_eq!(moved, at(&champion, 1, NOW));
-    let moved = registry.move_alias(&delay, &champion, 3, Expected::Version(Some(1)), Grounds::default(), LATER).await.expect("from 1");
+    let moved = registry
+        .move_alias(&delay, &champion, 3, Expected::Version(Some(1)), Grounds::default(), LATER)
+        .await
+        .expect("from 1");
     assert_eq!(moved, at(&champion, 3, LATER));
     registry.move_alias(&delay, &shadow, 1, Expected::Anything, Grounds::default(), NOW).await.expect("anything goes");
-    let same = registry.move_alias(&delay, &champion, 3, Expected::Anything, Grounds::default(), NOW).await.expect("it is there");
+    let same = registry
+        .move_alias(&delay, &champion, 3, Expected::Anything, Grounds::default(), NOW)
+        .await
+        .expect("it is there");
     assert_eq!(same, at(&champion, 3, LATER), "a move to where it is changes nothing");
 
     for (expected, message) in [
@@ -140,7 +149,10 @@ pub(super) async fn what_is_missing_is_named_with_its_like(registry: &dyn Regist
     assert_eq!(none.to_string(), "could not find model 'delay': there are none yet");
     with_set(registry).await;
     registry.register_model(model("delay"), NOW).await.expect("registers");
-    registry.move_alias(&name("delay"), &name("champion"), 1, Expected::Anything, Grounds::default(), NOW).await.expect("moves");
+    registry
+        .move_alias(&name("delay"), &name("champion"), 1, Expected::Anything, Grounds::default(), NOW)
+        .await
+        .expect("moves");
     let cases = [
         ("dealy", "could not find model 'dealy': did you mean 'delay'?"),
         ("dealy@champion", "could not find model 'dealy': did you mean 'delay'?"),
@@ -158,7 +170,10 @@ pub(super) async fn what_is_missing_is_named_with_its_like(registry: &dyn Regist
         registry.aliases(&dealy).await.expect_err("no such model"),
         registry.alias_moves(&dealy).await.expect_err("no such model"),
         registry.model_versions(&dealy).await.expect_err("no such model"),
-        registry.move_alias(&dealy, &dealy, 1, Expected::Anything, Grounds::default(), NOW).await.expect_err("no such model"),
+        registry
+            .move_alias(&dealy, &dealy, 1, Expected::Anything, Grounds::default(), NOW)
+            .await
+            .expect_err("no such model"),
     ] {
         assert_eq!(missing.to_string(), cases[0].1);
     }

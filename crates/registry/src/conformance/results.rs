@@ -78,16 +78,9 @@ pub(super) async fn moves_keep_their_grounds(registry: &dyn Registry) {
         alias: champion.clone(),
         at: NOW,
         passed: false,
-        conditions: vec![Condition {
-            text: "auc is at least 0.7".to_owned(),
-            passed: false,
-            found: "0.65".to_owned(),
-        }],
+        conditions: vec![Condition { text: "auc is at least 0.7".to_owned(), passed: false, found: "0.65".to_owned() }],
     };
-    let grounds = |reason: &str| Grounds {
-        evidence: vec![report.clone()],
-        override_reason: Some(reason.to_owned()),
-    };
+    let grounds = |reason: &str| Grounds { evidence: vec![report.clone()], override_reason: Some(reason.to_owned()) };
     let unsaid = registry.move_alias(&delay, &champion, 1, Expected::Anything, grounds(" \n"), NOW).await;
     assert_eq!(
         unsaid.expect_err("no reason").to_string(),

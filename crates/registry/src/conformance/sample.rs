@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hitherto_core::{
     Created, Dataset, Entity, EntityVersion, Feature, FeatureSet, FeatureView, KeyType, Member, Mode, Name,
-    NewModelVersion, Notes, Output, Provenance, Record, ResolvedSet, SetVersion, Span, SpineKey, Table, Timestamp, ValueType,
-    VersionedName, ViewKey, ViewUse, ViewVersion,
+    NewModelVersion, Notes, Output, Provenance, Record, ResolvedSet, SetVersion, Span, SpineKey, Table, Timestamp,
+    ValueType, VersionedName, ViewKey, ViewUse, ViewVersion,
 };
 
 pub(super) const NOW: Timestamp = Timestamp(1_372_680_000_000_000);

@@ -1,8 +1,6 @@
 //! The audit log of a file whose owner writes to it past the registry; and files of the version before it.
 
-use hitherto_core::{
-    AuditEntry, AuditHead, NewModelVersion, Provenance, VersionedName, verify_against, verify_chain,
-};
+use hitherto_core::{AuditEntry, AuditHead, NewModelVersion, Provenance, VersionedName, verify_against, verify_chain};
 
 use super::*;
 
@@ -92,14 +90,15 @@ async fn a_cut_tail_is_whole_but_for_whoever_knew_it() {
 async fn what_a_model_version_needs_is_not_deleted() {
     let folder = folder();
     let registry = SqliteRegistry::open(&folder.path().join("registry.db"), &project()).await.expect("opens");
-    let [view, set, table] = conformance::what_a_set_needs();
+    let ([view, set, table], dataset) = conformance::what_a_model_needs();
     registry.apply(0, &[table, view, set], Timestamp(0)).await.expect("applies");
+    registry.record_dataset(&dataset).await.expect("records");
     execute(&registry, "INSERT INTO tables VALUES ('p', 'spare-1', '{}', 0)").await;
     let model = NewModelVersion {
         name: "delay".parse().expect("a name"),
         feature_set: VersionedName { name: "late".parse().expect("a name"), version: 1 },
         feature_set_hash: "aa".to_owned(),
-        dataset: None,
+        dataset: Some("d1".to_owned()),
         provenance: Provenance::default(),
         tags: std::collections::BTreeMap::new(),
     };
@@ -107,9 +106,16 @@ async fn what_a_model_version_needs_is_not_deleted() {
         registry.register_model(model.clone(), Timestamp(0)).await.expect("registers");
     }
     let cases = [
-        ("DELETE FROM definitions WHERE kind = 'feature_set'", "feature_set late@1 is needed by delay@1,delay@2"),
-        ("DELETE FROM definitions WHERE kind = 'feature_view'", "feature_view weather@1 is needed by delay@1,delay@2"),
-        ("DELETE FROM tables", "table weather-1 is needed by delay@1,delay@2"),
+        (
+            "DELETE FROM definitions WHERE kind = 'feature_set'",
+            "model versions need this definition: the view model_needs names them",
+        ),
+        (
+            "DELETE FROM definitions WHERE kind = 'feature_view'",
+            "model versions need this definition: the view model_needs names them",
+        ),
+        ("DELETE FROM tables", "model versions need this table: the view model_needs names them"),
+        ("DELETE FROM datasets", "model versions need this dataset: the view model_needs names them"),
         ("DELETE FROM model_versions", "model versions are immutable"),
         ("UPDATE model_versions SET body = '{}'", "model versions are immutable"),
     ];
@@ -117,6 +123,23 @@ async fn what_a_model_version_needs_is_not_deleted() {
         assert_eq!(refused(&registry, statement).await, message, "{statement}");
     }
     execute(&registry, "DELETE FROM tables WHERE id = 'spare-1'").await;
+    let needs: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT DISTINCT kind, name, model FROM model_needs WHERE project = 'p' ORDER BY kind, model")
+            .fetch_all(&registry.pool)
+            .await
+            .expect("reads");
+    let needs: Vec<String> = needs.into_iter().map(|(kind, name, model)| format!("{kind} {name} {model}")).collect();
+    let expected = [
+        "dataset d1 delay@1",
+        "dataset d1 delay@2",
+        "feature_set late delay@1",
+        "feature_set late delay@2",
+        "feature_view weather delay@1",
+        "feature_view weather delay@2",
+        "table weather-1 delay@1",
+        "table weather-1 delay@2",
+    ];
+    assert_eq!(needs, expected);
 }
 
 #[tokio::test]

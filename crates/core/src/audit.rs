@@ -129,9 +129,10 @@ pub fn verify_chain(entries: &[AuditEntry]) -> Result<Option<AuditHead>, AuditFa
         if found > number {
             // a later one out of its place, rather than a gap, if the one that belongs here comes further on
             let elsewhere = entries.iter().any(|other| other.number == number);
-            return Err(match elsewhere {
-                true => AuditFault::OutOfOrder { number, found },
-                false => AuditFault::Missing { number, found },
+            return Err(if elsewhere {
+                AuditFault::OutOfOrder { number, found }
+            } else {
+                AuditFault::Missing { number, found }
             });
         }
         if found < number {

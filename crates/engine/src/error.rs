@@ -87,10 +87,9 @@ impl Error {
             Self::Offline(source) => source.kind(),
             Self::Online(source) => source.kind(),
             Self::NotOnline { source, .. } => source.kind(),
-            Self::Definitions(_) | Self::Transform { .. } | Self::Invalid(_) => Kind::InvalidArgument,
             Self::Gate(reports) if reports.iter().all(GateReport::is_only_offline) => Kind::Unavailable,
-            // no retry mends it
-            Self::Gate(_) => Kind::InvalidArgument,
+            // of a gate's refusal too: no retry mends it
+            Self::Definitions(_) | Self::Transform { .. } | Self::Invalid(_) | Self::Gate(_) => Kind::InvalidArgument,
             Self::NotFound(_) => Kind::NotFound,
             Self::Unavailable(_) => Kind::Unavailable,
             Self::Exhausted(_) => Kind::Exhausted,
@@ -143,11 +142,11 @@ fn refusal(report: &GateReport) -> String {
     if let (true, [offline]) = (report.is_only_offline(), failed.as_slice()) {
         return format!("{model} cannot become '{alias}' yet: {}; run `hitherto materialize` first", offline.found);
     }
-    let gate = gate.as_ref().map(|gate| format!("gate {gate} refuses it")).unwrap_or_default();
-    let lines: String = failed.iter().map(|condition| format!("\n  {condition}")).collect();
-    format!(
-        "{model} cannot become '{alias}': {gate}:{lines}\nmend that, or say with --override why it is moved all the same"
-    )
+    let gate = gate.as_ref().map_or_else(String::new, |gate| format!(" gate {gate} refuses it:"));
+    let mut lines = vec![format!("{model} cannot become '{alias}':{gate}")];
+    lines.extend(failed.iter().map(|condition| format!("  {condition}")));
+    lines.push("mend that, or say with --override why it is moved all the same".to_owned());
+    lines.join("\n")
 }
 
 fn list(problems: &[Problem]) -> String {

@@ -79,9 +79,10 @@ impl GateFacts {
     fn online(&self) -> Condition {
         let missing: Vec<String> =
             self.views.iter().filter(|view| view.online_at.is_none()).map(|view| view.view.to_string()).collect();
-        let found = match missing.is_empty() {
-            true => "all are".to_owned(),
-            false => format!("not in the online store: {}", missing.join(", ")),
+        let found = if missing.is_empty() {
+            "all are".to_owned()
+        } else {
+            format!("not in the online store: {}", missing.join(", "))
         };
         Condition { text: ONLINE.to_owned(), passed: missing.is_empty(), found }
     }
@@ -114,9 +115,10 @@ impl GateFacts {
                 Some(_) => None,
             })
             .collect();
-        let found = match late.is_empty() {
-            true => format!("at most {} behind", rounded(self.views.iter().filter_map(lag).max().unwrap_or_default())),
-            false => late.join(", "),
+        let found = if late.is_empty() {
+            format!("at most {} behind", rounded(self.views.iter().filter_map(lag).max().unwrap_or_default()))
+        } else {
+            late.join(", ")
         };
         Condition { text: format!("every view is at most {max_lag} behind"), passed: late.is_empty(), found }
     }

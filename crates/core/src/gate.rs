@@ -59,7 +59,8 @@ fn metric(condition: &MetricCondition) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DatasetCondition {
-    /// The latest verdict on its file, as it is recorded now, is that every row is proven.
+    /// The latest verdict is that every row is proven, and is on the file that is recorded. Another file is no proof, and a
+    /// later verdict that failed outweighs an earlier one that did not.
     Verified,
 }
 

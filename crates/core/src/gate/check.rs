@@ -92,8 +92,11 @@ impl GateFacts {
             None => (false, "the version names no dataset".to_owned()),
             Some(DatasetState { id, file_hash, verdicts }) => {
                 let id: String = id.chars().take(12).collect();
-                match verdicts.iter().rfind(|verdict| verdict.file_hash == *file_hash) {
+                match verdicts.last() {
                     None => (false, format!("nobody has verified the file of dataset {id}")),
+                    Some(StoredVerdict { file_hash: other, by, at, .. }) if other != file_hash => {
+                        (false, format!("what {by} found at {at} is of another file than that of dataset {id}"))
+                    }
                     Some(verdict) => {
                         let word = if verdict.proven { "proven" } else { "not proven" };
                         (verdict.proven, format!("dataset {id} was {word} by {} at {}", verdict.by, verdict.at))

@@ -119,7 +119,7 @@ fn a_change_is_held_against_the_holder_of_the_alias() {
 }
 
 #[test]
-fn the_latest_verdict_on_the_present_file_counts() {
+fn the_latest_verdict_counts_if_it_is_on_the_recorded_file() {
     let mut facts = facts();
     let mut gate = gate(Vec::new());
     gate.definition.dataset = Some(DatasetCondition::Verified);
@@ -133,13 +133,19 @@ fn the_latest_verdict_on_the_present_file_counts() {
     };
     let said = |facts: &GateFacts| found(&gate, facts).remove(0);
     assert_eq!(said(&facts), (false, "the dataset is verified: the version names no dataset".to_owned()));
-    let verdicts = vec![verdict("other", true, 0)];
-    facts.dataset = Some(DatasetState { id: "d1".to_owned(), file_hash: "now".to_owned(), verdicts });
+    facts.dataset = Some(DatasetState { id: "d1".to_owned(), file_hash: "now".to_owned(), verdicts: Vec::new() });
     assert_eq!(said(&facts), (false, "the dataset is verified: nobody has verified the file of dataset d1".to_owned()));
     for (proven, word) in [(true, "proven"), (false, "not proven")] {
         facts.dataset.as_mut().expect("a dataset").verdicts.push(verdict("now", proven, 0));
         let text = format!("the dataset is verified: dataset d1 was {word} by ada at 1970-01-01T00:00:00Z");
         assert_eq!(said(&facts), (proven, text));
+    }
+    for (file, passed) in [("other", false), ("now", true)] {
+        facts.dataset.as_mut().expect("a dataset").verdicts.push(verdict(file, true, 0));
+        let (found, text) = said(&facts);
+        assert_eq!(found, passed, "{text}");
+        let other = "the dataset is verified: what ada found at 1970-01-01T00:00:00Z is of another file than that of dataset d1";
+        assert_eq!(text == other, !passed, "{text}");
     }
 }
 

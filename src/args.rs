@@ -75,8 +75,10 @@ pub(crate) enum Command {
     Materialize(cmd::materialize::Args),
     /// Read the latest values online, with a status for each
     Get(cmd::get::Args),
-    /// Register model versions, move aliases, show and list them
+    /// Register and evaluate model versions, move aliases through their gates, share traffic
     Model(cmd::model::Args),
+    /// List every change of the registry, or check that the log of them is whole
+    Audit(cmd::audit::Args),
     /// Rewrite small files of history into few, sorted by key and time; no row changes
     Compact(cmd::compact::Args),
     /// Delete files that history does not need any more

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 12] = [
+pub const ENVIRONMENT: [(&str, &str); 13] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -27,6 +27,7 @@ pub const ENVIRONMENT: [(&str, &str); 12] = [
     ("HITHERTO_REGISTRY__URL_FILE", "a file that holds the registry's URL"),
     ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
     ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
+    ("HITHERTO_ACTOR", "who changes the registry, for its audit log; USER where it is not set"),
     ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
 ];
 
@@ -38,6 +39,8 @@ const COMPACT_AFTER: usize = 32;
 pub struct Config {
     /// The project.
     pub project: Name,
+    /// Who changes the registry, for its audit log.
+    pub actor: String,
     /// The folder of the embedded stores.
     pub home: PathBuf,
     /// The configuration file, if one was found.
@@ -170,6 +173,7 @@ impl Written {
         let follow: Span = self.online.follow.as_deref().unwrap_or("1s").parse().context("online.follow")?;
         let mut config = Config {
             project: self.project.as_deref().unwrap_or("default").parse().context("project")?,
+            actor: actor(),
             home: PathBuf::new(),
             file,
             offline_url: String::new(),
@@ -220,7 +224,7 @@ fn variables(names: impl Iterator<Item = String>) -> Result<HashMap<String, Stri
     for name in names {
         if declared.contains(&name.as_str()) {
             let value = std::env::var(&name).with_context(|| format!("{name} is no text"))?;
-            if name != "HITHERTO_LOG" {
+            if !["HITHERTO_ACTOR", "HITHERTO_LOG"].contains(&name.as_str()) {
                 found.insert(name, value);
             }
         } else if of_a_section(&name) {
@@ -230,6 +234,12 @@ fn variables(names: impl Iterator<Item = String>) -> Result<HashMap<String, Stri
         }
     }
     Ok(found)
+}
+
+/// Who runs this, as far as the environment tells.
+fn actor() -> String {
+    let told = ["HITHERTO_ACTOR", "USER"].iter().filter_map(|name| std::env::var(name).ok());
+    told.map(|who| who.trim().to_owned()).find(|who| !who.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// The nearest `hitherto.toml` or `.hitherto`, from `folder` upward.

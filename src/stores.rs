@@ -27,7 +27,9 @@ pub(crate) enum Use {
 pub(crate) async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -> Result<Engine> {
     let registry: Arc<dyn Registry> = match uses {
         Use::Read => hitherto_registry::open_to_read(&config.registry_url, &config.project).await?,
-        Use::Write | Use::WriteOnline => hitherto_registry::open(&config.registry_url, &config.project).await?,
+        Use::Write | Use::WriteOnline => {
+            hitherto_registry::open_as(&config.registry_url, &config.project, &config.actor).await?
+        }
     };
     let offline = OfflineStore::open(&config.offline_url, cloud_options())?;
     let online: Option<Arc<dyn OnlineStore>> = match uses {

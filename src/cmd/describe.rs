@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
-use hitherto_core::{Catalog, EntityVersion, Name, Notes, Selector, SetVersion, ViewUse, ViewVersion};
+use hitherto_core::{Catalog, EntityVersion, GateVersion, Name, Notes, Selector, SetVersion, ViewUse, ViewVersion};
 use hitherto_engine::{Engine, find_set, find_view};
 use serde_json::json;
 
@@ -34,6 +34,9 @@ pub(crate) enum Kind {
     /// What a model consumes
     #[value(alias = "feature-sets")]
     FeatureSet,
+    /// What a model version must show before an alias moves
+    #[value(alias = "gates")]
+    Gate,
     /// Versions and aliases of a model
     #[value(alias = "models")]
     Model,
@@ -50,6 +53,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         Kind::Entity => entity(find_entity(&catalog, &args.name)?, global),
         Kind::FeatureView => view(&catalog, find_view(&catalog, &args.name.parse()?)?, global),
         Kind::FeatureSet => set(find_set(&catalog, &args.name.parse()?)?, global),
+        Kind::Gate => gate(find_gate(&catalog, &args.name)?, global),
         Kind::Model => model(&engine, &args.name.parse()?, global).await,
         Kind::Dataset => super::manifest::show(&engine.registry().dataset(&args.name).await?, global),
     }
@@ -126,6 +130,26 @@ fn set(set: &SetVersion, global: &Global) -> Result<()> {
     let transforms =
         transforms.map(|transform| vec![transform.name.to_string(), String::new(), transform.expr.clone()]);
     output::table(&["OUTPUT", "TYPE", "FROM"], &features.chain(transforms).collect::<Vec<_>>())
+}
+
+fn find_gate<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a GateVersion> {
+    let Some(gate) = catalog.gates.get(name).and_then(|versions| versions.last()) else {
+        let near = hitherto_core::did_you_mean(name, catalog.gates.keys().map(Name::as_str));
+        let hint = near.map_or_else(String::new, |near| format!(" (did you mean '{near}'?)"));
+        bail!("no gate '{name}'{hint}");
+    };
+    Ok(gate)
+}
+
+fn gate(gate: &GateVersion, global: &Global) -> Result<()> {
+    if global.output == Format::Json {
+        return output::json(gate);
+    }
+    let definition = &gate.definition;
+    field("gate", gate.versioned_name())?;
+    notes(&definition.notes)?;
+    field("guards", format!("{}@{}", definition.model, definition.alias))?;
+    definition.conditions().iter().try_for_each(|condition| field("asks", condition))
 }
 
 /// `weather@1 as dest_weather by dest (origin), source delay 10m, ttl 6h`.

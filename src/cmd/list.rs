@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     FeatureViews,
     /// What models consume
     FeatureSets,
+    /// What model versions must show before an alias moves
+    Gates,
     /// Model versions and their aliases
     Models,
     /// Training sets
@@ -41,6 +43,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
             (vec!["NAME", "VERSION", "KEYS", "TTL", "DELAY", "FEATURES", "DESCRIPTION"], views(&catalog))
         }
         Kind::FeatureSets => (vec!["NAME", "VERSION", "FEATURES", "TRANSFORMS", "HASH", "DESCRIPTION"], sets(&catalog)),
+        Kind::Gates => (vec!["NAME", "VERSION", "GUARDS", "CONDITIONS", "DESCRIPTION"], gates(&catalog)),
         Kind::Models => return super::model::list(&engine, global).await,
         Kind::Datasets => return super::dataset::list(&engine, global).await,
     };
@@ -97,6 +100,21 @@ fn sets(catalog: &Catalog) -> Vec<Vec<String>> {
             set.resolved.transforms.len().to_string(),
             set.hash.chars().take(12).collect(),
             set.definition.notes.description.clone().unwrap_or_default(),
+        ]
+    };
+    latest.map(row).collect()
+}
+
+fn gates(catalog: &Catalog) -> Vec<Vec<String>> {
+    let latest = catalog.gates.values().filter_map(|versions| versions.last());
+    let row = |gate: &hitherto_core::GateVersion| {
+        let definition = &gate.definition;
+        vec![
+            definition.name.to_string(),
+            format!("@{}", gate.version),
+            format!("{}@{}", definition.model, definition.alias),
+            definition.conditions().len().to_string(),
+            definition.notes.description.clone().unwrap_or_default(),
         ]
     };
     latest.map(row).collect()

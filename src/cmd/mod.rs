@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments in, one verb of the engine, words out.
 
 pub(crate) mod apply;
+pub(crate) mod audit;
 pub(crate) mod compact;
 pub(crate) mod dataset;
 pub(crate) mod demo;

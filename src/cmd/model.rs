@@ -1,12 +1,14 @@
-//! `model register|alias|show|list`.
+//! `model register|alias|traffic|check|evaluate|history|show|list`.
 
-use std::collections::BTreeMap;
+mod alias;
+mod evaluate;
+mod register;
+mod show;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Subcommand;
-use hitherto_core::{Name, Selector, VersionedName};
-use hitherto_engine::{Engine, Registration};
-use hitherto_registry::Expected;
+use hitherto_core::{Name, Selector};
+use hitherto_engine::Engine;
 
 use super::list::objects;
 use crate::args::Global;
@@ -24,29 +26,20 @@ pub(crate) struct Args {
 /// What to do with models.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Register the next version of a model: immutable, with what it was trained on
-    Register {
+    /// Register the next version of a model or prompt: immutable, with what it was trained on and where it came from
+    Register(Box<register::Args>),
+    /// Point an alias at a version that its gate lets pass: MODEL@VERSION ALIAS
+    Alias(alias::MoveArgs),
+    /// Share an alias's traffic among versions, or end that
+    Traffic(alias::TrafficArgs),
+    /// Ask an alias's gate about a version and move nothing; exit code 1 if it refuses
+    Check(alias::CheckArgs),
+    /// Attach an evaluation to a version: immutable, many to a version
+    Evaluate(Box<evaluate::Args>),
+    /// Show every move of a model's aliases, with what the gate found
+    History {
         /// The model
-        name: Name,
-        /// The training set: its id, a unique beginning of it, or its name
-        #[arg(long, value_name = "ID")]
-        dataset: Option<String>,
-        /// The feature set, NAME or NAME@VERSION; the dataset's own where absent
-        #[arg(long, value_name = "NAME[@VERSION]")]
-        feature_set: Option<Selector>,
-        /// A label, such as run=abc or code=1f2e3d; may be repeated
-        #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
-        tags: Vec<(String, String)>,
-    },
-    /// Point an alias at a version whose views are online: MODEL@VERSION ALIAS
-    Alias {
-        /// The version, NAME@VERSION
-        version: Selector,
-        /// The alias, such as champion
-        alias: Name,
-        /// Only if the alias is at this version now: a compare-and-set
-        #[arg(long, value_name = "VERSION")]
-        expected: Option<u32>,
+        model: Name,
     },
     /// Show one version: NAME (the latest), NAME@VERSION or NAME@ALIAS
     Show {
@@ -60,52 +53,20 @@ enum Command {
 /// Run one of them.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let uses = match &args.command {
-        Command::Register { .. } | Command::Alias { .. } => Use::Write,
-        Command::Show { .. } | Command::List => Use::Read,
+        Command::Register(_) | Command::Alias(_) | Command::Traffic(_) | Command::Evaluate(_) => Use::Write,
+        Command::Check(_) | Command::History { .. } | Command::Show { .. } | Command::List => Use::Read,
     };
     let engine = stores::open(config, uses, global.clock).await?;
     match args.command {
-        Command::Register { name, dataset, feature_set, tags } => {
-            let tags: BTreeMap<_, _> = tags.into_iter().collect();
-            let model = engine.register_model(Registration { name, feature_set, dataset, tags }).await?;
-            match global.output {
-                Format::Json => output::json(&model),
-                Format::Table => output::line(format!("{}@{}", model.name, model.version)),
-            }
-        }
-        Command::Alias { version, alias, expected } => {
-            let Selector::Version(VersionedName { name, version }) = version else {
-                bail!("'{version}' names no version: write it like {}@1", version.name());
-            };
-            let expected = expected.map_or(Expected::Anything, |version| Expected::Version(Some(version)));
-            let moved = engine.move_alias(&name, &alias, version, expected).await?;
-            match global.output {
-                Format::Json => output::json(&moved),
-                Format::Table => {
-                    output::line(format!("{}@{} -> {}@{}", moved.model, moved.alias, moved.model, moved.version))
-                }
-            }
-        }
-        Command::Show { version } => show(&engine, &version, global).await,
+        Command::Register(args) => register::run(*args, &engine, global).await,
+        Command::Alias(args) => alias::run(args, &engine, global).await,
+        Command::Traffic(args) => alias::traffic(args, &engine, global).await,
+        Command::Check(args) => alias::check(args, &engine, global).await,
+        Command::Evaluate(args) => evaluate::run(*args, &engine, global).await,
+        Command::History { model } => show::history(&engine, &model, global).await,
+        Command::Show { version } => show::show(&engine, &version, global).await,
         Command::List => list(&engine, global).await,
     }
-}
-
-async fn show(engine: &Engine, selector: &Selector, global: &Global) -> Result<()> {
-    let model = engine.registry().model(selector).await?;
-    if global.output == Format::Json {
-        return output::json(&model);
-    }
-    let aliases = engine.registry().aliases(&model.name).await?;
-    let mine: Vec<&str> =
-        aliases.iter().filter(|alias| alias.version == model.version).map(|alias| alias.alias.as_str()).collect();
-    output::line(format!("model            {}@{}", model.name, model.version))?;
-    output::line(format!("aliases          {}", mine.join(", ")))?;
-    output::line(format!("feature set      {}", model.feature_set))?;
-    output::line(format!("feature set hash {}", model.feature_set_hash))?;
-    output::line(format!("dataset          {}", model.dataset.as_deref().unwrap_or("none")))?;
-    output::line(format!("registered at    {}", model.registered_at))?;
-    model.tags.iter().try_for_each(|(key, value)| output::line(format!("tag              {key}={value}")))
 }
 
 /// List all versions of all models.
@@ -131,7 +92,10 @@ pub(super) async fn list(engine: &Engine, global: &Global) -> Result<()> {
     }
 }
 
-pub(super) fn tag(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is no label: write it like run=abc"))?;
-    Ok((key.to_owned(), value.to_owned()))
+/// `key=value`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("'{text}' is no label: write it like run=abc")),
+    }
 }

@@ -6,7 +6,7 @@ use hitherto_engine::{EvidenceColumns, Existing, Progress, Provenance, Spine, Tr
 use indicatif::ProgressBar;
 
 use super::dataset::sources;
-use super::model::tag;
+use super::model::pair;
 use super::{explain, split};
 use crate::args::Global;
 use crate::config::Config;
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     split: split::Flags,
     /// A free label of the dataset, such as a run id or a code version; may be repeated, and decides nothing
-    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = pair)]
     tags: Vec<(String, String)>,
     /// Build it even if the same request has left the same file there before
     #[arg(long)]

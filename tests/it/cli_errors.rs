@@ -354,7 +354,7 @@ fn wrong_usage_is_another_exit_code() {
         ("", "Usage: hitherto"),
         ("nonsense", "unrecognized subcommand 'nonsense'"),
         ("list", "<KIND>"),
-        ("list widgets", "[possible values: entities, feature-views, feature-sets, models, datasets]"),
+        ("list widgets", "[possible values: entities, feature-views, feature-sets, gates, models, datasets]"),
         ("apply", "--file <PATH>..."),
         ("training-set --out t.parquet --spine s.csv", "--feature-set <NAME[@VERSION]>"),
         ("training-set --feature-set s --spine a --spine-sql b --out t", "cannot be used with"),

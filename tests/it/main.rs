@@ -1,6 +1,7 @@
 //! The one integration binary: each property is a module, named after what it holds.
 
 mod agreement;
+mod audit;
 mod cli_errors;
 mod compaction;
 mod concurrency;
@@ -16,6 +17,7 @@ mod licences;
 mod limits;
 mod manifest;
 mod memory_limit;
+mod models;
 mod properties;
 mod readme;
 mod redis_down;

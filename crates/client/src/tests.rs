@@ -70,7 +70,7 @@ impl Models for Echo {
     async fn move_alias(&self, request: Request<v1::MoveAliasRequest>) -> Answer<v1::ModelAlias> {
         let wanted = MoveAlias::try_from(request.into_inner()).map_err(Failure::from)?;
         let MoveAlias { model, alias, version, .. } = wanted;
-        Ok(Response::new(Alias { model, alias, version, moved_at: Timestamp(1) }.into()))
+        Ok(Response::new(Alias::new(model, alias, version, Timestamp(1)).into()))
     }
 
     async fn get(&self, _: Request<v1::GetModelRequest>) -> Answer<v1::ModelVersion> {

@@ -5,7 +5,9 @@ use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Entity, FeatureSet, FeatureView, KeyType, Name, Reading, Selector, Transform, ValueType, VersionedName};
+use crate::{
+    Entity, FeatureSet, FeatureView, GateVersion, KeyType, Name, Reading, Selector, Transform, ValueType, VersionedName,
+};
 
 /// Everything applied so far, at one revision. Versions are in order, the first is 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct Catalog {
     pub views: BTreeMap<Name, Vec<ViewVersion>>,
     /// Feature sets by name.
     pub sets: BTreeMap<Name, Vec<SetVersion>>,
+    /// Gates by name.
+    pub gates: BTreeMap<Name, Vec<GateVersion>>,
 }
 
 /// An applied entity.
@@ -191,6 +195,12 @@ impl Catalog {
         self.sets.values().flatten().rfind(|set| set.hash == hash)
     }
 
+    /// The gate of a model's alias, in its latest version.
+    pub fn gate(&self, model: &Name, alias: &Name) -> Option<&GateVersion> {
+        let mut latest = self.gates.values().filter_map(|versions| versions.last());
+        latest.find(|gate| gate.definition.model == *model && gate.definition.alias == *alias)
+    }
+
     /// The versions of a view that ingest feeds: those that read the table of its latest version.
     pub fn live_versions(&self, view: &str) -> Vec<&ViewVersion> {
         let versions = self.views.get(view).map_or(&[][..], Vec::as_slice);
@@ -223,6 +233,9 @@ impl Catalog {
                 put_version(self.views.entry(view.definition.name.clone()), view, |view| view.version);
             }
             Record::Set(set) => put_version(self.sets.entry(set.definition.name.clone()), set, |set| set.version),
+            Record::Gate(gate) => {
+                put_version(self.gates.entry(gate.definition.name.clone()), gate, |gate| gate.version);
+            }
         }
     }
 }
@@ -255,4 +268,6 @@ pub enum Record {
     View(ViewVersion),
     /// A version of a feature set.
     Set(SetVersion),
+    /// A version of a gate.
+    Gate(GateVersion),
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Mode, Name, Span, Timestamp, Transform, VersionedName};
+use crate::{AuditHead, Mode, Name, Span, Timestamp, Transform, VersionedName};
 
 /// A training set: what decided its values, and where it lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +119,8 @@ pub struct Build {
     pub result_fingerprint: String,
     /// What its feature and transform columns hold, in their order; never a column of the spine.
     pub profiles: Vec<Profile>,
+    /// The last entry of the audit log when it was recorded: a log that was cut or rewritten since does not have it.
+    pub audit_head: Option<AuditHead>,
 }
 
 /// What a column holds.

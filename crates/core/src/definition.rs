@@ -1,10 +1,10 @@
-//! Definitions as their author wrote them: entities, feature views, feature sets. Immutable once applied.
+//! Definitions as their author wrote them: entities, feature views, feature sets, gates. Immutable once applied.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyType, Name, Span, ValueType};
+use crate::{Gate, KeyType, Name, Span, ValueType};
 
 /// Words and labels that decide no value: a change of them makes no new version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +147,8 @@ pub enum Definition {
     FeatureView(FeatureView),
     /// A feature set.
     FeatureSet(FeatureSet),
+    /// A gate.
+    Gate(Gate),
 }
 
 impl Definition {
@@ -156,6 +158,7 @@ impl Definition {
             Self::Entity(_) => "entity",
             Self::FeatureView(_) => "feature_view",
             Self::FeatureSet(_) => "feature_set",
+            Self::Gate(_) => "gate",
         }
     }
 
@@ -165,6 +168,7 @@ impl Definition {
             Self::Entity(entity) => &entity.name,
             Self::FeatureView(view) => &view.name,
             Self::FeatureSet(set) => &set.name,
+            Self::Gate(gate) => &gate.name,
         }
     }
 }

@@ -7,6 +7,11 @@ use sha2::{Digest, Sha256};
 
 use crate::{KeyType, Name, ResolvedSet, Span, SpineKey, ValueType};
 
+/// SHA-256, in hex, of these bytes.
+pub fn digest(bytes: impl AsRef<[u8]>) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
 /// SHA-256, in hex, of the set's canonical JSON: sorted object keys, no spaces, times in microseconds.
 ///
 /// It says what decides values and nothing of where they lie: no table ids and no version numbers, which development

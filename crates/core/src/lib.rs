@@ -15,9 +15,14 @@
 //! assert_eq!(winner(&rows, reading, Timestamp(7_999_999), Mode::Event), Some(0));
 //! ```
 
+mod alias;
+mod audit;
 mod catalog;
 mod dataset;
 mod definition;
+mod evaluation;
+mod finite;
+mod gate;
 mod hash;
 mod kind;
 mod model;
@@ -28,16 +33,25 @@ mod problem;
 mod rule;
 mod time;
 mod value;
+mod verdict;
 
+pub use alias::{Alias, Share, Traffic};
+pub use audit::{AuditEntry, AuditFault, AuditHead, verify_against, verify_chain};
 pub use catalog::{
     Catalog, Created, EntityVersion, Output, Record, ResolvedSet, SetVersion, SpineKey, Table, ViewKey, ViewUse,
     ViewVersion,
 };
 pub use dataset::{Build, Category, Dataset, DatasetView, Number, Profile, Quantile, Split};
 pub use definition::{Definition, Entity, Feature, FeatureSet, FeatureView, Member, Notes, Transform};
-pub use hash::feature_set_hash;
+pub use evaluation::{Evaluation, Grader, GraderError, Metrics, NewEvaluation, ReportFile};
+pub use finite::{Finite, NotFinite};
+pub use gate::{
+    Against, Condition, DatasetCondition, DatasetState, Gate, GateFacts, GateReport, GateVersion, Holder,
+    MetricCondition, OnlineCondition, ViewState,
+};
+pub use hash::{digest, feature_set_hash};
 pub use kind::Kind;
-pub use model::{Alias, ModelVersion, NewModelVersion};
+pub use model::{Artifact, ModelKind, ModelVersion, NewModelVersion, Prompt, Provenance};
 pub use name::{Name, NameError, RESERVED_COLUMNS, Selector, SelectorError, VersionedName, did_you_mean};
 pub use parse::parse_definitions;
 pub use plan::{Action, Change, NewTables, Plan, plan, resolve_set};
@@ -45,3 +59,4 @@ pub use problem::{Located, Marks, Position, Problem};
 pub use rule::{Mode, Outcome, Reading, Row, Status, answer, order, winner};
 pub use time::{Span, TimeError, Timestamp};
 pub use value::{EntityKey, KeyType, KeyValue, TypeError, Value, ValueType};
+pub use verdict::StoredVerdict;

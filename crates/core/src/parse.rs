@@ -2,6 +2,7 @@
 
 mod entity;
 mod fields;
+mod gate;
 mod node;
 mod set;
 mod view;
@@ -13,7 +14,7 @@ use self::node::{Content, Node};
 use crate::problem::hint;
 use crate::{Definition, Located, Marks, Name, Position, Problem};
 
-const KINDS: [&str; 3] = ["entity", "feature_view", "feature_set"];
+const KINDS: [&str; 4] = ["entity", "feature_view", "feature_set", "gate"];
 
 /// Names that a key or a feature may not have: columns of a table or of its SQL view have them.
 pub(crate) const TABLE_COLUMNS: [&str; 3] = ["event_timestamp", "created_timestamp", "available_at"];
@@ -51,6 +52,7 @@ fn parse_document(document: &Node, seen: &mut Seen, findings: &mut Findings) -> 
     let known: &[&str] = match kind {
         "entity" => &entity::FIELDS,
         "feature_view" => &view::FIELDS,
+        "gate" => &gate::FIELDS,
         _ => &set::FIELDS,
     };
     let what = node::field(document, "name")
@@ -66,6 +68,7 @@ fn parse_document(document: &Node, seen: &mut Seen, findings: &mut Findings) -> 
     let definition = match kind {
         "entity" => entity::parse(name, &fields, &mut marks, findings).map(Definition::Entity),
         "feature_view" => view::parse(name, &fields, &mut marks, findings).map(Definition::FeatureView),
+        "gate" => gate::parse(name, &fields, &mut marks, findings).map(Definition::Gate),
         _ => set::parse(name, &fields, &mut marks, findings).map(Definition::FeatureSet),
     };
     definition.filter(|_| findings.len() == before).map(|definition| Located { definition, marks })
@@ -76,7 +79,7 @@ fn kind_of(document: &Node, findings: &mut Findings) -> Option<&'static str> {
         findings.push(document.at, "a definition is a map of fields, the first of them 'kind'");
         return None;
     };
-    let kinds = "entity, feature_view or feature_set";
+    let kinds = "entity, feature_view, feature_set or gate";
     let Some(node) = node::field(document, "kind") else {
         findings.push(document.at, format!("this definition has no 'kind': write {kinds}"));
         return None;

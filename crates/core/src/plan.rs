@@ -2,6 +2,7 @@
 
 mod change;
 mod entities;
+mod gates;
 mod resolve;
 mod set_difference;
 mod sets;
@@ -29,7 +30,7 @@ pub enum NewTables {
 pub struct Plan {
     /// The revision of the registry that the plan was made for; it holds for no other.
     pub base_revision: i64,
-    /// One per wanted definition: entities, then feature views, then feature sets, each in the order of the files.
+    /// One per wanted definition: entities, then feature views, then feature sets, then gates, each in the order of the files.
     pub changes: Vec<Change>,
     /// What the registry must write, in order; empty when nothing changes.
     pub records: Vec<Record>,
@@ -68,6 +69,11 @@ pub fn plan(catalog: &Catalog, wanted: &[Located<Definition>], new_tables: NewTa
     for Located { definition, marks } in wanted {
         if let Definition::FeatureSet(set) = definition {
             draft.set(set, marks);
+        }
+    }
+    for Located { definition, marks } in wanted {
+        if let Definition::Gate(gate) = definition {
+            draft.gate(gate, marks);
         }
     }
     if draft.problems.is_empty() {

@@ -36,7 +36,10 @@ impl Engine {
                 return Ok(Applied { plan, revision: catalog.revision });
             }
             match self.registry().apply(plan.base_revision, &plan.records, self.clock().now()).await {
-                Ok(revision) => return Ok(Applied { plan, revision }),
+                Ok(revision) => {
+                    self.anchor().await;
+                    return Ok(Applied { plan, revision });
+                }
                 Err(error) if error.kind() == hitherto_core::Kind::Conflict && attempt < ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error.into()),
             }

@@ -1,6 +1,6 @@
 //! What can go wrong with a verb, and of what kind it is.
 
-use hitherto_core::{Kind, Problem};
+use hitherto_core::{GateReport, Kind, Problem};
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -43,6 +43,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Model versions that a gate does not let pass, with every condition that failed.
+    #[error("{}", refusals(.0))]
+    Gate(Vec<GateReport>),
     /// The thing named does not exist; the text says what, and what is near.
     #[error("{0}")]
     NotFound(String),
@@ -84,7 +87,9 @@ impl Error {
             Self::Offline(source) => source.kind(),
             Self::Online(source) => source.kind(),
             Self::NotOnline { source, .. } => source.kind(),
-            Self::Definitions(_) | Self::Transform { .. } | Self::Invalid(_) => Kind::InvalidArgument,
+            Self::Gate(reports) if reports.iter().all(GateReport::is_only_offline) => Kind::Unavailable,
+            // of a gate's refusal too: no retry mends it
+            Self::Definitions(_) | Self::Transform { .. } | Self::Invalid(_) | Self::Gate(_) => Kind::InvalidArgument,
             Self::NotFound(_) => Kind::NotFound,
             Self::Unavailable(_) => Kind::Unavailable,
             Self::Exhausted(_) => Kind::Exhausted,
@@ -124,6 +129,24 @@ fn kept(view: &str, sequences: Option<(i64, i64)>) -> String {
         }
         None => format!("history of {view} has had the batch before, the online store may lack its rows"),
     }
+}
+
+fn refusals(reports: &[GateReport]) -> String {
+    let lines: Vec<String> = reports.iter().map(refusal).collect();
+    lines.join("\n")
+}
+
+fn refusal(report: &GateReport) -> String {
+    let GateReport { gate, model, alias, .. } = report;
+    let failed: Vec<_> = report.failed().collect();
+    if let (true, [offline]) = (report.is_only_offline(), failed.as_slice()) {
+        return format!("{model} cannot become '{alias}' yet: {}; run `hitherto materialize` first", offline.found);
+    }
+    let gate = gate.as_ref().map_or_else(String::new, |gate| format!(" gate {gate} refuses it:"));
+    let mut lines = vec![format!("{model} cannot become '{alias}':{gate}")];
+    lines.extend(failed.iter().map(|condition| format!("  {condition}")));
+    lines.push("mend that, or say with --override why it is moved all the same".to_owned());
+    lines.join("\n")
 }
 
 fn list(problems: &[Problem]) -> String {

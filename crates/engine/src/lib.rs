@@ -3,16 +3,20 @@
 //! An [`Engine`] has one project's stores and a [`Clock`]; each verb is a method, in a file of its own. [`Serving`] holds
 //! compiled plans for lookups, so that a request resolves nothing.
 
+mod alias;
 mod apply;
+mod audit;
 mod build;
 mod clock;
 mod compact;
 mod dataset;
 mod engine;
 mod error;
+mod evaluation;
 mod explain;
 mod fingerprint;
 mod follow;
+mod gate;
 mod ingest;
 mod join;
 mod leakage;
@@ -37,7 +41,9 @@ mod transform;
 mod vacuum;
 mod witness;
 
+pub use alias::OnRefusal;
 pub use apply::{Applied, DefinitionFile};
+pub use audit::AuditReport;
 pub use clock::Clock;
 pub use compact::CompactedTable;
 pub use dataset::Verdict;

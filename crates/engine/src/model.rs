@@ -1,11 +1,10 @@
-//! Model versions: registered with what they were trained on; aliases move only to what is online.
+//! Model versions: registered with what they were trained on.
 
 use std::collections::BTreeMap;
 
-use hitherto_core::{Alias, Catalog, ModelVersion, Name, NewModelVersion, Selector, SetVersion};
-use hitherto_registry::Expected;
+use hitherto_core::{Catalog, ModelVersion, Name, NewModelVersion, Provenance, Selector, SetVersion};
 
-use crate::{Engine, Error, Result, engine::find_set, readings::reading_of};
+use crate::{Engine, Error, Result, engine::find_set};
 
 /// What a model version is registered with.
 #[derive(Clone, Debug)]
@@ -16,7 +15,9 @@ pub struct Registration {
     pub feature_set: Option<Selector>,
     /// The training set: an id, the beginning of one that is unique, or a name.
     pub dataset: Option<String>,
-    /// Free labels: a run id, a code version.
+    /// What it is and where it came from.
+    pub provenance: Provenance,
+    /// Free labels.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -51,24 +52,12 @@ impl Engine {
             feature_set: set.versioned_name(),
             feature_set_hash: set.hash.clone(),
             dataset: dataset.map(|dataset| dataset.id),
+            provenance: wanted.provenance,
             tags: wanted.tags,
         };
-        Ok(self.registry().register_model(new, self.clock().now()).await?)
-    }
-
-    /// Point `alias` at a version of `model`, once every view that it consumes is online.
-    pub async fn move_alias(&self, model: &Name, alias: &Name, version: u32, expected: Expected) -> Result<Alias> {
-        let target = hitherto_core::VersionedName { name: model.clone(), version };
-        let found = self.registry().model(&Selector::Version(target)).await?;
-        let catalog = self.registry().catalog().await?;
-        let missing = self.offline_views(model_set(&catalog, &found)?).await?;
-        if !missing.is_empty() {
-            return Err(Error::Unavailable(format!(
-                "{model}@{version} cannot become '{alias}' yet: not in the online store: {}; run `hitherto materialize` first",
-                missing.join(", ")
-            )));
-        }
-        Ok(self.registry().move_alias(model, alias, version, expected, self.clock().now()).await?)
+        let registered = self.registry().register_model(new, self.clock().now()).await?;
+        self.anchor().await;
+        Ok(registered)
     }
 
     /// Every version of every model, by name, then version.
@@ -78,24 +67,6 @@ impl Engine {
             versions.extend(self.registry().model_versions(&latest.name).await?);
         }
         Ok(versions)
-    }
-
-    /// The views of `set` that have never been materialized, each once.
-    async fn offline_views(&self, set: &SetVersion) -> Result<Vec<String>> {
-        let uses = &set.resolved.uses;
-        let readings: Vec<_> = uses.iter().map(reading_of).collect();
-        let Ok(online) = self.online() else {
-            return Ok(uses.iter().map(|view_use| view_use.view.to_string()).collect());
-        };
-        let marks = online.marks(&readings).await?;
-        let mut missing: Vec<String> = uses
-            .iter()
-            .zip(marks)
-            .filter(|(_, marks)| marks.is_none())
-            .map(|(view_use, _)| view_use.view.to_string())
-            .collect();
-        missing.dedup();
-        Ok(missing)
     }
 }
 

@@ -146,7 +146,8 @@ impl Engine {
             return Ok(TrainingSet { dataset, explanation: None });
         }
         let job = Job { manifest, set, pins: &pins, spine, join, splitter, out: &wanted.out };
-        let (dataset, explanation) = Box::pin(self.build(job, seen)).await?;
+        let (mut dataset, explanation) = Box::pin(self.build(job, seen)).await?;
+        dataset.build.audit_head = self.registry().audit_head().await?;
         if let Recorded::Existing(first) = self.registry().record_dataset(&dataset).await?
             && first.file_hash != dataset.file_hash
         {
@@ -157,6 +158,7 @@ impl Engine {
                 dataset.file_hash
             );
         }
+        self.anchor().await;
         Ok(TrainingSet { dataset, explanation: Some(explanation) })
     }
 

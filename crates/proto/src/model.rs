@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hitherto_core::{Alias, ModelVersion, Name, Selector, Timestamp};
+use hitherto_core::{Alias, ModelVersion, Name, Provenance, Selector, Timestamp};
 
 use crate::{Error, field, v1};
 
@@ -127,6 +127,8 @@ impl TryFrom<v1::ModelVersion> for ModelVersion {
             feature_set: field::versioned_name("feature_set", sent.feature_set)?,
             feature_set_hash: field::text("feature_set_hash", sent.feature_set_hash)?,
             dataset: sent.dataset,
+            // not told over the wire yet
+            provenance: Provenance::default(),
             tags: sent.tags.into_iter().collect(),
             registered_at: Timestamp(sent.registered_at_us),
         })
@@ -148,11 +150,11 @@ impl TryFrom<v1::ModelAlias> for Alias {
     type Error = Error;
 
     fn try_from(sent: v1::ModelAlias) -> Result<Self, Error> {
-        Ok(Self {
-            model: field::parse("model", &sent.model)?,
-            alias: field::parse("alias", &sent.alias)?,
-            version: field::version("version", sent.version)?,
-            moved_at: Timestamp(sent.moved_at_us),
-        })
+        Ok(Self::new(
+            field::parse("model", &sent.model)?,
+            field::parse("alias", &sent.alias)?,
+            field::version("version", sent.version)?,
+            Timestamp(sent.moved_at_us),
+        ))
     }
 }

@@ -16,7 +16,7 @@ pub struct Definitions {
 /// What is planned, or was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// One per definition: entities, then feature views, then feature sets, each in the order of the files.
+    /// One per definition: entities, then feature views, then feature sets, then gates, each in the order of the files.
     pub changes: Vec<Change>,
     /// The revision that the plan was made for; after an apply, the one that holds it.
     pub revision: i64,
@@ -82,10 +82,11 @@ impl TryFrom<v1::ApplyResponse> for Planned {
     }
 }
 
-const KINDS: [(&str, v1::DefinitionKind); 3] = [
+const KINDS: [(&str, v1::DefinitionKind); 4] = [
     ("entity", v1::DefinitionKind::Entity),
     ("feature_view", v1::DefinitionKind::FeatureView),
     ("feature_set", v1::DefinitionKind::FeatureSet),
+    ("gate", v1::DefinitionKind::Gate),
 ];
 
 const ACTIONS: [(Action, v1::Action); 5] = [

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hitherto_core::{
     Action, Alias, Build, Change, Dataset, DatasetView, Definition, EntityVersion, KeyType, Mode, ModelVersion, Name,
-    NewTables, Output, ResolvedSet, SetVersion, Span, SpineKey, Split, Status, Timestamp, Value, ValueType,
+    NewTables, Output, Provenance, ResolvedSet, SetVersion, Span, SpineKey, Split, Status, Timestamp, Value, ValueType,
     VersionedName, ViewKey, ViewUse, ViewVersion, parse_definitions,
 };
 use prost::Message;
@@ -257,6 +257,7 @@ fn applied_definitions_survive_the_wire() {
                 assert!(SetVersion::try_from(beyond).is_err(), "an output of a use that is not there");
                 assert_survives!(set, v1::FeatureSet, SetVersion);
             }
+            Definition::Gate(gate) => panic!("the file has no gate '{}'", gate.name),
         }
     }
     assert_eq!(seen, 3);
@@ -281,6 +282,7 @@ fn models_survive_the_wire() {
         feature_set: versioned("late_arrival", 2),
         feature_set_hash: "ab".repeat(32),
         dataset: None,
+        provenance: Provenance::default(),
         tags,
         registered_at: Timestamp(-5),
     };
@@ -289,7 +291,7 @@ fn models_survive_the_wire() {
         let wanted = MoveAlias { model: name("late"), alias: name("champion"), version: 3, expected };
         assert_survives!(wanted, v1::MoveAliasRequest, MoveAlias);
     }
-    let alias = Alias { model: name("late"), alias: name("champion"), version: 3, moved_at: Timestamp(6) };
+    let alias = Alias::new(name("late"), name("champion"), 3, Timestamp(6));
     assert_survives!(alias, v1::ModelAlias, Alias);
 }
 

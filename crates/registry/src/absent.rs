@@ -1,9 +1,12 @@
 //! A registry that does not exist yet, for commands that only read.
 
 use async_trait::async_trait;
-use hitherto_core::{Alias, Catalog, Dataset, ModelVersion, Name, NewModelVersion, Record, Selector, Timestamp};
+use hitherto_core::{
+    Alias, AuditEntry, AuditHead, Catalog, Dataset, Evaluation, ModelVersion, Name, NewEvaluation, NewModelVersion,
+    Record, Selector, StoredVerdict, Timestamp, Traffic,
+};
 
-use crate::{AliasMove, Error, Expected, Recorded, Registry, Result, remedy};
+use crate::{AliasMove, Error, Expected, Grounds, Recorded, Registry, Result, remedy};
 
 /// Reads as empty, at revision 0, and refuses every change.
 #[derive(Debug)]
@@ -40,8 +43,28 @@ impl Registry for AbsentRegistry {
         self.refuse("register a model")
     }
 
-    async fn move_alias(&self, _: &Name, _: &Name, _: u32, _: Expected, _: Timestamp) -> Result<Alias> {
+    async fn move_alias(&self, _: &Name, _: &Name, _: u32, _: Expected, _: Grounds, _: Timestamp) -> Result<Alias> {
         self.refuse("move an alias")
+    }
+
+    async fn set_traffic(
+        &self,
+        _: &Name,
+        _: &Name,
+        _: Traffic,
+        _: Expected,
+        _: Grounds,
+        _: Timestamp,
+    ) -> Result<Alias> {
+        self.refuse("share the traffic of an alias")
+    }
+
+    async fn record_evaluation(&self, _: &Name, _: u32, _: NewEvaluation, _: Timestamp) -> Result<Evaluation> {
+        self.refuse("record an evaluation")
+    }
+
+    async fn evaluations(&self, model: &Name, _: u32) -> Result<Vec<Evaluation>> {
+        Err(remedy::no_model(model, &[]))
     }
 
     async fn models(&self) -> Result<Vec<ModelVersion>> {
@@ -74,6 +97,22 @@ impl Registry for AbsentRegistry {
 
     async fn datasets(&self) -> Result<Vec<Dataset>> {
         Ok(Vec::new())
+    }
+
+    async fn record_verdict(&self, _: &StoredVerdict) -> Result<()> {
+        self.refuse("record a verdict")
+    }
+
+    async fn verdicts(&self, dataset: &str) -> Result<Vec<StoredVerdict>> {
+        Err(remedy::no_dataset_id(dataset))
+    }
+
+    async fn audit_log(&self, _: i64, _: usize) -> Result<Vec<AuditEntry>> {
+        Ok(Vec::new())
+    }
+
+    async fn audit_head(&self) -> Result<Option<AuditHead>> {
+        Ok(None)
     }
 
     fn describe(&self) -> String {

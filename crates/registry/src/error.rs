@@ -38,8 +38,10 @@ pub enum Error {
         found: i64,
     },
     /// An alias is not where its mover thought.
-    #[error("could not move alias '{alias}' of model '{model}': it points at {}, not at {}", place(*.found), place(*.expected))]
+    #[error("could not {doing} alias '{alias}' of model '{model}': it points at {}, not at {}", place(*.found), place(*.expected))]
     AliasMoved {
+        /// What was to be done.
+        doing: &'static str,
         /// The model.
         model: Name,
         /// The alias.
@@ -74,6 +76,14 @@ pub enum Error {
         found: String,
         /// The hash given.
         given: String,
+    },
+    /// Something that contradicts itself or lacks what it needs.
+    #[error("could not {doing}: {reason}")]
+    Invalid {
+        /// What was to be done.
+        doing: String,
+        /// What is wrong.
+        reason: String,
     },
     /// A URL that names no registry.
     #[error("could not open the registry '{url}': {reason}")]
@@ -138,9 +148,11 @@ impl Error {
             Self::NotFound { .. } | Self::Absent { .. } => Kind::NotFound,
             Self::Conflict { .. } | Self::AliasMoved { .. } => Kind::Conflict,
             Self::Immutable { .. } => Kind::AlreadyExists,
-            Self::Ambiguous { .. } | Self::Mismatch { .. } | Self::Url { .. } | Self::NotNext { .. } => {
-                Kind::InvalidArgument
-            }
+            Self::Ambiguous { .. }
+            | Self::Mismatch { .. }
+            | Self::Invalid { .. }
+            | Self::Url { .. }
+            | Self::NotNext { .. } => Kind::InvalidArgument,
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::Corrupt { .. } | Self::Encode { .. } => Kind::Internal,
             Self::Store { kind, .. } => *kind,

@@ -1,6 +1,6 @@
 //! What may change of something applied: notes, and a table's list of columns by growth.
 
-use hitherto_core::{EntityVersion, Notes, Record, SetVersion, Table, ViewVersion};
+use hitherto_core::{EntityVersion, GateVersion, Notes, Record, SetVersion, Table, ViewVersion};
 
 /// Whether `new` may take the place of `old`, which has the same kind, name and version.
 pub(crate) fn may_replace(old: &Record, new: &Record) -> bool {
@@ -8,6 +8,7 @@ pub(crate) fn may_replace(old: &Record, new: &Record) -> bool {
         (Record::Entity(old), Record::Entity(new)) => entity(old) == entity(new),
         (Record::View(old), Record::View(new)) => view(old) == view(new),
         (Record::Set(old), Record::Set(new)) => set(old) == set(new),
+        (Record::Gate(old), Record::Gate(new)) => gate(old) == gate(new),
         (Record::Table(old), Record::Table(new)) => grows(old, new),
         _ => false,
     }
@@ -29,6 +30,12 @@ fn view(version: &ViewVersion) -> ViewVersion {
 }
 
 fn set(version: &SetVersion) -> SetVersion {
+    let mut bare = version.clone();
+    bare.definition.notes = Notes::default();
+    bare
+}
+
+fn gate(version: &GateVersion) -> GateVersion {
     let mut bare = version.clone();
     bare.definition.notes = Notes::default();
     bare

@@ -6,7 +6,7 @@
 //! store, and a missing one reads as an empty catalog.
 //!
 //! What is applied or registered never changes afterwards, notes and a table's growing list of columns excepted; the
-//! registry itself refuses such a change, whoever asks. No row is ever deleted.
+//! registry itself refuses such a change, whoever asks. No row is ever deleted, and the audit log tells every change.
 //!
 //! Every backend runs [`conformance::run`].
 
@@ -23,6 +23,6 @@ mod sqlite;
 
 pub use absent::AbsentRegistry;
 pub use error::{Error, Result};
-pub use open::{open, open_to_read};
-pub use registry::{AliasMove, Expected, Recorded, Registry};
+pub use open::{open, open_as, open_to_read};
+pub use registry::{AliasMove, Expected, Grounds, Recorded, Registry};
 pub use sqlite::SqliteRegistry;

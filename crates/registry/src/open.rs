@@ -8,9 +8,15 @@ use percent_encoding::percent_decode_str;
 
 use crate::{AbsentRegistry, Error, Registry, Result, SqliteRegistry};
 
-/// Opens the registry of `project` at `url`, and creates it if it is not there: `sqlite:///path/to/registry.db`.
+/// Opens the registry of `project` at `url`, and creates it if it is not there: `sqlite:///path/to/registry.db`. Its audit
+/// log calls whoever changes it through this `unknown`.
 pub async fn open(url: &str, project: &Name) -> Result<Arc<dyn Registry>> {
     Ok(Arc::new(SqliteRegistry::open(&sqlite_path(url)?, project).await?))
+}
+
+/// The same for `actor`: so the audit log calls whoever changes it through this.
+pub async fn open_as(url: &str, project: &Name, actor: &str) -> Result<Arc<dyn Registry>> {
+    Ok(Arc::new(SqliteRegistry::open(&sqlite_path(url)?, project).await?.with_actor(actor)))
 }
 
 /// Opens the registry of `project` at `url` for commands that only read: nothing is created, and a registry that is

@@ -1,6 +1,6 @@
 //! Rows of the registry's tables as records, and back. Knows no database.
 
-use hitherto_core::{Catalog, Dataset, ModelVersion, Name, Record, Table};
+use hitherto_core::{Alias, Catalog, Dataset, Evaluation, ModelVersion, Name, Record, StoredVerdict, Table, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -9,6 +9,7 @@ use crate::{Error, Result};
 pub(crate) const ENTITY: &str = "entity";
 pub(crate) const FEATURE_VIEW: &str = "feature_view";
 pub(crate) const FEATURE_SET: &str = "feature_set";
+pub(crate) const GATE: &str = "gate";
 
 /// A row of `definitions`: kind, name, version, body.
 pub(crate) type DefinitionRow = (String, String, i64, String);
@@ -33,6 +34,7 @@ impl<'a> Key<'a> {
                 version: set.version,
                 hash: Some(&set.hash),
             },
+            Record::Gate(gate) => Self::definition(GATE, &gate.definition.name, gate.version),
             Record::Table(table) => Self::Table { id: &table.id },
         }
     }
@@ -57,6 +59,7 @@ pub(crate) fn encode_record(record: &Record) -> Result<String> {
         Record::Entity(entity) => encode(entity, what),
         Record::View(view) => encode(view, what),
         Record::Set(set) => encode(set, what),
+        Record::Gate(gate) => encode(gate, what),
         Record::Table(table) => encode(table, what),
     }
 }
@@ -72,6 +75,7 @@ pub(crate) fn decode_definition(kind: &str, name: &str, version: i64, body: &str
         ENTITY => Record::Entity(decode("definitions", row, body)?),
         FEATURE_VIEW => Record::View(decode("definitions", row, body)?),
         FEATURE_SET => Record::Set(decode("definitions", row, body)?),
+        GATE => Record::Gate(decode("definitions", row, body)?),
         _ => return Err(corrupt("definitions", row(), "its kind is unknown")),
     };
     let found = Key::of(&record).describe();
@@ -107,6 +111,42 @@ pub(crate) fn decode_dataset(id: &str, body: &str) -> Result<Dataset> {
     Err(corrupt("datasets", id.to_owned(), format!("its body is of {}", dataset.id)))
 }
 
+/// A row of `evaluations`, whose body must agree with the row's key.
+pub(crate) fn decode_evaluation(revision: i64, model: &Name, version: u32, body: &str) -> Result<Evaluation> {
+    let evaluation: Evaluation = decode("evaluations", || revision.to_string(), body)?;
+    if evaluation.model == *model && evaluation.version == version {
+        return Ok(evaluation);
+    }
+    let reason = format!("its body is of {}@{}", evaluation.model, evaluation.version);
+    Err(corrupt("evaluations", revision.to_string(), reason))
+}
+
+/// A row of `verdicts`, whose body must agree with the row's key.
+pub(crate) fn decode_verdict(revision: i64, dataset: &str, body: &str) -> Result<StoredVerdict> {
+    let verdict: StoredVerdict = decode("verdicts", || revision.to_string(), body)?;
+    if verdict.dataset == dataset {
+        return Ok(verdict);
+    }
+    Err(corrupt("verdicts", revision.to_string(), format!("its body is of {}", verdict.dataset)))
+}
+
+/// A row of `aliases`: alias, version, time of the last move, split as JSON, shadow.
+pub(crate) type AliasRow = (String, i64, i64, Option<String>, Option<i64>);
+
+pub(crate) fn decode_alias(model: &Name, (alias, version, moved_at, split, shadow): AliasRow) -> Result<Alias> {
+    let row = format!("{model}@{alias}");
+    let split = split.map(|split| decode("aliases", || row.clone(), &split)).transpose()?;
+    let version_of = |version| decode_version("aliases", &row, version);
+    Ok(Alias {
+        model: model.clone(),
+        alias: decode_name("aliases", &alias)?,
+        version: version_of(version)?,
+        moved_at: Timestamp(moved_at),
+        split: split.unwrap_or_default(),
+        shadow: shadow.map(version_of).transpose()?,
+    })
+}
+
 /// A version as stored: at least 1, within 32 bits.
 pub(crate) fn decode_version(table: &'static str, row: &str, version: i64) -> Result<u32> {
     match u32::try_from(version) {
@@ -131,6 +171,7 @@ pub(crate) fn catalog(revision: i64, definitions: &[DefinitionRow], tables: &[(S
             Record::Entity(entity) => catalog.entities.entry(entity.definition.name.clone()).or_default().push(entity),
             Record::View(view) => catalog.views.entry(view.definition.name.clone()).or_default().push(view),
             Record::Set(set) => catalog.sets.entry(set.definition.name.clone()).or_default().push(set),
+            Record::Gate(gate) => catalog.gates.entry(gate.definition.name.clone()).or_default().push(gate),
             Record::Table(_) => {
                 return Err(corrupt("definitions", format!("{kind} {name}@{version}"), "it is a table"));
             }
@@ -139,7 +180,7 @@ pub(crate) fn catalog(revision: i64, definitions: &[DefinitionRow], tables: &[(S
     Ok(catalog)
 }
 
-fn decode<T: DeserializeOwned>(table: &'static str, row: impl FnOnce() -> String, body: &str) -> Result<T> {
+pub(crate) fn decode<T: DeserializeOwned>(table: &'static str, row: impl FnOnce() -> String, body: &str) -> Result<T> {
     serde_json::from_str(body).map_err(|problem| corrupt(table, row(), problem.to_string()))
 }
 

@@ -3,15 +3,18 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use hitherto_core::{Alias, Catalog, Dataset, ModelVersion, Name, NewModelVersion, Record, Selector, Timestamp};
+use hitherto_core::{
+    Alias, AuditEntry, AuditHead, Catalog, Dataset, Evaluation, GateReport, ModelVersion, Name, NewEvaluation,
+    NewModelVersion, Record, Selector, StoredVerdict, Timestamp, Traffic,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
 /// One project's memory of definitions, models and datasets.
 ///
-/// Every change is one transaction, on disk before the call returns, and raises the revision by one. A call that
-/// changes nothing raises nothing. Reads see one revision wholly.
+/// Every change is one transaction, on disk before the call returns, raises the revision by one, and is told in the audit
+/// log, which nothing but a change can lengthen and nothing can shorten. A call that changes nothing raises nothing. Reads see one revision wholly.
 #[async_trait]
 pub trait Registry: Debug + Send + Sync {
     /// The revision now: 0 before the first change. Cheap enough to ask every second.
@@ -30,16 +33,42 @@ pub trait Registry: Debug + Send + Sync {
     /// Registers the model's next version. The feature set version, its hash and the dataset must be known and agree.
     async fn register_model(&self, new: NewModelVersion, now: Timestamp) -> Result<ModelVersion>;
 
-    /// Points an alias at a version, if it still points where `expected` says. Moving it to where it already points
-    /// changes nothing and returns it as it is.
+    /// Points an alias at a version, if it still points where `expected` says, and sends all of its traffic there. The
+    /// move is remembered with its `grounds`. Moving it to where it already points, with no traffic shared, changes
+    /// nothing and returns it as it is.
     async fn move_alias(
         &self,
         model: &Name,
         alias: &Name,
         version: u32,
         expected: Expected,
+        grounds: Grounds,
         now: Timestamp,
     ) -> Result<Alias>;
+
+    /// Shares an alias's traffic among versions of its model, if it still points where `expected` says; the audit log has
+    /// the `grounds`. A request that changes nothing returns the alias as it is.
+    async fn set_traffic(
+        &self,
+        model: &Name,
+        alias: &Name,
+        traffic: Traffic,
+        expected: Expected,
+        grounds: Grounds,
+        now: Timestamp,
+    ) -> Result<Alias>;
+
+    /// Attaches an evaluation to a model version; it never changes afterwards.
+    async fn record_evaluation(
+        &self,
+        model: &Name,
+        version: u32,
+        new: NewEvaluation,
+        now: Timestamp,
+    ) -> Result<Evaluation>;
+
+    /// The evaluations of a model version, oldest first; not found if there is no such version.
+    async fn evaluations(&self, model: &Name, version: u32) -> Result<Vec<Evaluation>>;
 
     /// The latest version of every model, by name.
     async fn models(&self) -> Result<Vec<ModelVersion>>;
@@ -69,6 +98,18 @@ pub trait Registry: Debug + Send + Sync {
     /// Every dataset, in the order in which they were first recorded.
     async fn datasets(&self) -> Result<Vec<Dataset>>;
 
+    /// Remembers what was found of a dataset, whose full id the verdict names; it never changes afterwards.
+    async fn record_verdict(&self, verdict: &StoredVerdict) -> Result<()>;
+
+    /// The verdicts on the dataset with this full id, oldest first; not found if there is no such dataset.
+    async fn verdicts(&self, dataset: &str) -> Result<Vec<StoredVerdict>>;
+
+    /// At most `limit` entries of the audit log, in order, from the one after number `after`; 0 for the first.
+    async fn audit_log(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>>;
+
+    /// The last entry of the audit log; none before the first change.
+    async fn audit_head(&self) -> Result<Option<AuditHead>>;
+
     /// Where the registry is, for people, without secrets.
     fn describe(&self) -> String;
 }
@@ -80,6 +121,15 @@ pub enum Expected {
     Anything,
     /// At this version, or, if none, nowhere yet.
     Version(Option<u32>),
+}
+
+/// Why an alias is moved, or its traffic shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grounds {
+    /// What its gate found: of a move one report, of a split one for each version that is new to the alias.
+    pub evidence: Vec<GateReport>,
+    /// Why it is done although the gate refused.
+    pub override_reason: Option<String>,
 }
 
 /// What recording a dataset did.
@@ -106,4 +156,10 @@ pub struct AliasMove {
     pub to: u32,
     /// When.
     pub moved_at: Timestamp,
+    /// What its gate found; none of a move that is older than gates.
+    #[serde(default)]
+    pub evidence: Option<GateReport>,
+    /// Why it was moved although its gate refused.
+    #[serde(default)]
+    pub override_reason: Option<String>,
 }

@@ -53,19 +53,43 @@ pub(crate) const ADD_MODEL_VERSION: &str = "INSERT INTO model_versions
     (project, name, version, feature_set_hash, dataset, body) VALUES ($1, $2, $3, $4, $5, $6)";
 
 pub(crate) const ALIASES: &str =
-    "SELECT alias, version, moved_at FROM aliases WHERE project = $1 AND model = $2 ORDER BY alias";
+    "SELECT alias, version, moved_at, split, shadow FROM aliases WHERE project = $1 AND model = $2 ORDER BY alias";
 
-pub(crate) const ALIAS: &str = "SELECT version, moved_at FROM aliases WHERE project = $1 AND model = $2 AND alias = $3";
+pub(crate) const ALIAS: &str = "SELECT alias, version, moved_at, split, shadow FROM aliases
+    WHERE project = $1 AND model = $2 AND alias = $3";
 
 pub(crate) const PUT_ALIAS: &str =
-    "INSERT INTO aliases (project, model, alias, version, moved_at) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT (project, model, alias) DO UPDATE SET version = excluded.version, moved_at = excluded.moved_at";
+    "INSERT INTO aliases (project, model, alias, version, moved_at, split, shadow) VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (project, model, alias) DO UPDATE SET version = excluded.version, moved_at = excluded.moved_at,
+    split = excluded.split, shadow = excluded.shadow";
 
-pub(crate) const ALIAS_MOVES: &str = "SELECT revision, alias, from_version, to_version, moved_at FROM alias_moves
+pub(crate) const ALIAS_MOVES: &str =
+    "SELECT revision, alias, from_version, to_version, moved_at, evidence, override_reason FROM alias_moves
     WHERE project = $1 AND model = $2 ORDER BY revision";
 
 pub(crate) const ADD_ALIAS_MOVE: &str = "INSERT INTO alias_moves
-    (project, revision, model, alias, from_version, to_version, moved_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    (project, revision, model, alias, from_version, to_version, moved_at, evidence, override_reason)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+pub(crate) const EVALUATIONS: &str = "SELECT revision, body FROM evaluations
+    WHERE project = $1 AND model = $2 AND version = $3 ORDER BY revision";
+
+pub(crate) const ADD_EVALUATION: &str =
+    "INSERT INTO evaluations (project, revision, model, version, body) VALUES ($1, $2, $3, $4, $5)";
+
+pub(crate) const VERDICTS: &str =
+    "SELECT revision, body FROM verdicts WHERE project = $1 AND dataset = $2 ORDER BY revision";
+
+pub(crate) const ADD_VERDICT: &str = "INSERT INTO verdicts (project, revision, dataset, body) VALUES ($1, $2, $3, $4)";
+
+pub(crate) const AUDIT: &str = "SELECT number, at, who, verb, subject, before, after, previous, hash FROM audit
+    WHERE project = $1 AND number > $2 ORDER BY number LIMIT $3";
+
+pub(crate) const AUDIT_HEAD: &str = "SELECT number, hash FROM audit WHERE project = $1 ORDER BY number DESC LIMIT 1";
+
+pub(crate) const ADD_AUDIT_ENTRY: &str =
+    "INSERT INTO audit (project, number, at, who, verb, subject, before, after, previous, hash)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 pub(crate) const DATASETS: &str = "SELECT id, body FROM datasets WHERE project = $1 ORDER BY revision";
 

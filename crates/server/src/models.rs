@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hitherto_core::{Name, Selector};
+use hitherto_core::{Name, Provenance, Selector};
 use hitherto_engine::{Registration, find_set};
 use hitherto_proto::v1::models_server::{Models, ModelsServer};
 use hitherto_proto::v1::{
@@ -36,7 +36,7 @@ impl Models for Service {
                 Some(hash) => Some(self.set_of_hash(feature_set, &hash).await?),
                 None => feature_set,
             };
-            let wanted = Registration { name, feature_set, dataset, tags };
+            let wanted = Registration { name, feature_set, dataset, provenance: Provenance::default(), tags };
             let registered = self.0.engine().register_model(wanted).await?;
             self.0.refresh().await;
             Ok(registered.into())

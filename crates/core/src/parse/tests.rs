@@ -144,7 +144,7 @@ fn every_problem_of_all_files_is_reported_in_order() {
              column: event_timestamp\n\
              b.yaml:3:19: join key 'iata': a key cannot be float64: floats that print alike may differ; use int64 or string\n\
              b.yaml:6:7: entity 'airport' is defined already at b.yaml:2:7\n\
-             b.yaml:9:7: unknown kind 'entty' (did you mean 'entity'?): write entity, feature_view or feature_set\n\
+             b.yaml:9:7: unknown kind 'entty' (did you mean 'entity'?): write entity, feature_view, feature_set or gate\n\
              b.yaml:13:1: could not read the YAML: while parsing a node, did not find expected node content\n"
         )
     );
@@ -185,7 +185,7 @@ fn what_an_entity_must_not_say() {
         "d.yaml:2:7: the name 'a__b' must not have '__', which separates a view from its feature\n\
          d.yaml:3:12: entity 'a__b' has no join keys: write join_keys: {id: int64}\n\
          d.yaml:5:1: a definition is a map of fields, the first of them 'kind'\n\
-         d.yaml:7:1: this definition has no 'kind': write entity, feature_view or feature_set\n"
+         d.yaml:7:1: this definition has no 'kind': write entity, feature_view, feature_set or gate\n"
     );
     assert_eq!(
         refused("kind: entity\njoin_keys: {event_timestamp: timestamp}\n"),
@@ -249,6 +249,39 @@ fn a_byte_order_mark_and_other_line_ends_change_nothing() {
     let dos = format!("\u{feff}{}", ALL_FORMS.trim_start().replace('\n', "\r\n"));
     let parsed = parse(&dos).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
     assert_eq!(parsed, parse(ALL_FORMS.trim_start()).expect("definitions"));
+}
+
+#[test]
+fn gates_are_read_and_what_they_cannot_ask_is_refused() {
+    let text = "kind: gate\nname: g\nmodel: late\nalias: champion\ndataset: verified\nonline: {max_lag: 10m}\nmetrics:\n\
+        - {metric: auc, min: 0.7, slice: carrier=AA}\n- {metric: auc, against: champion, min_change: -0.01}\n";
+    let Definition::Gate(gate) = one(text) else { panic!("a gate") };
+    assert_eq!((gate.model, gate.alias), (name("late"), name("champion")));
+    assert_eq!(gate.dataset, Some(crate::DatasetCondition::Verified));
+    assert_eq!(gate.online.and_then(|online| online.max_lag).map(Span::micros), Some(600_000_000));
+    let number = |text: &str| text.parse::<crate::Finite>().ok();
+    assert_eq!((gate.metrics[0].slice.as_deref(), gate.metrics[0].min), (Some("carrier=AA"), number("0.7")));
+    let against = gate.metrics[1].against.as_ref().expect("a comparison");
+    assert_eq!((&against.alias, against.min_change, against.max_change), (&name("champion"), number("-0.01"), None));
+
+    let refused = |rest: &str| refused(&format!("kind: gate\nname: g\nmodel: m\nalias: a\n{rest}"));
+    assert_eq!(
+        refused("dataset: checked\nonline: {lag: 1m}\n"),
+        "d.yaml:5:10: 'checked' is nothing that a dataset can be asked for: write dataset: verified\n\
+         d.yaml:6:10: unknown field 'lag' in 'online'\n"
+    );
+    assert_eq!(
+        refused(
+            "metrics:\n- {min: 1}\n- {metric: a}\n- {metric: a, min: x}\n- {metric: a, min: 2, max: 1}\n\
+             - {metric: a, against: b}\n- {metric: a, min_change: 1}\n"
+        ),
+        "d.yaml:6:3: an entry of 'metrics' has no 'metric': write {metric: auc, min: 0.7}\n\
+         d.yaml:7:3: an entry of 'metrics' bounds nothing: write min, max, or against with min_change\n\
+         d.yaml:8:20: min: 'x' is not a finite number: write it like 0.71\n\
+         d.yaml:9:3: min and max leave nothing: 2 is more than 1\n\
+         d.yaml:10:3: 'against' needs min_change or max_change: by how much may it change?\n\
+         d.yaml:11:3: a change needs 'against': write against: champion\n"
+    );
 }
 
 proptest::proptest! {

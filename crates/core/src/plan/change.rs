@@ -27,7 +27,7 @@ pub enum Action {
 pub struct Change {
     /// What happens.
     pub action: Action,
-    /// `entity`, `feature_view` or `feature_set`.
+    /// `entity`, `feature_view`, `feature_set` or `gate`.
     pub kind: &'static str,
     /// The definition's name.
     pub name: Name,

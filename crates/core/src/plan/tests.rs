@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ResolvedSet, Selector, parse_definitions};
+use crate::{GateVersion, ResolvedSet, Selector, parse_definitions};
 
 const BASE: &str = "
 kind: entity
@@ -328,4 +328,36 @@ fn a_ttl_of_zero_is_none() {
     let first = plan(&Catalog::default(), &zero, NewTables::Refuse).expect("a plan");
     let catalog = first.catalog_after(&Catalog::default());
     assert_eq!(plan(&catalog, &unlimited, NewTables::Refuse).expect("a plan").records, []);
+}
+
+#[test]
+fn a_gate_has_versions_and_stays_with_its_alias() {
+    let gate = |rest: &str| format!("kind: gate\nname: g\nmodel: late\nalias: champion\n{rest}");
+    let first = gate("metrics: [{metric: auc, min: 0.7}, {metric: auc, against: champion, min_change: -0.01}]\n");
+    let catalog = applied(&[&first]);
+    let plan = planned(&Catalog::default(), &first);
+    assert_eq!(lines(&plan), ["+ gate g (late@champion, auc min 0.7, auc against champion min_change -0.01)"]);
+    assert_eq!(lines(&planned(&catalog, &first)), ["= gate g@1 unchanged"]);
+    assert_eq!(lines(&planned(&catalog, &format!("{first}description: bar\n"))), [". gate g@1: description only"]);
+    let second = gate("dataset: verified\nmetrics: [{metric: auc, min: 0.8}]\n");
+    let plan = planned(&catalog, &second);
+    assert_eq!(
+        lines(&plan),
+        [
+            "~ gate g@2 (was @1): + dataset: verified, + auc min 0.8, - auc min 0.7, - auc against champion min_change -0.01"
+        ]
+    );
+    let after = plan.catalog_after(&catalog);
+    let name = |text: &str| text.parse().expect("a name");
+    let found = |alias: &str| after.gate(&name("late"), &name(alias)).map(GateVersion::versioned_name);
+    assert_eq!(found("champion").map(|gate| gate.to_string()).as_deref(), Some("g@2"));
+    assert_eq!(found("challenger"), None);
+
+    let other = "kind: gate\nname: h\nmodel: late\nalias: champion\n";
+    assert_eq!(refused(&catalog, other), ["d.yaml:4:8: late@champion has the gate 'g' already: change that one"]);
+    let moved = "kind: gate\nname: g\nmodel: late\nalias: challenger\n";
+    assert_eq!(
+        refused(&catalog, moved),
+        ["d.yaml:4:8: gate 'g' guards late@champion: give the gate of late@challenger another name"]
+    );
 }

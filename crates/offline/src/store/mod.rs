@@ -3,6 +3,7 @@
 mod disk;
 #[cfg(test)]
 pub(crate) mod faults;
+mod kept;
 mod leftovers;
 mod local;
 

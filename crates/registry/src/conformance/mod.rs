@@ -1,10 +1,13 @@
 //! What every registry must do, as tests that every backend runs.
 
+mod audit;
 mod datasets;
 mod definitions;
 mod models;
 mod races;
+mod results;
 mod sample;
+mod traffic;
 
 use std::sync::Arc;
 
@@ -31,11 +34,20 @@ where
     models::unknown_and_foreign_references_are_refused(&*project(&connect, "references").await).await;
     models::aliases_move_and_are_remembered(&*project(&connect, "aliases").await).await;
     models::what_is_missing_is_named_with_its_like(&*project(&connect, "missing").await).await;
+    traffic::it_is_shared_until_the_alias_moves(&*project(&connect, "traffic").await).await;
+    traffic::what_contradicts_itself_is_refused(&*project(&connect, "wrong_traffic").await).await;
+    results::evaluations_are_kept_in_order(&*project(&connect, "evaluations").await).await;
+    results::verdicts_are_kept_in_order(&*project(&connect, "verdicts").await).await;
+    results::moves_keep_their_grounds(&*project(&connect, "grounds").await).await;
+    audit::every_change_is_told_once(&*project(&connect, "audited").await).await;
+    audit::what_changes_nothing_is_not_told(&*project(&connect, "unchanged").await).await;
     datasets::the_first_recording_stays(&*project(&connect, "datasets").await).await;
     datasets::they_are_found_by_id_name_and_prefix(&*project(&connect, "lookup").await).await;
 
     let [left, right] = [project(&connect, "left").await, project(&connect, "right").await];
     definitions::projects_do_not_see_each_other(&*left, &*right).await;
+    let [left, right] = [project(&connect, "left_log").await, project(&connect, "right_log").await];
+    audit::projects_have_logs_of_their_own(&*left, &*right).await;
 
     let [one, two] = [project(&connect, "racing").await, project(&connect, "racing").await];
     races::no_apply_is_lost_or_mixed(one, two).await;
@@ -43,6 +55,9 @@ where
     races::one_of_two_movers_wins(one, two).await;
     let [one, two] = [project(&connect, "registering").await, project(&connect, "registering").await];
     races::every_registration_gets_its_own_version(one, two).await;
+
+    let [one, two] = [project(&connect, "logging").await, project(&connect, "logging").await];
+    races::both_write_one_log(one, two).await;
 
     let first = project(&connect, "kept").await;
     definitions::applied_records_come_back(&*first).await;
@@ -53,6 +68,14 @@ where
         before,
         "a new connection sees the same"
     );
+}
+
+/// A feature view, a feature set that pins it with the hash `aa`, the table that it reads; and a dataset of it, `d1`.
+#[cfg(test)]
+pub(crate) fn what_a_model_needs() -> ([hitherto_core::Record; 3], hitherto_core::Dataset) {
+    let view = hitherto_core::Record::View(sample::view(1, hitherto_core::Notes::default()));
+    let records = [view, sample::set("late", 1, "aa"), sample::table("weather-1", &["gust"])];
+    (records, sample::dataset("d1", None))
 }
 
 async fn project<C, F>(connect: &C, name: &str) -> Arc<dyn Registry>

@@ -1,9 +1,9 @@
 //! Model versions and aliases.
 
-use hitherto_core::{Alias, Kind, ModelVersion, Selector, Timestamp, VersionedName};
+use hitherto_core::{Alias, Kind, ModelVersion, Provenance, Selector, Timestamp, VersionedName};
 
 use super::sample::{NOW, dataset, model, name, set};
-use crate::{AliasMove, Error, Expected, Registry};
+use crate::{AliasMove, Error, Expected, Grounds, Registry};
 
 const LATER: Timestamp = Timestamp(NOW.0 + 1);
 
@@ -18,7 +18,7 @@ pub(super) async fn with_set(registry: &dyn Registry) {
 
 async fn refused_move(registry: &dyn Registry, version: u32, expected: Expected) -> Error {
     registry
-        .move_alias(&name("delay"), &name("champion"), version, expected, LATER)
+        .move_alias(&name("delay"), &name("champion"), version, expected, Grounds::default(), LATER)
         .await
         .expect_err("the move must be refused")
 }
@@ -35,6 +35,7 @@ pub(super) async fn versions_count_from_one(registry: &dyn Registry) {
         feature_set: VersionedName { name: name("late"), version: 1 },
         feature_set_hash: "aa".to_owned(),
         dataset: Some("d1".to_owned()),
+        provenance: Provenance::default(),
         tags: model("delay").tags,
         registered_at: NOW,
     };
@@ -84,19 +85,24 @@ pub(super) async fn aliases_move_and_are_remembered(registry: &dyn Registry) {
         registry.register_model(model("delay"), NOW).await.expect("registers");
     }
     let [delay, champion, shadow] = [name("delay"), name("champion"), name("shadow")];
-    let at = |alias: &hitherto_core::Name, version, moved_at| Alias {
-        model: name("delay"),
-        alias: alias.clone(),
-        version,
-        moved_at,
-    };
+    let at =
+        |alias: &hitherto_core::Name, version, moved_at| Alias::new(name("delay"), alias.clone(), version, moved_at);
     let base = registry.revision().await.expect("reads");
-    let moved = registry.move_alias(&delay, &champion, 1, Expected::Version(None), NOW).await.expect("it is new");
+    let moved = registry
+        .move_alias(&delay, &champion, 1, Expected::Version(None), Grounds::default(), NOW)
+        .await
+        .expect("it is new");
     assert_eq!(moved, at(&champion, 1, NOW));
-    let moved = registry.move_alias(&delay, &champion, 3, Expected::Version(Some(1)), LATER).await.expect("from 1");
+    let moved = registry
+        .move_alias(&delay, &champion, 3, Expected::Version(Some(1)), Grounds::default(), LATER)
+        .await
+        .expect("from 1");
     assert_eq!(moved, at(&champion, 3, LATER));
-    registry.move_alias(&delay, &shadow, 1, Expected::Anything, NOW).await.expect("anything goes");
-    let same = registry.move_alias(&delay, &champion, 3, Expected::Anything, NOW).await.expect("it is there");
+    registry.move_alias(&delay, &shadow, 1, Expected::Anything, Grounds::default(), NOW).await.expect("anything goes");
+    let same = registry
+        .move_alias(&delay, &champion, 3, Expected::Anything, Grounds::default(), NOW)
+        .await
+        .expect("it is there");
     assert_eq!(same, at(&champion, 3, LATER), "a move to where it is changes nothing");
 
     for (expected, message) in [
@@ -125,6 +131,8 @@ pub(super) async fn aliases_move_and_are_remembered(registry: &dyn Registry) {
         from,
         to,
         moved_at,
+        evidence: None,
+        override_reason: None,
     };
     assert_eq!(
         registry.alias_moves(&delay).await.expect("reads"),
@@ -141,7 +149,10 @@ pub(super) async fn what_is_missing_is_named_with_its_like(registry: &dyn Regist
     assert_eq!(none.to_string(), "could not find model 'delay': there are none yet");
     with_set(registry).await;
     registry.register_model(model("delay"), NOW).await.expect("registers");
-    registry.move_alias(&name("delay"), &name("champion"), 1, Expected::Anything, NOW).await.expect("moves");
+    registry
+        .move_alias(&name("delay"), &name("champion"), 1, Expected::Anything, Grounds::default(), NOW)
+        .await
+        .expect("moves");
     let cases = [
         ("dealy", "could not find model 'dealy': did you mean 'delay'?"),
         ("dealy@champion", "could not find model 'dealy': did you mean 'delay'?"),
@@ -159,7 +170,10 @@ pub(super) async fn what_is_missing_is_named_with_its_like(registry: &dyn Regist
         registry.aliases(&dealy).await.expect_err("no such model"),
         registry.alias_moves(&dealy).await.expect_err("no such model"),
         registry.model_versions(&dealy).await.expect_err("no such model"),
-        registry.move_alias(&dealy, &dealy, 1, Expected::Anything, NOW).await.expect_err("no such model"),
+        registry
+            .move_alias(&dealy, &dealy, 1, Expected::Anything, Grounds::default(), NOW)
+            .await
+            .expect_err("no such model"),
     ] {
         assert_eq!(missing.to_string(), cases[0].1);
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use hitherto_core::{Catalog, EntityVersion};
+use hitherto_core::{Catalog, EntityVersion, verify_chain};
 
 use super::models::with_set;
-use super::sample::{NOW, entity, model, name};
-use crate::{Error, Expected, Registry};
+use super::sample::{NOW, dataset, entity, model, name};
+use crate::{Error, Expected, Grounds, Registry};
 
 const ROUNDS: usize = 50;
 
@@ -76,8 +76,8 @@ pub(super) async fn one_of_two_movers_wins(one: Arc<dyn Registry>, two: Arc<dyn 
     for round in 0..rounds {
         let mine = Expected::Version(at);
         let (left, right) = tokio::join!(
-            one.move_alias(&delay, &champion, 2 * round + 1, mine, NOW),
-            two.move_alias(&delay, &champion, 2 * round + 2, mine, NOW),
+            one.move_alias(&delay, &champion, 2 * round + 1, mine, Grounds::default(), NOW),
+            two.move_alias(&delay, &champion, 2 * round + 2, mine, Grounds::default(), NOW),
         );
         let (won, lost) = match (left, right) {
             (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),
@@ -106,4 +106,19 @@ pub(super) async fn every_registration_gets_its_own_version(one: Arc<dyn Registr
     versions.sort_unstable();
     assert_eq!(versions, (1..=2 * ROUNDS as u32).collect::<Vec<_>>());
     assert_eq!(one.revision().await.expect("reads"), 1 + 2 * ROUNDS as i64);
+}
+
+/// Each entry is bound to the one before it, whoever wrote that one.
+pub(super) async fn both_write_one_log(one: Arc<dyn Registry>, two: Arc<dyn Registry>) {
+    let record = |registry: Arc<dyn Registry>, side: &'static str| async move {
+        for round in 0..ROUNDS {
+            registry.record_dataset(&dataset(&format!("{side}{round}"), None)).await.expect("records");
+        }
+    };
+    let writers = (tokio::spawn(record(Arc::clone(&one), "a")), tokio::spawn(record(two, "b")));
+    let (left, right) = tokio::join!(writers.0, writers.1);
+    left.and(right).expect("no writer failed");
+    let log = one.audit_log(0, usize::MAX).await.expect("reads");
+    let head = verify_chain(&log).expect("the log is whole").expect("it has entries");
+    assert_eq!(head.number, 2 * ROUNDS as i64);
 }

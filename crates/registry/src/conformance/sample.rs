@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hitherto_core::{
     Build, Created, Dataset, Entity, EntityVersion, Feature, FeatureSet, FeatureView, KeyType, Member, Mode, Name,
-    NewModelVersion, Notes, Output, Record, ResolvedSet, SetVersion, Span, SpineKey, Table, Timestamp, ValueType,
-    VersionedName, ViewKey, ViewUse, ViewVersion,
+    NewModelVersion, Notes, Output, Provenance, Record, ResolvedSet, SetVersion, Span, SpineKey, Table, Timestamp,
+    ValueType, VersionedName, ViewKey, ViewUse, ViewVersion,
 };
 
 pub(super) const NOW: Timestamp = Timestamp(1_372_680_000_000_000);
@@ -85,6 +85,7 @@ pub(super) fn model(model: &str) -> NewModelVersion {
         feature_set: VersionedName { name: name("late"), version: 1 },
         feature_set_hash: "aa".to_owned(),
         dataset: None,
+        provenance: Provenance::default(),
         tags: BTreeMap::from([("run".to_owned(), "42".to_owned())]),
     }
 }

@@ -1,6 +1,9 @@
 //! The registry in one SQLite file, shared by any number of processes of one machine.
 
+mod change;
+mod log;
 mod read;
+mod results;
 mod setup;
 #[cfg(test)]
 mod tests;
@@ -10,11 +13,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hitherto_core::{Alias, Catalog, Dataset, ModelVersion, Name, NewModelVersion, Record, Selector, Timestamp};
+use hitherto_core::{
+    Alias, AuditEntry, AuditHead, Catalog, Dataset, Evaluation, ModelVersion, Name, NewEvaluation, NewModelVersion,
+    Record, Selector, StoredVerdict, Timestamp, Traffic,
+};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-use crate::{AliasMove, Expected, Recorded, Registry, Result};
+use crate::{AliasMove, Expected, Grounds, Recorded, Registry, Result};
 
 /// How long a change waits for those of other processes. They take milliseconds each.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -29,6 +35,8 @@ const CONNECTIONS_MAX: u32 = 4;
 pub struct SqliteRegistry {
     path: PathBuf,
     project: Name,
+    /// Who changes it, for the audit log.
+    actor: String,
     pool: SqlitePool,
 }
 
@@ -53,7 +61,13 @@ impl SqliteRegistry {
         // a file that vanishes under a running process must be an error, not a fresh file without tables
         let options = options.create_if_missing(false);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_lazy_with(options);
-        Ok(Self { path: path.to_owned(), project: project.clone(), pool })
+        Ok(Self { path: path.to_owned(), project: project.clone(), actor: "unknown".to_owned(), pool })
+    }
+
+    /// The same for somebody whom the audit log calls `actor`; `unknown` without this.
+    #[must_use]
+    pub fn with_actor(self, actor: &str) -> Self {
+        Self { actor: actor.to_owned(), ..self }
     }
 
     async fn begin_read(&self) -> Result<Transaction<'static, Sqlite>> {
@@ -103,10 +117,37 @@ impl Registry for SqliteRegistry {
         alias: &Name,
         version: u32,
         expected: Expected,
+        grounds: Grounds,
         now: Timestamp,
     ) -> Result<Alias> {
-        let to = Alias { model: model.clone(), alias: alias.clone(), version, moved_at: now };
-        write::move_alias(self, to, expected).await
+        write::move_alias(self, Alias::new(model.clone(), alias.clone(), version, now), expected, grounds).await
+    }
+
+    async fn set_traffic(
+        &self,
+        model: &Name,
+        alias: &Name,
+        traffic: Traffic,
+        expected: Expected,
+        grounds: Grounds,
+        now: Timestamp,
+    ) -> Result<Alias> {
+        let at = Alias::new(model.clone(), alias.clone(), 0, now);
+        write::set_traffic(self, at, traffic, expected, grounds).await
+    }
+
+    async fn record_evaluation(
+        &self,
+        model: &Name,
+        version: u32,
+        new: NewEvaluation,
+        now: Timestamp,
+    ) -> Result<Evaluation> {
+        write::record_evaluation(self, model, version, new, now).await
+    }
+
+    async fn evaluations(&self, model: &Name, version: u32) -> Result<Vec<Evaluation>> {
+        results::evaluations(self, model, version).await
     }
 
     async fn models(&self) -> Result<Vec<ModelVersion>> {
@@ -139,6 +180,22 @@ impl Registry for SqliteRegistry {
 
     async fn datasets(&self) -> Result<Vec<Dataset>> {
         read::datasets(self).await
+    }
+
+    async fn record_verdict(&self, verdict: &StoredVerdict) -> Result<()> {
+        write::record_verdict(self, verdict).await
+    }
+
+    async fn verdicts(&self, dataset: &str) -> Result<Vec<StoredVerdict>> {
+        results::verdicts(self, dataset).await
+    }
+
+    async fn audit_log(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>> {
+        log::entries(self, after, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<Option<AuditHead>> {
+        log::head(self, &mut *self.begin_read().await?).await
     }
 
     fn describe(&self) -> String {

@@ -4,13 +4,15 @@ use hitherto_core::{Alias, Catalog, Dataset, ModelVersion, Name, Selector, Times
 use sqlx::SqliteConnection;
 
 use super::SqliteRegistry;
-use crate::record::{self, DefinitionRow, decode_dataset, decode_model, decode_name, decode_version};
+use crate::record::{
+    self, AliasRow, DefinitionRow, decode, decode_alias, decode_dataset, decode_model, decode_name, decode_version,
+};
 use crate::{AliasMove, Error, Result, remedy, sql};
 
 type ModelRow = (String, i64, String);
 type DatasetRow = (String, String);
-/// Revision, alias, version before and after, time.
-type MoveRow = (i64, String, Option<i64>, i64, i64);
+/// Revision, alias, version before and after, time, the gate's report, the reason to override it.
+type MoveRow = (i64, String, Option<i64>, i64, i64, Option<String>, Option<String>);
 
 pub(super) async fn revision(registry: &SqliteRegistry) -> Result<i64> {
     let found: Result<Option<(i64,)>, _> =
@@ -56,13 +58,8 @@ pub(super) async fn model(registry: &SqliteRegistry, selector: &Selector) -> Res
         Selector::Latest(name) => latest_model(registry, &mut tx, name).await,
         Selector::Version(wanted) => model_version(registry, &mut tx, &wanted.name, wanted.version).await,
         Selector::Alias(name, alias) => {
-            latest_model(registry, &mut tx, name).await?;
-            if let Some(found) = alias_of(registry, &mut tx, name, alias).await? {
-                return model_version(registry, &mut tx, name, found.version).await;
-            }
-            let known = aliases_of(registry, &mut tx, name).await?;
-            let known: Vec<String> = known.into_iter().map(|known| known.alias.into()).collect();
-            Err(remedy::no_alias(name, alias, &known))
+            let found = required_alias(registry, &mut tx, name, alias).await?;
+            model_version(registry, &mut tx, name, found.version).await
         }
     }
 }
@@ -79,8 +76,9 @@ pub(super) async fn alias_moves(registry: &SqliteRegistry, model: &Name) -> Resu
     let rows: Result<Vec<MoveRow>, _> =
         sqlx::query_as(sql::ALIAS_MOVES).bind(registry.project.as_str()).bind(model.as_str()).fetch_all(&mut *tx).await;
     let rows = rows.map_err(|error| registry.failed("read the moves of aliases", error))?;
-    let decoded = rows.into_iter().map(|(revision, alias, from, to, moved_at)| {
+    let decoded = rows.into_iter().map(|(revision, alias, from, to, moved_at, evidence, override_reason)| {
         let version = |version| decode_version("alias_moves", &alias, version);
+        let report = |report: String| decode("alias_moves", || revision.to_string(), &report);
         Ok(AliasMove {
             revision,
             model: model.clone(),
@@ -88,6 +86,8 @@ pub(super) async fn alias_moves(registry: &SqliteRegistry, model: &Name) -> Resu
             from: from.map(version).transpose()?,
             to: version(to)?,
             moved_at: Timestamp(moved_at),
+            evidence: evidence.map(report).transpose()?,
+            override_reason,
         })
     });
     decoded.collect()
@@ -158,24 +158,37 @@ pub(super) async fn alias_of(
     model: &Name,
     alias: &Name,
 ) -> Result<Option<Alias>> {
-    let row: Result<Option<(i64, i64)>, _> = sqlx::query_as(sql::ALIAS)
+    let row: Result<Option<AliasRow>, _> = sqlx::query_as(sql::ALIAS)
         .bind(registry.project.as_str())
         .bind(model.as_str())
         .bind(alias.as_str())
         .fetch_optional(connection)
         .await;
     let row = row.map_err(|error| registry.failed("read aliases", error))?;
-    row.map(|(version, moved_at)| decode_alias(model, alias.clone(), version, moved_at)).transpose()
+    row.map(|row| decode_alias(model, row)).transpose()
+}
+
+/// Where an alias points now, or the error that there is no such alias.
+pub(super) async fn required_alias(
+    registry: &SqliteRegistry,
+    connection: &mut SqliteConnection,
+    model: &Name,
+    alias: &Name,
+) -> Result<Alias> {
+    latest_model(registry, &mut *connection, model).await?;
+    if let Some(found) = alias_of(registry, &mut *connection, model, alias).await? {
+        return Ok(found);
+    }
+    let known = aliases_of(registry, connection, model).await?;
+    let known: Vec<String> = known.into_iter().map(|known| known.alias.into()).collect();
+    Err(remedy::no_alias(model, alias, &known))
 }
 
 async fn aliases_of(registry: &SqliteRegistry, connection: &mut SqliteConnection, model: &Name) -> Result<Vec<Alias>> {
-    let rows: Result<Vec<(String, i64, i64)>, _> =
+    let rows: Result<Vec<AliasRow>, _> =
         sqlx::query_as(sql::ALIASES).bind(registry.project.as_str()).bind(model.as_str()).fetch_all(connection).await;
     let rows = rows.map_err(|error| registry.failed("read aliases", error))?;
-    let decoded = rows
-        .into_iter()
-        .map(|(alias, version, moved_at)| decode_alias(model, decode_name("aliases", &alias)?, version, moved_at));
-    decoded.collect()
+    rows.into_iter().map(|row| decode_alias(model, row)).collect()
 }
 
 async fn latest_model(
@@ -205,9 +218,4 @@ async fn unknown_model(registry: &SqliteRegistry, connection: &mut SqliteConnect
 
 fn decode_models(rows: Vec<ModelRow>) -> Result<Vec<ModelVersion>> {
     rows.iter().map(|(name, version, body)| decode_model(name, *version, body)).collect()
-}
-
-fn decode_alias(model: &Name, alias: Name, version: i64, moved_at: i64) -> Result<Alias> {
-    let version = decode_version("aliases", &format!("{model}@{alias}"), version)?;
-    Ok(Alias { model: model.clone(), alias, version, moved_at: Timestamp(moved_at) })
 }

@@ -1,5 +1,7 @@
 //! What SQLite alone can show: files, corrupt rows, several processes.
 
+mod audit;
+
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 

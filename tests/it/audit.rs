@@ -1,0 +1,233 @@
+//! The audit log: every change is told, and whoever tampers with it is found out.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Hitherto, Ran, python};
+
+const DEFINITIONS: &str = "\
+kind: entity
+name: aircraft
+join_keys: {tailnum: string}
+---
+kind: feature_view
+name: legs
+entity: aircraft
+features: {arr_delay: float32}
+---
+kind: feature_set
+name: late
+features: [legs:*]
+";
+
+const DROP: [&str; 2] = ["DROP TRIGGER audit_is_not_changed", "DROP TRIGGER audit_is_not_cut"];
+
+/// Run a command as `who`.
+fn run_as(place: &Hitherto, who: &str, line: &str) -> Ran {
+    let output = place.command(line).env("HITHERTO_ACTOR", who).output().expect("the binary can be started");
+    Ran::of(line, output).expect_code(0)
+}
+
+/// Eight changes by two people: two definitions and a table, a set, a dataset, a model version, an evaluation, a move.
+fn changed() -> Hitherto {
+    let place = Hitherto::new();
+    place.write("d.yaml", DEFINITIONS);
+    place.write("legs.csv", "tailnum,event_timestamp,arr_delay\nN1,2013-01-01T10:00:00Z,5\n");
+    place.write("spine.csv", "tailnum,event_timestamp\nN1,2013-01-02T10:00:00Z\n");
+    run_as(&place, "ada", "apply -f d.yaml");
+    place.ok("ingest legs legs.csv --to both");
+    run_as(&place, "ada", "training-set --feature-set late --spine spine.csv --out t.parquet --name first");
+    run_as(&place, "ben", "model register m --dataset first");
+    run_as(&place, "ben", "model evaluate m@1 --metric auc=0.7 --grader human:ben");
+    run_as(&place, "ben", "model alias m@1 champion");
+    place
+}
+
+/// Statements for the registry's file, past the registry and its triggers.
+fn tamper(place: &Hitherto, statements: &[&str]) {
+    let file = place.path(".hitherto/registry.db").display().to_string();
+    let all: Vec<&str> = [file.as_str()].into_iter().chain(DROP).chain(statements.iter().copied()).collect();
+    python("run_sql.py", &all);
+}
+
+fn anchors(place: &Hitherto) -> Vec<String> {
+    let folder = place.path(".hitherto/offline/_audit/default");
+    let files = fs::read_dir(folder).expect("a folder of anchors");
+    let mut names: Vec<String> =
+        files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// What `audit verify` says is wrong, a line each.
+fn faults(place: &Hitherto) -> Vec<String> {
+    let said = place.fails("audit verify");
+    let lines = said.strip_prefix("error: the audit log is not as it was written:\n").expect("what is wrong");
+    lines.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn every_change_is_told_and_anchored() {
+    let place = changed();
+    let log: Value = serde_json::from_str(&place.ok("audit list --output json")).expect("JSON");
+    let text = |entry: &Value, field: &str| entry[field].as_str().expect("a text").to_owned();
+    let told: Vec<String> = log
+        .as_array()
+        .expect("entries")
+        .iter()
+        .map(|entry| {
+            format!("{} {} {} {}", entry["number"], text(entry, "who"), text(entry, "verb"), text(entry, "subject"))
+        })
+        .collect();
+    let id = place.ok("dataset show first --output json");
+    let dataset: Value = serde_json::from_str(&id).expect("JSON");
+    let id = text(&dataset, "id");
+    let expected = [
+        "1 ada apply entity aircraft@1".to_owned(),
+        "2 ada apply table legs-1".to_owned(),
+        "3 ada apply feature_view legs@1".to_owned(),
+        "4 ada apply feature_set late@1".to_owned(),
+        format!("5 ada record_dataset dataset {id}"),
+        "6 ben register_model model m@1".to_owned(),
+        "7 ben evaluate model m@1".to_owned(),
+        "8 ben move_alias alias m@champion".to_owned(),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(dataset["build"]["audit_head"]["number"], 4, "the dataset carries the head before it");
+    assert_eq!(dataset["build"]["audit_head"]["hash"], log[3]["hash"]);
+    let files = ["0000000004.json", "0000000005.json", "0000000006.json", "0000000007.json", "0000000008.json"];
+    assert_eq!(anchors(&place), files, "one after each command that changed something");
+    let whole = format!(
+        "8 entries, whole up to {}; 5 anchors of the object store and 1 of datasets agree\n",
+        text(&log[7], "hash")
+    );
+    assert_eq!(place.ok("audit verify"), whole);
+
+    let listed = place.ok("audit list --after 6 --limit 1");
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 2, "{listed}");
+    assert!(lines[1].starts_with("7 ") && lines[1].contains(" ben  evaluate  model m@1 "), "{listed}");
+
+    // what changes nothing is neither told nor anchored
+    place.ok("apply -f d.yaml");
+    place.ok("model alias m@1 champion");
+    assert_eq!((place.ok("audit verify"), anchors(&place).len()), (whole, 5));
+}
+
+#[test]
+fn who_is_unknown_where_nobody_says() {
+    let place = Hitherto::new();
+    place.write("d.yaml", DEFINITIONS);
+    let applied = place.command("apply -f d.yaml").env_remove("USER").output().expect("the binary can be started");
+    Ran::of("apply -f d.yaml", applied).expect_code(0);
+    let listed = place.ok("audit list --limit 1");
+    assert!(listed.contains(" unknown  apply  entity aircraft@1 "), "{listed}");
+}
+
+#[test]
+fn an_empty_log_is_whole() {
+    let place = Hitherto::new();
+    assert_eq!(
+        place.ok("audit verify"),
+        "0 entries, whole up to nothing yet; 0 anchors of the object store and 0 of datasets agree\n"
+    );
+    assert!(!place.path(".hitherto").exists(), "looking creates nothing");
+}
+
+#[test]
+fn a_changed_row_is_named() {
+    let place = changed();
+    tamper(&place, &["UPDATE audit SET who = 'eve' WHERE number = 7"]);
+    let faults = faults(&place);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0].starts_with("audit entry 7 (evaluate model m@1) was changed: its content has the hash "),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn a_missing_row_is_named() {
+    let place = changed();
+    tamper(&place, &["DELETE FROM audit WHERE number = 6"]);
+    let expected = [
+        "audit entry 6 is missing: entry 7 stands in its place",
+        "the audit log was cut: the anchor _audit/default/0000000006.json of the object store knows entry 6, and the log \
+         ends at entry 8",
+    ];
+    assert_eq!(faults(&place), expected);
+}
+
+#[test]
+fn a_cut_tail_is_named_by_the_object_store() {
+    let place = changed();
+    tamper(&place, &["DELETE FROM audit WHERE number > 6"]);
+    let knows = |number| {
+        format!(
+            "the audit log was cut: the anchor _audit/default/{number:010}.json of the object store knows entry {number}, \
+             and the log ends at entry 6"
+        )
+    };
+    assert_eq!(faults(&place), [knows(7), knows(8)]);
+    let json = place.run("audit verify --output json").expect_code(1).stdout;
+    let report: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&report["entries"], report["faults"].as_array().map(Vec::len)), (&Value::from(6), Some(2)));
+
+    // whoever goes on writing is told, and the old anchor stays
+    let ran = place.run("model alias m@1 spare").expect_code(0);
+    let told = "_audit/default/0000000007.json of the object store knows another entry 7: the log was cut or rewritten";
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    let found = faults(&place);
+    assert!(
+        found[0].starts_with("the audit log was rewritten: the anchor _audit/default/0000000007.json "),
+        "{found:?}"
+    );
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn a_cut_or_rewritten_log_is_named_by_a_dataset_alone() {
+    let place = changed();
+    fs::remove_dir_all(place.path(".hitherto/offline/_audit")).expect("the anchors are there");
+    tamper(&place, &["DELETE FROM audit WHERE number > 2"]);
+    let cut = faults(&place);
+    assert_eq!(cut.len(), 1, "{cut:?}");
+    assert!(cut[0].starts_with("the audit log was cut: dataset "), "{cut:?}");
+    assert!(cut[0].ends_with(" knows entry 4, and the log ends at entry 2"), "{cut:?}");
+
+    // a log that goes on from the cut is whole in itself, and another one
+    place.write("e.yaml", "kind: entity\nname: origin\njoin_keys: {origin: string}\n");
+    place.write("f.yaml", "kind: entity\nname: dest\njoin_keys: {dest: string}\n");
+    place.ok("apply -f e.yaml f.yaml");
+    let rewritten = faults(&place);
+    assert_eq!(rewritten.len(), 1, "{rewritten:?}");
+    assert!(rewritten[0].starts_with("the audit log was rewritten: dataset "), "{rewritten:?}");
+    assert!(rewritten[0].contains(" knows entry 4 with the hash "), "{rewritten:?}");
+}
+
+#[test]
+fn a_changed_anchor_is_named() {
+    let place = changed();
+    place.write(".hitherto/offline/_audit/default/0000000007.json", "{}");
+    let faults = faults(&place);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    let name = "the anchor _audit/default/0000000007.json of the object store was changed: it cannot be read: ";
+    assert!(faults[0].starts_with(name), "{faults:?}");
+}
+
+#[test]
+fn a_store_that_is_away_holds_up_no_change() {
+    let place = Hitherto::new();
+    place.write("d.yaml", DEFINITIONS);
+    place.write("offline", "a file where the folder would be");
+    let url = format!("file://{}", place.path("offline").display());
+    let applied = place.command("apply -f d.yaml").env("HITHERTO_OFFLINE__URL", &url).output();
+    let ran = Ran::of("apply -f d.yaml", applied.expect("the binary can be started")).expect_code(0);
+    assert!(
+        ran.stderr.contains("the audit log's head is not anchored; the next change does it: could not "),
+        "{}",
+        ran.stderr
+    );
+    assert!(place.ok("list entities").contains("aircraft"), "the change is made");
+}

@@ -56,12 +56,6 @@ pub(crate) fn loopback(address: &str) -> Result<std::net::SocketAddr> {
     Ok(parsed)
 }
 
-/// Who runs the command, as the system's own variables say; empty where they do not.
-pub(crate) fn actor() -> String {
-    let named = ["USER", "LOGNAME"].iter().filter_map(|name| std::env::var(name).ok());
-    named.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
-}
-
 /// Credentials and endpoints of object stores, by the names that their own tools use: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
 pub(crate) fn cloud_options() -> HashMap<String, String> {
     std::env::vars()

@@ -1,15 +1,14 @@
 //! `dataset show|list|verify|report|rebuild`.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use hitherto_core::Dataset;
-use hitherto_engine::{Engine, SpineSources, Verdict};
+use hitherto_engine::{Engine, SpineSources};
 
 use super::list::objects;
 use super::manifest::show;
 use super::training_set::{ProgressLine, spine_of};
+use super::verify;
 use crate::args::Global;
 use crate::config::Config;
 use crate::locations;
@@ -36,14 +35,8 @@ enum Command {
     },
     /// List all training sets
     List,
-    /// Check the file against the manifest
-    Verify {
-        /// Its id, a unique beginning of it, or its name
-        id: String,
-        /// The file, if it is no longer where it was written
-        #[arg(long, value_name = "FILE")]
-        file: Option<PathBuf>,
-    },
+    /// Prove that a training set read nothing before its time: every row, every view, by a second path; the verdict is kept
+    Verify(verify::Args),
     /// Say what a join on event time alone would have leaked into it, why values are absent, and how late rows become known
     Report {
         /// Its id, a unique beginning of it, or its name
@@ -70,11 +63,15 @@ enum Command {
 
 /// Run one of them.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
-    let engine = stores::open(config, Use::Read, global.clock).await?;
+    let uses = match &args.command {
+        Command::Verify(args) => args.uses(),
+        _ => Use::Read,
+    };
+    let engine = stores::open(config, uses, global.clock).await?;
     match args.command {
         Command::Show { id, json } => show(&engine.registry().dataset(&id).await?, &global.with_json(json)),
         Command::List => list(&engine, global).await,
-        Command::Verify { id, file } => verify(&engine, &id, file, global).await,
+        Command::Verify(args) => verify::run(args, &engine, &config.actor, global).await,
         Command::Report { id, spine, json } => report(&engine, &id, spine, &global.with_json(json)).await,
         Command::Rebuild { id, out, spine } => rebuild(&engine, &id, &out, spine, global).await,
     }
@@ -103,29 +100,6 @@ pub(super) async fn list(engine: &Engine, global: &Global) -> Result<()> {
     match global.output {
         Format::Table => output::table(&heading, &rows),
         Format::Json => output::json(&objects(&heading, &rows)),
-    }
-}
-
-async fn verify(engine: &Engine, id: &str, file: Option<PathBuf>, global: &Global) -> Result<()> {
-    let dataset = engine.registry().dataset(id).await?;
-    let location = file.map_or_else(|| dataset.location.clone(), |file| file.display().to_string());
-    let verdict = engine.verify_dataset(&dataset, &locations::output(&location)?).await?;
-    if global.output == Format::Json {
-        let same = verdict == Verdict::Same;
-        output::json(&serde_json::json!({"dataset": dataset.id, "file": location, "same": same}))?;
-    }
-    match verdict {
-        Verdict::Same if global.output == Format::Table => {
-            output::line(format!("{location} is the file of dataset {}, byte for byte", dataset.id))
-        }
-        Verdict::Same => Ok(()),
-        Verdict::Different(found) => bail!(
-            "{location} is not what was written for dataset {}: its SHA-256 is {found}, the manifest says {}; \
-             `hitherto dataset rebuild {}` builds it again",
-            dataset.id,
-            dataset.file_hash,
-            &dataset.id[..12]
-        ),
     }
 }
 

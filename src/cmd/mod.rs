@@ -20,3 +20,4 @@ mod split;
 pub(crate) mod sql;
 pub(crate) mod training_set;
 pub(crate) mod vacuum;
+mod verify;

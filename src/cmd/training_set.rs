@@ -72,6 +72,15 @@ pub(crate) enum ModeFlag {
     Event,
 }
 
+impl From<ModeFlag> for Mode {
+    fn from(flag: ModeFlag) -> Self {
+        match flag {
+            ModeFlag::Knowledge => Self::Knowledge,
+            ModeFlag::Event => Self::Event,
+        }
+    }
+}
+
 /// Build a training set; print its dataset id.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let config = config.with_memory_limit(args.memory_limit);
@@ -80,15 +89,12 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         feature_set: args.feature_set,
         spine: spine_of(args.spine, args.spine_sql).await?,
         out: locations::output(&args.out)?,
-        mode: match args.mode {
-            ModeFlag::Knowledge => Mode::Knowledge,
-            ModeFlag::Event => Mode::Event,
-        },
+        mode: args.mode.into(),
         event_timestamp: args.event_timestamp,
         evidence: if args.evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent },
         split: args.split.split()?,
         name: args.name,
-        provenance: Provenance { actor: stores::actor(), tags: args.tags.into_iter().collect() },
+        provenance: Provenance { actor: config.actor.clone(), tags: args.tags.into_iter().collect() },
         existing: if args.fresh { Existing::Replace } else { Existing::Reuse },
     };
     let bar = ProgressLine::new();

@@ -1,29 +1,13 @@
-//! `dataset`: a training set's file checked against its manifest, and the history that it saw.
+//! `dataset`: the history that a training set saw.
 
 use std::collections::BTreeMap;
 
 use hitherto_core::{Catalog, Dataset, SetVersion};
-use hitherto_offline::OutputLocation;
 
 use crate::join::Pins;
 use crate::{Engine, Error, Result};
 
-/// Whether a dataset's file is the one that was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Its bytes are those that were written.
-    Same,
-    /// Its bytes are others: the hash found.
-    Different(String),
-}
-
 impl Engine {
-    /// Compare the file of a dataset with the hash in its manifest.
-    pub async fn verify_dataset(&self, dataset: &Dataset, location: &OutputLocation) -> Result<Verdict> {
-        let found = location.sha256().await?;
-        Ok(if found == dataset.file_hash { Verdict::Same } else { Verdict::Different(found) })
-    }
-
     /// The tables that `dataset` read, as they stood then. What is gone of them is named.
     pub(crate) async fn pin_as(&self, catalog: &Catalog, set: &SetVersion, dataset: &Dataset) -> Result<Pins> {
         let id = short(&dataset.id);

@@ -15,6 +15,9 @@ pub enum Error {
     /// The offline store.
     #[error(transparent)]
     Offline(#[from] hitherto_offline::Error),
+    /// A proof that could not be made.
+    #[error(transparent)]
+    Certificate(#[from] hitherto_certificate::Error),
     /// The online store.
     #[error(transparent)]
     Online(#[from] hitherto_online::Error),
@@ -85,6 +88,7 @@ impl Error {
         match self {
             Self::Registry(source) => source.kind(),
             Self::Offline(source) => source.kind(),
+            Self::Certificate(source) => source.kind(),
             Self::Online(source) => source.kind(),
             Self::NotOnline { source, .. } => source.kind(),
             Self::Gate(reports) if reports.iter().all(GateReport::is_only_offline) => Kind::Unavailable,

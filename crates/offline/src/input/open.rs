@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 use tokio::io::AsyncRead;
 
+use super::parquet::ParquetFile;
 use super::sniff::{SNIFFED_BYTES, sniff};
 use super::{Format, InputError, spool};
 
@@ -130,6 +131,17 @@ impl Input {
     /// Where the files are, in order: the absolute paths of this machine's, what the user calls the others.
     pub fn places(&self) -> impl Iterator<Item = String> {
         self.files.iter().map(InputFile::place)
+    }
+
+    /// What the first file's footer says under `key`, if it is a Parquet file that says it.
+    pub async fn stamp(&self, key: &str) -> Result<Option<String>, InputError> {
+        let (files, key) = (Arc::clone(&self.files), key.to_owned());
+        let name = self.names().next().unwrap_or("-").to_owned();
+        let read = tokio::task::spawn_blocking(move || match files.first() {
+            Some(file) if file.format == Format::Parquet => Ok(ParquetFile::open(file)?.stamp(&key)),
+            _ => Ok(None),
+        });
+        read.await.unwrap_or(Err(InputError::Stopped { file: name }))
     }
 
     /// How many bytes the files have in all.

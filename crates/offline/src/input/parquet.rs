@@ -39,6 +39,12 @@ impl ParquetFile {
         self.builder.schema()
     }
 
+    /// What its footer says under `key`.
+    pub(super) fn stamp(&self, key: &str) -> Option<String> {
+        let pairs = self.builder.metadata().file_metadata().key_value_metadata()?;
+        pairs.iter().find(|pair| pair.key == key)?.value.clone()
+    }
+
     /// Its rows, of the columns of these indices only, in the file's order.
     pub(super) fn rows(self, columns: Vec<usize>) -> Result<ParquetRows, InputError> {
         let mask = ProjectionMask::roots(self.builder.parquet_schema(), columns);

@@ -12,11 +12,11 @@ use hitherto_registry::Registry;
 
 use crate::config::Config;
 
-/// What a command does to the stores. Commands that only read never create one.
+/// What a command does to the stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// Reads only.
-    Read,
+    /// Reads, or adds to a registry that is there; creates nothing.
+    Existing,
     /// Writes the registry or history; the online store is opened if it exists.
     Write,
     /// Writes the online store too.
@@ -26,7 +26,9 @@ pub(crate) enum Use {
 /// Open the stores that `config` names.
 pub(crate) async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -> Result<Engine> {
     let registry: Arc<dyn Registry> = match uses {
-        Use::Read => hitherto_registry::open_to_read(&config.registry_url, &config.project).await?,
+        Use::Existing => {
+            hitherto_registry::open_existing_as(&config.registry_url, &config.project, &config.actor).await?
+        }
         Use::Write | Use::WriteOnline => {
             hitherto_registry::open_as(&config.registry_url, &config.project, &config.actor).await?
         }
@@ -34,7 +36,7 @@ pub(crate) async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -
     let offline = OfflineStore::open(&config.offline_url, cloud_options())?;
     let online: Option<Arc<dyn OnlineStore>> = match uses {
         Use::WriteOnline => Some(hitherto_online::open(&config.online_url, &config.project)?),
-        Use::Read | Use::Write => hitherto_online::open_existing(&config.online_url, &config.project)?,
+        Use::Existing | Use::Write => hitherto_online::open_existing(&config.online_url, &config.project)?,
     };
     let clock = clock.map_or(Clock::System, Clock::Frozen);
     Ok(Engine::new(config.project.clone(), registry, offline, online, clock)

@@ -30,7 +30,7 @@ impl Args {
 
 /// Show the difference; change nothing.
 pub(crate) async fn plan(args: Args, config: &Config, global: &Global) -> Result<()> {
-    let engine = stores::open(config, Use::Read, global.clock).await?;
+    let engine = stores::open(config, Use::Existing, global.clock).await?;
     let plan = engine.plan(&read(&args.files)?, NewTables::Allow).await?;
     show(&plan, global)?;
     if !plan.records.is_empty() {

@@ -35,7 +35,7 @@ enum Command {
 
 /// Run one of them.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
-    let engine = stores::open(config, Use::Read, global.clock).await?;
+    let engine = stores::open(config, Use::Existing, global.clock).await?;
     match args.command {
         Command::List { after, limit } => list(&engine, after, limit, global).await,
         Command::Verify => verify(&engine, global).await,

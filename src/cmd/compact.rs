@@ -36,7 +36,7 @@ them.
 /// Compact, and say what became of each table.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     // definitions are only read: where there are none there is nothing to do, and nothing is made
-    let engine = stores::open(config, Use::Read, global.clock).await?;
+    let engine = stores::open(config, Use::Existing, global.clock).await?;
     let options = CompactOptions {
         reach: if args.full { Reach::All } else { Reach::New },
         memory_bytes: args.memory_limit.0,

@@ -63,11 +63,7 @@ enum Command {
 
 /// Run one of them.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
-    let uses = match &args.command {
-        Command::Verify(args) => args.uses(),
-        _ => Use::Read,
-    };
-    let engine = stores::open(config, uses, global.clock).await?;
+    let engine = stores::open(config, Use::Existing, global.clock).await?;
     match args.command {
         Command::Show { id, json } => show(&engine.registry().dataset(&id).await?, &global.with_json(json)),
         Command::List => list(&engine, global).await,

@@ -47,7 +47,7 @@ pub(crate) enum Kind {
 
 /// Describe one thing.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
-    let engine = stores::open(config, Use::Read, global.clock).await?;
+    let engine = stores::open(config, Use::Existing, global.clock).await?;
     let catalog = engine.registry().catalog().await?;
     match args.kind {
         Kind::Entity => entity(find_entity(&catalog, &args.name)?, global),

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     let found = if let Some(url) = args.server {
         super::get_remote::lookup(&url, consumer, &rows).await?
     } else {
-        let serving = Serving::load(stores::open(config, Use::Read, global.clock).await?).await?;
+        let serving = Serving::load(stores::open(config, Use::Existing, global.clock).await?).await?;
         let plan = serving.plan(&consumer).await?;
         serving.lookup(&request(consumer, &plan, &rows)?).await?
     };

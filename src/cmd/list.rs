@@ -35,7 +35,7 @@ pub(crate) enum Kind {
 
 /// List one kind.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
-    let engine = stores::open(config, Use::Read, global.clock).await?;
+    let engine = stores::open(config, Use::Existing, global.clock).await?;
     let catalog = engine.registry().catalog().await?;
     let (heading, rows) = match args.kind {
         Kind::Entities => (vec!["NAME", "VERSION", "JOIN KEYS", "DESCRIPTION"], entities(&catalog)),

@@ -54,7 +54,7 @@ enum Command {
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let uses = match &args.command {
         Command::Register(_) | Command::Alias(_) | Command::Traffic(_) | Command::Evaluate(_) => Use::Write,
-        Command::Check(_) | Command::History { .. } | Command::Show { .. } | Command::List => Use::Read,
+        Command::Check(_) | Command::History { .. } | Command::Show { .. } | Command::List => Use::Existing,
     };
     let engine = stores::open(config, uses, global.clock).await?;
     match args.command {

@@ -40,7 +40,7 @@ pub(crate) enum Rows {
 
 /// Run the query and print its rows as they come (a table: at the end).
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
-    let engine = stores::open(config, Use::Read, global.clock).await?;
+    let engine = stores::open(config, Use::Existing, global.clock).await?;
     let mut rows = engine.sql(&args.query).await?;
     let format = args.format.unwrap_or(match global.output {
         output::Format::Table => Rows::Table,

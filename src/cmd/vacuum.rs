@@ -36,7 +36,7 @@ rows: use it only when nothing else runs. Ages are told by the real clock and th
 /// Vacuum, and say what became of each table.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     // definitions are only read: where there are none there is nothing to do, and nothing is made
-    let engine = stores::open(config, Use::Read, global.clock).await?;
+    let engine = stores::open(config, Use::Existing, global.clock).await?;
     let sweep = if args.dry_run { Sweep::DryRun } else { Sweep::Delete };
     let done = engine.vacuum(&args.views, args.retention, sweep).await?;
     match global.output {

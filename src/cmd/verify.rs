@@ -12,7 +12,6 @@ use super::training_set::{ModeFlag, ProgressLine, mode_name};
 use crate::args::Global;
 use crate::locations;
 use crate::output::{self, Format, thousands};
-use crate::stores::Use;
 
 /// Flags of `dataset verify`.
 #[derive(Debug, clap::Args)]
@@ -36,13 +35,6 @@ pub(super) struct Args {
     /// With --audit: its column of prediction times
     #[arg(long, value_name = "COL", default_value = "event_timestamp", requires = "audit")]
     event_timestamp: String,
-}
-
-impl Args {
-    /// What it does to the stores: a verdict on a training set of ours is recorded.
-    pub(super) fn uses(&self) -> Use {
-        if self.audit { Use::Read } else { Use::Write }
-    }
 }
 
 /// Prove it, or say what is wrong; exit code 0 only if all of it was proven.

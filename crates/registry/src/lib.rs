@@ -2,7 +2,7 @@
 //!
 //! A [`Registry`] is one project's memory: the [`Catalog`](hitherto_core::Catalog) of applied definitions, model
 //! versions with their aliases, and training sets. One revision number rises by one with every change, so a reader
-//! learns cheaply whether anything happened. [`open`] makes a registry from its URL; [`open_to_read`] never creates a
+//! learns cheaply whether anything happened. [`open`] makes a registry from its URL; [`open_existing_as`] never creates a
 //! store, and a missing one reads as an empty catalog.
 //!
 //! What is applied or registered never changes afterwards, notes and a table's growing list of columns excepted; the
@@ -23,6 +23,6 @@ mod sqlite;
 
 pub use absent::AbsentRegistry;
 pub use error::{Error, Result};
-pub use open::{open, open_as, open_to_read};
+pub use open::{open, open_as, open_existing_as};
 pub use registry::{AliasMove, Expected, Grounds, Recorded, Registry};
 pub use sqlite::SqliteRegistry;

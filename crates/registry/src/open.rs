@@ -19,11 +19,10 @@ pub async fn open_as(url: &str, project: &Name, actor: &str) -> Result<Arc<dyn R
     Ok(Arc::new(SqliteRegistry::open(&sqlite_path(url)?, project).await?.with_actor(actor)))
 }
 
-/// Opens the registry of `project` at `url` for commands that only read: nothing is created, and a registry that is
-/// not there is an [`AbsentRegistry`].
-pub async fn open_to_read(url: &str, project: &Name) -> Result<Arc<dyn Registry>> {
+/// The same for commands that create nothing: a registry that is not there is an [`AbsentRegistry`].
+pub async fn open_existing_as(url: &str, project: &Name, actor: &str) -> Result<Arc<dyn Registry>> {
     match SqliteRegistry::open_existing(&sqlite_path(url)?, project).await? {
-        Some(registry) => Ok(Arc::new(registry)),
+        Some(registry) => Ok(Arc::new(registry.with_actor(actor))),
         None => Ok(Arc::new(AbsentRegistry::new(url))),
     }
 }
@@ -96,11 +95,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}/sub/registry.db", folder.path().display());
         let project: Name = "p".parse().expect("a name");
-        let absent = open_to_read(&url, &project).await.expect("reads as empty");
+        let absent = open_existing_as(&url, &project, "ada").await.expect("reads as empty");
         assert_eq!(absent.revision().await.expect("reads"), 0);
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing was created");
         open(&url, &project).await.expect("creates");
-        let present = open_to_read(&url, &project).await.expect("opens");
+        let present = open_existing_as(&url, &project, "ada").await.expect("opens");
         assert_eq!(present.describe(), format!("{url} (project p)"));
     }
 }

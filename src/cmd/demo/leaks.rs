@@ -13,7 +13,7 @@ use crate::stores::{self, Use};
 
 /// Join the flights in both modes, and say what differs.
 pub(super) async fn tell(config: &Config) -> Result<()> {
-    let engine = stores::open(config, Use::Read, None).await?;
+    let engine = stores::open(config, Use::Existing, None).await?;
     let spine = Spine::Input(locations::input(&["data/spine.parquet".to_owned()], None).await?);
     let leakage = engine.leakage(&"late_arrival".parse()?, &spine, "event_timestamp").await?;
     line("")?;

@@ -1,10 +1,11 @@
 //! `get`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
+use clap::builder::NonEmptyStringValueParser;
 use hitherto_core::{KeyType, KeyValue, Selector, Status, Value, VersionedName};
-use hitherto_engine::{Consumer, Lookup, LookupRequest, Serving, ServingPlan};
+use hitherto_engine::{Consumer, Lookup, LookupRequest, Route, Serving, ServingPlan};
 use serde_json::json;
 
 use crate::args::Global;
@@ -27,6 +28,9 @@ pub(crate) struct Args {
     /// Rows from a file: CSV with a heading
     #[arg(long, value_name = "FILE", conflicts_with = "rows")]
     entities: Option<std::path::PathBuf>,
+    /// What decides which version answers where an alias shares its traffic; otherwise the first row's entity key does
+    #[arg(long, value_name = "KEY", requires = "model", value_parser = NonEmptyStringValueParser::new())]
+    routing_key: Option<String>,
     /// Ask a running server instead of the store; its clock rules
     #[arg(long, value_name = "URL")]
     server: Option<String>,
@@ -47,11 +51,13 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         None => args.rows.iter().map(|row| row_of_flag(row)).collect::<Result<_>>()?,
     };
     let found = if let Some(url) = args.server {
-        super::get_remote::lookup(&url, consumer, &rows).await?
+        super::get_remote::lookup(&url, consumer, args.routing_key, &rows).await?
     } else {
         let serving = Serving::load(stores::open(config, Use::Existing, global.clock).await?).await?;
-        let plan = serving.plan(&consumer).await?;
-        serving.lookup(&request(consumer, &plan, &rows)?).await?
+        let route = serving.route(&consumer).await?;
+        let first = |name: &str, key_type| KeyValue::parse(rows.first()?.get(name)?, key_type).ok();
+        let plan = route.choose(args.routing_key.as_deref(), first);
+        serving.lookup(plan, &request(&route, plan, &rows)?).await?
     };
     show(&rows, &found, global)
 }
@@ -89,15 +95,10 @@ fn rows_of_csv(file: &std::path::Path) -> Result<Typed> {
         .collect()
 }
 
-/// Text to typed columns, as the plan wants them.
-fn request(consumer: Consumer, plan: &ServingPlan, rows: &Typed) -> Result<LookupRequest> {
-    let keys: BTreeMap<&str, KeyType> = plan
-        .views
-        .iter()
-        .flat_map(|view| view.keys.iter().map(|(name, key_type)| (name.as_str(), *key_type)))
-        .collect();
+/// Text to typed columns, as the plan wants them. What only another version of the route reads is left aside.
+fn request(route: &Route, plan: &ServingPlan, rows: &Typed) -> Result<LookupRequest> {
     let mut entities = Vec::new();
-    for (name, key_type) in &keys {
+    for (name, key_type) in &keys_of(plan) {
         let values = rows.iter().map(|row| match row.get(*name) {
             None => Ok(None),
             Some(text) => {
@@ -114,9 +115,15 @@ fn request(consumer: Consumer, plan: &ServingPlan, rows: &Typed) -> Result<Looku
         });
         request.push((name.to_string(), values.collect::<Result<Vec<_>>>()?));
     }
-    let fields = plan.request.iter().map(|(field, _)| field.as_str());
-    refuse_unknown(rows, &plan.feature_set, keys.keys().copied(), fields)?;
-    Ok(LookupRequest { consumer, entities, request })
+    let keys: BTreeSet<&str> = route.plans().flat_map(|plan| keys_of(plan).into_keys()).collect();
+    let fields: BTreeSet<&str> = route.plans().flat_map(|plan| &plan.request).map(|(name, _)| name.as_str()).collect();
+    refuse_unknown(rows, &plan.feature_set, keys.into_iter(), fields.into_iter())?;
+    Ok(LookupRequest { entities, request })
+}
+
+/// The entity columns that a plan reads.
+fn keys_of(plan: &ServingPlan) -> BTreeMap<&str, KeyType> {
+    plan.views.iter().flat_map(|view| &view.keys).map(|(name, key_type)| (name.as_str(), *key_type)).collect()
 }
 
 /// Refuse a column that is neither an entity key nor a request field of the set.

@@ -4,24 +4,23 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use hitherto_client::{Client, Column, Features, GetFeatures};
-use hitherto_core::{KeyType, KeyValue, ResolvedSet, Selector, ValueType};
+use hitherto_core::{Alias, KeyType, KeyValue, Selector, SetVersion, ValueType, VersionedName};
 use hitherto_engine::{Consumer, Lookup, LookupColumn, LookupView};
 use hitherto_online::Marks;
 
 use super::get::{Typed, refuse_unknown, value_of};
 
 /// Ask the server at `url`.
-pub(super) async fn lookup(url: &str, consumer: Consumer, rows: &Typed) -> Result<Lookup> {
+pub(super) async fn lookup(url: &str, consumer: Consumer, routing_key: Option<String>, rows: &Typed) -> Result<Lookup> {
     let client = Client::connect(url).await?;
-    let set = match &consumer {
-        Consumer::FeatureSet(selector) => client.feature_set(selector).await?,
-        Consumer::Model(selector) => {
-            let model = client.model(selector).await?;
-            client.feature_set(&Selector::Version(model.feature_set)).await?
-        }
+    let sets = match &consumer {
+        Consumer::FeatureSet(selector) => vec![client.feature_set(selector).await?],
+        Consumer::Model(selector) => sets_of(&client, selector).await?,
     };
-    let (keys, request) = columns(&set.resolved);
-    refuse_unknown(rows, &set.versioned_name(), keys.keys().copied(), request.keys().copied())?;
+    let (keys, request) = columns(&sets);
+    if let Some(own) = sets.first() {
+        refuse_unknown(rows, &own.versioned_name(), keys.keys().copied(), request.keys().copied())?;
+    }
     let mut entities = Vec::new();
     for (name, key_type) in &keys {
         let parse = |text: &String| KeyValue::parse(text, *key_type).with_context(|| format!("--entity {name}={text}"));
@@ -40,14 +39,49 @@ pub(super) async fn lookup(url: &str, consumer: Consumer, rows: &Typed) -> Resul
     };
     let mut wanted = GetFeatures::new(consumer, entities);
     wanted.request_fields = fields;
+    wanted.routing_key = routing_key;
     answer(client.get_features(wanted).await?)
 }
 
-/// Entity columns and request fields, by name.
-fn columns(set: &ResolvedSet) -> (BTreeMap<&str, KeyType>, BTreeMap<&str, &ValueType>) {
-    let keys = set.uses.iter().flat_map(|view_use| &view_use.keys);
-    let keys = keys.map(|key| (key.spine_column.as_str(), key.key_type)).collect();
-    (keys, set.request.iter().map(|(name, value_type)| (name.as_str(), value_type)).collect())
+/// The feature sets of every version that may read the request, first that of the version named. The server chooses among
+/// them, so it is sent what any of them reads.
+async fn sets_of(client: &Client, selector: &Selector) -> Result<Vec<SetVersion>> {
+    let own = client.model(selector).await?;
+    let mut wanted = vec![own.feature_set];
+    if let Selector::Alias(model, name) = selector {
+        let aliases = client.aliases(Some(model)).await?;
+        for version in aliases.iter().filter(|alias| alias.alias == *name).flat_map(others) {
+            let other = client.model(&Selector::Version(VersionedName { name: model.clone(), version })).await?;
+            if !wanted.contains(&other.feature_set) {
+                wanted.push(other.feature_set);
+            }
+        }
+    }
+    let mut sets = Vec::with_capacity(wanted.len());
+    for set in wanted {
+        sets.push(client.feature_set(&Selector::Version(set)).await?);
+    }
+    Ok(sets)
+}
+
+/// The versions of an alias's traffic besides its own.
+fn others(alias: &Alias) -> impl Iterator<Item = u32> {
+    let shared = alias.split.iter().map(|share| share.version).chain(alias.shadow);
+    shared.filter(|version| *version != alias.version)
+}
+
+/// Entity columns and request fields of all sets, by name. Where two differ in a type, the first has it.
+fn columns(sets: &[SetVersion]) -> (BTreeMap<&str, KeyType>, BTreeMap<&str, &ValueType>) {
+    let (mut keys, mut request) = (BTreeMap::new(), BTreeMap::new());
+    for set in sets {
+        for key in set.resolved.uses.iter().flat_map(|view_use| &view_use.keys) {
+            keys.entry(key.spine_column.as_str()).or_insert(key.key_type);
+        }
+        for (name, value_type) in &set.resolved.request {
+            request.entry(name.as_str()).or_insert(value_type);
+        }
+    }
+    (keys, request)
 }
 
 /// The answer as the engine would have given it.

@@ -23,3 +23,4 @@ mod readme;
 mod redis_down;
 mod support;
 mod tidy;
+mod traffic;

@@ -83,7 +83,8 @@ impl Models for Echo {
 
     async fn list_aliases(&self, request: Request<v1::ListAliasesRequest>) -> Answer<v1::ListAliasesResponse> {
         let model = request.into_inner().model.unwrap_or_else(|| "all".to_owned());
-        let alias = v1::ModelAlias { model, alias: "champion".to_owned(), version: 7, moved_at_us: -1 };
+        let alias =
+            v1::ModelAlias { model, alias: "champion".to_owned(), version: 7, moved_at_us: -1, ..Default::default() };
         Ok(Response::new(v1::ListAliasesResponse { aliases: vec![alias] }))
     }
 }

@@ -7,7 +7,7 @@ use hitherto_core::{
 use hitherto_offline::{ColumnReader, array_of};
 use hitherto_online::{Answer, Group, Marks, OnlineRow, RowVersion, encoding::PackedRow};
 
-use crate::serving::{Consumer, PlannedView, Serving, ServingPlan};
+use crate::serving::{PlannedView, Serving, ServingPlan};
 use crate::{Error, Result};
 
 /// Two machines' clocks may differ by this much; a mark further ahead of the reader's clock is refused.
@@ -16,8 +16,6 @@ const CLOCK_SKEW_US_MAX: i64 = 5_000_000;
 /// What to look up: columns in, one row per entity.
 #[derive(Clone, Debug)]
 pub struct LookupRequest {
-    /// Who asks.
-    pub consumer: Consumer,
     /// Entity columns by name; all of one length. A null matches nothing.
     pub entities: Vec<(String, Vec<Option<KeyValue>>)>,
     /// Request fields by name; of the same length.
@@ -74,20 +72,19 @@ pub struct LookupView {
 }
 
 impl Serving {
-    /// Answer `wanted` at the engine's present.
+    /// Answer `wanted` by `plan`, which [`Serving::route`] has, at the engine's present.
     ///
     /// Refused: a view that has never been materialized, a reader's clock before the store's mark (never guessed), a
     /// missing entity column or request field.
-    pub async fn lookup(&self, wanted: &LookupRequest) -> Result<Lookup> {
-        let plan = self.plan(&wanted.consumer).await?;
+    pub async fn lookup(&self, plan: &ServingPlan, wanted: &LookupRequest) -> Result<Lookup> {
         let rows = wanted.rows()?;
         let keys = plan.views.iter().map(|view| view_keys(view, wanted, rows)).collect::<Result<Vec<_>>>()?;
-        let fields = request_fields(&plan, wanted)?;
+        let fields = request_fields(plan, wanted)?;
         let present: Vec<Vec<Vec<u8>>> = keys.iter().map(|keys| keys.iter().flatten().cloned().collect()).collect();
         let groups: Vec<Group<'_>> =
             plan.views.iter().zip(&present).map(|(view, keys)| Group { reading: &view.reading, keys }).collect();
         let answers = self.engine().online()?.read(&groups).await?;
-        let at = moment(&plan, &answers, self.engine().clock())?;
+        let at = moment(plan, &answers, self.engine().clock())?;
         let views = plan
             .views
             .iter()
@@ -95,7 +92,7 @@ impl Serving {
             .zip(answers)
             .map(|((view, keys), answer)| ViewRows::unpack(view, keys, answer, at))
             .collect::<Result<Vec<_>>>()?;
-        assemble(&plan, &views, &fields, at, rows)
+        assemble(plan, &views, &fields, at, rows)
     }
 }
 

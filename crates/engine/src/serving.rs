@@ -10,6 +10,7 @@ use hitherto_online::Reading;
 
 use crate::engine::find_set;
 use crate::model::model_set;
+use crate::route::{Route, Shadow};
 use crate::{Engine, Error, Result, Transforms, readings::reading_of};
 
 /// Who asks for features: a feature set, or a model that holds one.
@@ -66,13 +67,20 @@ pub struct PlannedOutput {
     pub column: usize,
 }
 
-/// The registry as it stood at one revision, with the plans compiled from it so far.
+/// The registry as it stood at one revision, with what was compiled from it so far.
 #[derive(Debug)]
 struct State {
     catalog: Catalog,
     models: Vec<ModelVersion>,
     aliases: Vec<Alias>,
-    plans: Mutex<HashMap<Consumer, Arc<ServingPlan>>>,
+    compiled: Mutex<Compiled>,
+}
+
+/// Routes by who asks; plans by model version, which several routes may share.
+#[derive(Debug, Default)]
+struct Compiled {
+    routes: HashMap<Consumer, Arc<Route>>,
+    versions: HashMap<VersionedName, Arc<ServingPlan>>,
 }
 
 /// Resolves consumers to plans and answers lookups. A server holds one and refreshes it; a command makes one and asks once.
@@ -108,12 +116,13 @@ impl Serving {
         Ok(())
     }
 
-    /// The plan of `consumer`; a consumer that is unknown makes it look at the registry once more.
-    pub async fn plan(&self, consumer: &Consumer) -> Result<Arc<ServingPlan>> {
-        match self.state().plan(consumer) {
+    /// How requests of `consumer` are answered; a consumer that is unknown makes it look at the registry once more. Whoever
+    /// has a route answers by one revision, whatever is changed meanwhile.
+    pub async fn route(&self, consumer: &Consumer) -> Result<Arc<Route>> {
+        match self.state().route(consumer) {
             Err(error) if error.kind() == Kind::NotFound => {
                 self.refresh().await?;
-                self.state().plan(consumer)
+                self.state().route(consumer)
             }
             found => found,
         }
@@ -137,31 +146,64 @@ async fn load_state(engine: &Engine) -> Result<State> {
         }
         // read again if something changed in between: a state is of one revision, never a mixture
         if registry.revision().await? == catalog.revision {
-            return Ok(State { catalog, models, aliases, plans: Mutex::default() });
+            return Ok(State { catalog, models, aliases, compiled: Mutex::default() });
         }
     }
 }
 
 impl State {
-    fn plan(&self, consumer: &Consumer) -> Result<Arc<ServingPlan>> {
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(consumer) {
-            return Ok(Arc::clone(plan));
+    fn route(&self, consumer: &Consumer) -> Result<Arc<Route>> {
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = compiled.routes.get(consumer) {
+            return Ok(Arc::clone(route));
         }
-        let plan = Arc::new(self.compile(consumer)?);
-        plans.insert(consumer.clone(), Arc::clone(&plan));
-        Ok(plan)
+        let route = Arc::new(self.compile(&mut compiled, consumer)?);
+        compiled.routes.insert(consumer.clone(), Arc::clone(&route));
+        Ok(route)
     }
 
-    fn compile(&self, consumer: &Consumer) -> Result<ServingPlan> {
+    fn compile(&self, compiled: &mut Compiled, consumer: &Consumer) -> Result<Route> {
         match consumer {
-            Consumer::FeatureSet(selector) => compile_set(&self.catalog, find_set(&self.catalog, selector)?, None),
+            Consumer::FeatureSet(selector) => {
+                let plan = compile_set(&self.catalog, find_set(&self.catalog, selector)?, None)?;
+                Ok(Route::direct(Arc::new(plan)))
+            }
             Consumer::Model(selector) => {
-                let model = self.model(selector)?;
-                let versioned = VersionedName { name: model.name.clone(), version: model.version };
-                compile_set(&self.catalog, model_set(&self.catalog, model)?, Some(versioned))
+                let own = self.version(compiled, selector)?;
+                match selector {
+                    Selector::Alias(model, alias) => self.share(compiled, model, alias, own),
+                    _ => Ok(Route::direct(own)),
+                }
             }
         }
+    }
+
+    /// The route of an alias, whose own version has the plan `own`.
+    fn share(&self, compiled: &mut Compiled, model: &Name, alias: &Name, own: Arc<ServingPlan>) -> Result<Route> {
+        let found = self.aliases.iter().find(|known| known.model == *model && known.alias == *alias);
+        let Some(alias) = found else { return Ok(Route::direct(own)) };
+        let version = |version| VersionedName { name: model.clone(), version };
+        let plans = alias.split.iter().map(|share| self.version(compiled, &Selector::Version(version(share.version))));
+        let plans = plans.collect::<Result<_>>()?;
+        let shadow = alias.shadow.map(|shadow| {
+            let plan = self.version(compiled, &Selector::Version(version(shadow)));
+            // it must not keep those from being served who do answer
+            let plan = plan.inspect_err(|error| tracing::warn!("{} casts no shadow: {error}", version(shadow))).ok();
+            Shadow { model: version(shadow), plan }
+        });
+        Ok(Route::of_alias(alias, own, plans, shadow))
+    }
+
+    fn version(&self, compiled: &mut Compiled, selector: &Selector) -> Result<Arc<ServingPlan>> {
+        let model = self.model(selector)?;
+        let versioned = VersionedName { name: model.name.clone(), version: model.version };
+        if let Some(plan) = compiled.versions.get(&versioned) {
+            return Ok(Arc::clone(plan));
+        }
+        let set = model_set(&self.catalog, model)?;
+        let plan = Arc::new(compile_set(&self.catalog, set, Some(versioned.clone()))?);
+        compiled.versions.insert(versioned, Arc::clone(&plan));
+        Ok(plan)
     }
 
     fn model(&self, selector: &Selector) -> Result<&ModelVersion> {

@@ -15,7 +15,7 @@ pub struct Features {
     pub feature_set: VersionedName,
     /// SHA-256, in hex, of what decides its values.
     pub feature_set_hash: String,
-    /// The model version, where a model was asked for.
+    /// The model version that answered, where a model was asked for.
     pub model: Option<ModelPin>,
     /// The moment of the answer, by the server's clock.
     pub clock: Timestamp,
@@ -62,7 +62,7 @@ pub struct Watermark {
     pub lag: Span,
 }
 
-/// The version of a model that a name or an alias stood for.
+/// The version of a model that answered for a name or an alias.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelPin {
     /// The model and its version.

@@ -15,6 +15,8 @@ pub struct GetFeatures {
     pub request_fields: Vec<Column>,
     /// Whether each view's event times are wanted.
     pub event_times: EventTimes,
+    /// What decides which version answers, where an alias shares its traffic; without one the first row's entity key does.
+    pub routing_key: Option<String>,
 }
 
 /// What consumes features.
@@ -37,9 +39,9 @@ pub enum EventTimes {
 }
 
 impl GetFeatures {
-    /// A read without request fields.
+    /// A read without request fields and without a routing key.
     pub fn new(consumer: Consumer, entities: Vec<Column>) -> Self {
-        Self { consumer, entities, request_fields: Vec::new(), event_times: EventTimes::Include }
+        Self { consumer, entities, request_fields: Vec::new(), event_times: EventTimes::Include, routing_key: None }
     }
 
     /// The number of rows; an error when columns differ in it or share a name.
@@ -62,6 +64,7 @@ impl TryFrom<GetFeatures> for v1::GetFeaturesRequest {
             entities: column::send(wanted.entities)?,
             request_fields: column::send(wanted.request_fields)?,
             include_event_times: Some(wanted.event_times == EventTimes::Include),
+            routing_key: wanted.routing_key,
         })
     }
 }
@@ -88,6 +91,8 @@ impl TryFrom<v1::GetFeaturesRequest> for GetFeatures {
             entities: column::receive(sent.entities)?,
             request_fields: column::receive(sent.request_fields)?,
             event_times,
+            // all that have no key must not land on one version
+            routing_key: sent.routing_key.filter(|key| !key.is_empty()),
         };
         wanted.row_count()?;
         Ok(wanted)

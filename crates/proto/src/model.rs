@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hitherto_core::{Alias, ModelVersion, Name, Provenance, Selector, Timestamp};
+use hitherto_core::{Alias, ModelVersion, Name, Provenance, Selector, Share, Timestamp};
 
 use crate::{Error, field, v1};
 
@@ -142,6 +142,12 @@ impl From<Alias> for v1::ModelAlias {
             alias: alias.alias.into(),
             version: alias.version,
             moved_at_us: alias.moved_at.0,
+            split: alias
+                .split
+                .into_iter()
+                .map(|Share { version, weight }| v1::TrafficShare { version, weight })
+                .collect(),
+            shadow: alias.shadow,
         }
     }
 }
@@ -150,11 +156,17 @@ impl TryFrom<v1::ModelAlias> for Alias {
     type Error = Error;
 
     fn try_from(sent: v1::ModelAlias) -> Result<Self, Error> {
-        Ok(Self::new(
-            field::parse("model", &sent.model)?,
-            field::parse("alias", &sent.alias)?,
-            field::version("version", sent.version)?,
-            Timestamp(sent.moved_at_us),
-        ))
+        let share = |sent: v1::TrafficShare| {
+            let version = field::version("split.version", sent.version)?;
+            Ok(Share { version, weight: sent.weight })
+        };
+        Ok(Self {
+            model: field::parse("model", &sent.model)?,
+            alias: field::parse("alias", &sent.alias)?,
+            version: field::version("version", sent.version)?,
+            moved_at: Timestamp(sent.moved_at_us),
+            split: sent.split.into_iter().map(share).collect::<Result<_, Error>>()?,
+            shadow: sent.shadow.map(|shadow| field::version("shadow", shadow)).transpose()?,
+        })
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hitherto_core::{
     Action, Alias, Build, Change, Dataset, DatasetView, Definition, EntityVersion, KeyType, Mode, ModelVersion, Name,
-    NewTables, Output, Provenance, ResolvedSet, SetVersion, Span, SpineKey, Split, Status, Timestamp, Value, ValueType,
-    VersionedName, ViewKey, ViewUse, ViewVersion, parse_definitions,
+    NewTables, Output, Provenance, ResolvedSet, SetVersion, Share, Span, SpineKey, Split, Status, Timestamp, Value,
+    ValueType, VersionedName, ViewKey, ViewUse, ViewVersion, parse_definitions,
 };
 use prost::Message;
 
@@ -78,6 +78,7 @@ fn reads_of_features_survive_the_wire() {
         entities: vec![keys()],
         request_fields: vec![Column::new("paid", ValueType::Float64, vec![Value::Float64(2.0), Value::Null])],
         event_times: EventTimes::Omit,
+        routing_key: Some("session 7".to_owned()),
     };
     assert_survives!(wanted, v1::GetFeaturesRequest, GetFeatures);
     assert_survives!(features(), v1::GetFeaturesResponse, Features);
@@ -98,8 +99,10 @@ fn reads_that_say_too_little_are_refused() {
     let sent = v1::GetFeaturesRequest { consumer: consumer.clone(), ..Default::default() };
     assert_eq!(refusal(sent), Error::Absent { field: "entities" });
     let sent = v1::GetFeaturesRequest { consumer, entities: entities.clone(), ..Default::default() };
-    let read = GetFeatures::try_from(sent).expect("all that must be said");
+    let read = GetFeatures::try_from(sent.clone()).expect("all that must be said");
     assert_eq!((read.event_times, read.row_count()), (EventTimes::Include, Ok(2)));
+    let sent = v1::GetFeaturesRequest { routing_key: Some(String::new()), ..sent };
+    assert_eq!(GetFeatures::try_from(sent).expect("all that must be said").routing_key, None, "empty is absent");
     let consumer = Some(v1::get_features_request::Consumer::Model("late@".to_owned()));
     let error = refusal(v1::GetFeaturesRequest { consumer, entities, ..Default::default() });
     assert_eq!(error.field(), "model");
@@ -292,7 +295,9 @@ fn models_survive_the_wire() {
         assert_survives!(wanted, v1::MoveAliasRequest, MoveAlias);
     }
     let alias = Alias::new(name("late"), name("champion"), 3, Timestamp(6));
-    assert_survives!(alias, v1::ModelAlias, Alias);
+    assert_survives!(alias.clone(), v1::ModelAlias, Alias);
+    let split = vec![Share { version: 2, weight: 10 }, Share { version: 3, weight: 90 }];
+    assert_survives!(Alias { split, shadow: Some(1), ..alias }, v1::ModelAlias, Alias);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod places;
 mod readiness;
 mod registry;
 mod server;
+mod shadow;
 mod shared;
 mod training_sets;
 

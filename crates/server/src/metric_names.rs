@@ -8,6 +8,19 @@ pub(crate) const REQUEST_SECONDS: &str = "hitherto_grpc_request_seconds";
 pub(crate) const STATUSES: &str = "hitherto_feature_statuses_total";
 /// How long before the answer the event behind a served row was. Label: `view` (`name@version`).
 pub(crate) const AGE_SECONDS: &str = "hitherto_feature_age_seconds";
+/// Requests read by a model version. Labels: `model` (`name@version`), `alias` (empty where none was asked for), `outcome`
+/// (`answered` or `failed`). A canary's share of an alias's traffic is its share of these.
+pub(crate) const MODEL_REQUESTS: &str = "hitherto_model_requests_total";
+/// How long a model version's features took to be read. Label: `model` (`name@version`).
+pub(crate) const MODEL_SECONDS: &str = "hitherto_model_read_seconds";
+/// Requests that a shadow version was to read as well. Labels: `model` (`name@version`), `alias`, `outcome` (`read`,
+/// `failed`, or `dropped` where too many were on their way).
+pub(crate) const SHADOW_REQUESTS: &str = "hitherto_shadow_requests_total";
+/// How long a shadow version's features took to be read. Label: `model` (`name@version`).
+pub(crate) const SHADOW_SECONDS: &str = "hitherto_shadow_read_seconds";
+/// Values of a shadow version held against those that were answered under the same name. Labels: `model`
+/// (`name@version`), `feature`, `outcome` (`same` or `different`).
+pub(crate) const SHADOW_VALUES: &str = "hitherto_shadow_values_total";
 /// How far what has reached the online store lies behind the present. Labels: `view`, `reading`.
 pub(crate) const LAG_SECONDS: &str = "hitherto_view_lag_seconds";
 /// Runs of the follower. Label: `outcome` (`done` or `failed`).
@@ -21,7 +34,7 @@ pub(crate) const PUSHED_ROWS: &str = "hitherto_pushed_rows_total";
 /// Failures to look whether the registry has changed.
 pub(crate) const REGISTRY_FAILURES: &str = "hitherto_registry_failures_total";
 
-/// Bounds of [`REQUEST_SECONDS`]: from 100 µs to 10 s.
+/// Bounds of [`REQUEST_SECONDS`], [`MODEL_SECONDS`] and [`SHADOW_SECONDS`]: from 100 µs to 10 s.
 pub(crate) const REQUEST_SECONDS_BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Bounds of [`AGE_SECONDS`]: from a second to a year.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use hitherto_core::{Name, Status};
+use hitherto_core::{Name, Status, VersionedName};
 use hitherto_engine::{Lookup, Materialized};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -23,11 +23,16 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Result<Self> {
-        let request = Matcher::Full(names::REQUEST_SECONDS.to_owned());
-        let age = Matcher::Full(names::AGE_SECONDS.to_owned());
-        let builder = PrometheusBuilder::new()
-            .set_buckets_for_metric(request, &names::REQUEST_SECONDS_BUCKETS)
-            .and_then(|builder| builder.set_buckets_for_metric(age, &names::AGE_SECONDS_BUCKETS));
+        let requests: &[f64] = &names::REQUEST_SECONDS_BUCKETS;
+        let buckets = [
+            (names::REQUEST_SECONDS, requests),
+            (names::MODEL_SECONDS, requests),
+            (names::SHADOW_SECONDS, requests),
+            (names::AGE_SECONDS, &names::AGE_SECONDS_BUCKETS),
+        ];
+        let builder = buckets.into_iter().try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
+            builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)
+        });
         let recorder = builder.map_err(|source| Error::serve("set up metrics", source))?.build_recorder();
         let handle = recorder.handle();
         let metrics = Self { recorder, handle };
@@ -62,6 +67,35 @@ impl Metrics {
                 for event in view.event_timestamps.iter().flatten() {
                     ages.record(seconds(lookup.at.since(*event)));
                 }
+            }
+        });
+    }
+
+    /// A model version's features were read for an answer, or could not be.
+    pub(crate) fn model_read(&self, asked: &AskedModel<'_>, outcome: &'static str, took: Duration) {
+        self.record(|| {
+            counter!(names::MODEL_REQUESTS, &asked.labels(outcome)).increment(1);
+            histogram!(names::MODEL_SECONDS, "model" => asked.model.to_string()).record(took.as_secs_f64());
+        });
+    }
+
+    /// A shadow's features were read, or could not be, or were not because too many were on their way.
+    pub(crate) fn shadow_read(&self, asked: &AskedModel<'_>, outcome: &'static str, took: Option<Duration>) {
+        self.record(|| {
+            counter!(names::SHADOW_REQUESTS, &asked.labels(outcome)).increment(1);
+            if let Some(took) = took {
+                histogram!(names::SHADOW_SECONDS, "model" => asked.model.to_string()).record(took.as_secs_f64());
+            }
+        });
+    }
+
+    /// So many values of a shadow's feature are what was answered, and so many are not.
+    pub(crate) fn shadow_values(&self, model: &VersionedName, feature: &str, same: u64, different: u64) {
+        self.record(|| {
+            for (outcome, count) in [("same", same), ("different", different)] {
+                let labels =
+                    [("model", model.to_string()), ("feature", feature.to_owned()), ("outcome", outcome.to_owned())];
+                counter!(names::SHADOW_VALUES, &labels).increment(count);
             }
         });
     }
@@ -127,6 +161,20 @@ impl fmt::Debug for Metrics {
     }
 }
 
+/// A model version, and the alias under which it was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedModel<'a> {
+    pub(crate) model: &'a VersionedName,
+    pub(crate) alias: Option<&'a Name>,
+}
+
+impl AskedModel<'_> {
+    fn labels(&self, outcome: &'static str) -> [(&'static str, String); 3] {
+        let alias = self.alias.map(ToString::to_string).unwrap_or_default();
+        [("model", self.model.to_string()), ("alias", alias), ("outcome", outcome.to_owned())]
+    }
+}
+
 const STATUS_NAMES: [(Status, &str); 4] = [
     (Status::Present, "PRESENT"),
     (Status::NullValue, "NULL_VALUE"),
@@ -143,6 +191,11 @@ fn describe() {
     describe_histogram!(names::REQUEST_SECONDS, "how long gRPC requests took");
     describe_counter!(names::STATUSES, "feature values answered, by what they stand for");
     describe_histogram!(names::AGE_SECONDS, "how long before the answer the event behind a served row was");
+    describe_counter!(names::MODEL_REQUESTS, "requests read by a model version");
+    describe_histogram!(names::MODEL_SECONDS, "how long a model version's features took to be read");
+    describe_counter!(names::SHADOW_REQUESTS, "requests that a shadow version was to read as well");
+    describe_histogram!(names::SHADOW_SECONDS, "how long a shadow version's features took to be read");
+    describe_counter!(names::SHADOW_VALUES, "values of a shadow version, held against those that were answered");
     describe_gauge!(names::LAG_SECONDS, "how far what has reached the online store lies behind the present");
     describe_counter!(names::FOLLOWER_RUNS, "runs of the follower");
     describe_counter!(names::FOLLOWER_FAILURES, "runs of the follower that failed");

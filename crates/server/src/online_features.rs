@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use hitherto_core::{KeyType, KeyValue, Selector};
-use hitherto_engine::{Consumer, Lookup, LookupRequest, LookupView, ServingPlan};
+use hitherto_engine::{Consumer, Lookup, LookupRequest, LookupView, Route, ServingPlan};
 use hitherto_proto::v1::online_features_server::{OnlineFeatures, OnlineFeaturesServer};
 use hitherto_proto::v1::{GetFeaturesRequest, GetFeaturesResponse};
 use hitherto_proto::{
     Column, EventTimes, FeatureColumn, Features, GetFeatures, MESSAGE_BYTES_MAX, ModelPin, ViewAnswer, Watermark,
 };
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::answer::{Refusal, answer};
+use crate::metrics::AskedModel;
 use crate::shared::Shared;
 
 /// The service.
@@ -38,7 +40,7 @@ impl OnlineFeatures for Service {
 
 impl Service {
     async fn get(&self, sent: GetFeaturesRequest) -> Result<GetFeaturesResponse, Refusal> {
-        let GetFeatures { consumer, entities, request_fields, event_times } = sent.try_into()?;
+        let GetFeatures { consumer, entities, request_fields, event_times, routing_key } = sent.try_into()?;
         let (consumer, alias) = match consumer {
             hitherto_proto::Consumer::FeatureSet(set) => (Consumer::FeatureSet(set), None),
             hitherto_proto::Consumer::Model(model) => {
@@ -46,27 +48,60 @@ impl Service {
                 (Consumer::Model(model), alias)
             }
         };
-        let plan = self.0.serving.plan(&consumer).await?;
-        let wanted = LookupRequest {
-            entities: entity_keys(&plan, entities)?,
-            request: request_values(&plan, request_fields)?,
-            consumer,
-        };
-        let found = self.0.serving.lookup(&wanted).await?;
-        self.0.metrics.looked_up(&found);
+        let Shared { serving, metrics, shadows, .. } = &*self.0;
+        // from here on one route and one of its plans: nothing that changes meanwhile can mix two versions
+        let route = serving.route(&consumer).await?;
+        let plan = route.choose(routing_key.as_deref(), |name, key_type| first_key(&entities, name, key_type));
+        let copied = shadows.copy(metrics, &route, plan, alias.as_ref(), [&entities, &request_fields]);
+        let started = Instant::now();
+        let outcome = self.read(&route, plan, entities, request_fields).await;
+        if let Some(model) = &plan.model {
+            let word = if outcome.is_ok() { "answered" } else { "failed" };
+            metrics.model_read(&AskedModel { model, alias: alias.as_ref() }, word, started.elapsed());
+        }
+        let found = outcome?;
+        metrics.looked_up(&found);
+        let compared = copied.map(|copied| (copied, found.columns.clone()));
         let mut features = features_of(found, event_times)?;
         if let Some(pin) = &mut features.model {
             pin.alias = alias;
         }
-        Ok(features.try_into()?)
+        let response = features.try_into()?;
+        // the answer is complete: a shadow can neither delay nor spoil it
+        if let Some((copied, answered)) = compared {
+            copied.spawn(Arc::clone(&self.0), route, answered);
+        }
+        Ok(response)
+    }
+
+    async fn read(
+        &self,
+        route: &Route,
+        plan: &ServingPlan,
+        entities: Vec<Column>,
+        request_fields: Vec<Column>,
+    ) -> Result<Lookup, Refusal> {
+        let wanted = LookupRequest {
+            entities: entity_keys(plan, entities)?,
+            request: request_values(plan, route, request_fields)?,
+        };
+        Ok(self.0.serving.lookup(plan, &wanted).await?)
     }
 }
 
+/// The first row's value of an entity column, where there is one that can be a key.
+fn first_key(columns: &[Column], name: &str, key_type: KeyType) -> Option<KeyValue> {
+    let column = columns.iter().find(|column| column.name == name)?;
+    let first = Column::new(name, column.value_type.clone(), vec![column.values.first()?.clone()]);
+    // a wrong type is refused where the column is read
+    first.into_keys(key_type).ok()?.pop().flatten()
+}
+
 /// A column's name and its parts of entity keys; none matches nothing.
-type KeyColumn = (String, Vec<Option<KeyValue>>);
+pub(crate) type KeyColumn = (String, Vec<Option<KeyValue>>);
 
 /// The columns that the plan reads, as keys. Others are left aside: a caller may send what it has.
-fn entity_keys(plan: &ServingPlan, columns: Vec<Column>) -> Result<Vec<KeyColumn>, Refusal> {
+pub(crate) fn entity_keys(plan: &ServingPlan, columns: Vec<Column>) -> Result<Vec<KeyColumn>, Refusal> {
     let key_type = |name: &str| -> Option<KeyType> {
         plan.views.iter().flat_map(|view| &view.keys).find(|(column, _)| column == name).map(|(_, key_type)| *key_type)
     };
@@ -86,13 +121,20 @@ fn entity_keys(plan: &ServingPlan, columns: Vec<Column>) -> Result<Vec<KeyColumn
     Ok(keys)
 }
 
-fn request_values(
+/// The request fields that the plan reads. Those that another version of the route reads are left aside; those that none
+/// knows are refused.
+pub(crate) fn request_values(
     plan: &ServingPlan,
+    route: &Route,
     columns: Vec<Column>,
 ) -> Result<Vec<(String, Vec<hitherto_core::Value>)>, Refusal> {
     let mut fields = Vec::with_capacity(columns.len());
     for column in columns {
-        let Some((_, value_type)) = plan.request.iter().find(|(name, _)| name.as_str() == column.name) else {
+        let of = |plan: &ServingPlan| plan.request.iter().position(|(name, _)| name.as_str() == column.name);
+        let Some(field) = of(plan) else {
+            if route.plans().any(|other| of(other).is_some()) {
+                continue;
+            }
             let known = plan.request.iter().map(|(name, _)| name.as_str());
             let hint = hitherto_core::did_you_mean(&column.name, known)
                 .map(|near| format!(" (did you mean '{near}'?)"))
@@ -100,7 +142,7 @@ fn request_values(
             let message = format!("{} has no request field '{}'{hint}", plan.feature_set, column.name);
             return Err(Refusal::invalid(&column.name, message));
         };
-        let Column { name, values, .. } = column.widened(value_type)?;
+        let Column { name, values, .. } = column.widened(&plan.request[field].1)?;
         fields.push((name, values));
     }
     Ok(fields)

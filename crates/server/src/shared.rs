@@ -8,6 +8,7 @@ use crate::Result;
 use crate::answer::text_of;
 use crate::metrics::Metrics;
 use crate::places::Places;
+use crate::shadow::Shadows;
 
 /// The plans, the counters and the state of what runs in the background.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(crate) struct Shared {
     pub(crate) serving: Serving,
     pub(crate) metrics: Metrics,
     pub(crate) places: Places,
+    pub(crate) shadows: Shadows,
     background: Mutex<Background>,
 }
 
@@ -33,7 +35,8 @@ pub(crate) struct Background {
 impl Shared {
     pub(crate) async fn new(engine: Engine, places: Places) -> Result<Self> {
         let serving = Serving::load(engine).await?;
-        let shared = Self { serving, metrics: Metrics::new()?, places, background: Mutex::default() };
+        let (metrics, shadows) = (Metrics::new()?, Shadows::default());
+        let shared = Self { serving, metrics, places, shadows, background: Mutex::default() };
         shared.read_registry().await?;
         Ok(shared)
     }

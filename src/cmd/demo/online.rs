@@ -38,7 +38,7 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
 
     let rows: Vec<_> = entities.iter().map(|entity| super::super::get::row_of_flag(entity)).collect::<Result<_>>()?;
     let consumer = hitherto_engine::Consumer::Model("late_flights@champion".parse::<Selector>()?);
-    let online = super::super::get_remote::lookup(&url, consumer, &rows).await?;
+    let online = super::super::get_remote::lookup(&url, consumer, None, &rows).await?;
     let offline = engine.features_at("late_arrival".parse()?, &Spine::Batches(spine(now)?)).await?;
     compare(&online, &offline)?;
     // a server that has ended already needs no word

@@ -38,18 +38,24 @@ pub(super) async fn lookup(
     set: &str,
     keys: &[Key],
 ) -> hitherto_engine::Result<Lookup> {
-    Serving::load(engine).await?.lookup(&request(history, set, keys)).await
+    let serving = Serving::load(engine).await?;
+    let route = serving.route(&consumer(set)).await?;
+    serving.lookup(route.own(), &request(history, keys)).await
 }
 
 /// The keys, and beside them, as another key, the keys in the opposite order.
-pub(super) fn request(history: &History, set: &str, keys: &[Key]) -> LookupRequest {
+pub(super) fn request(history: &History, keys: &[Key]) -> LookupRequest {
     let mut entities = Vec::new();
     for (part, (name, _)) in history.keys.iter().enumerate() {
         entities.push(((*name).to_owned(), keys.iter().map(|key| key[part].clone()).collect()));
         entities.push((format!("other_{name}"), keys.iter().rev().map(|key| key[part].clone()).collect()));
     }
-    let consumer = Consumer::FeatureSet(set.parse().expect("a name"));
-    LookupRequest { consumer, entities, request: Vec::new() }
+    LookupRequest { entities, request: Vec::new() }
+}
+
+/// Who asks for a feature set.
+pub(super) fn consumer(set: &str) -> Consumer {
+    Consumer::FeatureSet(set.parse().expect("a name"))
 }
 
 /// A store that nothing has reached says so: never that there is no row.

@@ -9,7 +9,7 @@ use hitherto_core::{Kind, Selector, Span, Timestamp};
 use hitherto_engine::{Clock, Destination, Engine, Ingested, Lookup, Materialized, Serving, Spine};
 use hitherto_online::{Marks, OnlineStore};
 
-use super::compare::{SETS, compare_online, compare_training, lookup, place, request, unavailable};
+use super::compare::{SETS, compare_online, compare_training, consumer, lookup, place, request, unavailable};
 use super::history::{FeatureRow, History, Key, Remembered, Step, Version};
 use super::home::Home;
 use super::model::Model;
@@ -150,7 +150,8 @@ impl<'a> Player<'a> {
         self.versions = 2;
         self.push(rows).await?;
         let keys = self.model.questions();
-        let found = unaware.lookup(&request(self.history, SETS[0], &keys)).await?;
+        let route = unaware.route(&consumer(SETS[0])).await?;
+        let found = unaware.lookup(route.own(), &request(self.history, &keys)).await?;
         for (row, key) in keys.iter().enumerate() {
             let expected = self.model.offline(self.history.versions[0], key, self.now);
             compare_online(&found, 0, row, &expected).with_context(|| format!("unaware of version 2, {key:?}"))?;

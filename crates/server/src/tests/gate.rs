@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use hitherto_online::{Advance, Answer, Error, Group, Marks, OnlineStore, Reading, Result, Run, Write, Written};
 use tokio::sync::Notify;
 
-/// Forwards everything; reads wait at the gate, and a store that is down does not answer a ping.
+/// Forwards everything; reads (or those of one table alone) wait at the gate, and a store that is down does not answer a ping.
 #[derive(Debug)]
 pub(super) struct Gated {
     pub(super) inner: Arc<dyn OnlineStore>,
@@ -16,19 +16,33 @@ pub(super) struct Gated {
     /// Lets one read through.
     pub(super) open: Notify,
     pub(super) is_down: AtomicBool,
+    /// The table whose reads wait; every table's where there is none.
+    table: Option<&'static str>,
 }
 
 impl Gated {
     pub(super) fn new(inner: Arc<dyn OnlineStore>) -> Arc<Self> {
-        Arc::new(Self { inner, arrived: Notify::new(), open: Notify::new(), is_down: AtomicBool::new(false) })
+        Self::gated(inner, None)
+    }
+
+    pub(super) fn of_table(inner: Arc<dyn OnlineStore>, table: &'static str) -> Arc<Self> {
+        Self::gated(inner, Some(table))
+    }
+
+    fn gated(inner: Arc<dyn OnlineStore>, table: Option<&'static str>) -> Arc<Self> {
+        let (arrived, open) = (Notify::new(), Notify::new());
+        Arc::new(Self { inner, arrived, open, is_down: AtomicBool::new(false), table })
     }
 }
 
 #[async_trait]
 impl OnlineStore for Gated {
     async fn read(&self, groups: &[Group<'_>]) -> Result<Vec<Answer>> {
-        self.arrived.notify_one();
-        self.open.notified().await;
+        let of = |table: &str| groups.iter().any(|group| group.reading.to_string().starts_with(table));
+        if self.table.is_none_or(of) {
+            self.arrived.notify_one();
+            self.open.notified().await;
+        }
         self.inner.read(groups).await
     }
 

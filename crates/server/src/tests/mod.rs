@@ -6,4 +6,5 @@ mod gate;
 mod lifecycle;
 mod pages;
 mod standard;
+mod traffic;
 mod training;

@@ -112,6 +112,7 @@ impl History {
                 modification_time: file.modified_ms,
                 data_change: false,
                 stats: Some(file.stats.to_string()),
+                tags: file.tags(),
                 ..Add::default()
             })
         });

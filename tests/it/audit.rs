@@ -259,7 +259,7 @@ fn a_file_of_history_that_was_changed_or_is_gone_is_named() {
     fs::write(&file, &changed).expect("written");
     assert!(place.ok("audit verify").contains("agree\n"), "the log itself is whole");
     let said = place.fails("audit verify --history");
-    let fault = format!("  legs/legs-1/data/{name} of table 'legs-1' was changed: its SHA-256 is ");
+    let fault = format!("  data/{name} of table 'legs-1' was changed: its SHA-256 is ");
     assert!(said.starts_with("error: history is not as it was written:\n") && said.contains(&fault), "{said}");
     let found: Value =
         serde_json::from_str(&place.run("audit verify --history --output json").expect_code(1).stdout).expect("JSON");
@@ -267,7 +267,7 @@ fn a_file_of_history_that_was_changed_or_is_gone_is_named() {
 
     fs::remove_file(&file).expect("removed");
     let said = place.fails("audit verify --history");
-    assert!(said.contains(&format!("  legs/legs-1/data/{name} of table 'legs-1' is gone\n")), "{said}");
+    assert!(said.contains(&format!("  data/{name} of table 'legs-1' is gone\n")), "{said}");
     fs::write(&file, &written).expect("written");
     place.ok("audit verify --history");
 }

@@ -74,7 +74,7 @@ impl History {
         let mut bytes = match self.store.store().get(&path).await {
             Ok(found) => found.into_stream(),
             Err(StoreError::NotFound { .. }) => {
-                return Ok(Found::Fault(format!("{path} of table '{}' is gone", self.table.id)));
+                return Ok(Found::Fault(format!("{} of table '{}' is gone", self.below_root(&path), self.table.id)));
             }
             Err(error) => return Err(failed(error)),
         };
@@ -91,7 +91,8 @@ impl History {
             return Ok(Found::Whole(size));
         }
         Ok(Found::Fault(format!(
-            "{path} of table '{}' was changed: its SHA-256 is {found}, and {recorded} was written",
+            "{} of table '{}' was changed: its SHA-256 is {found}, and {recorded} was written",
+            self.below_root(&path),
             self.table.id
         )))
     }

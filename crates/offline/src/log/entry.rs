@@ -40,8 +40,8 @@ pub(crate) struct NewFile {
 
 impl NewFile {
     /// What the log remembers of it beside its statistics.
-    pub(super) fn tags(&self) -> Option<HashMap<String, Option<String>>> {
-        Some(HashMap::from([(HASH_TAG.to_owned(), Some(self.sha256.clone()))]))
+    pub(super) fn tags(&self) -> HashMap<String, Option<String>> {
+        HashMap::from([(HASH_TAG.to_owned(), Some(self.sha256.clone()))])
     }
 }
 

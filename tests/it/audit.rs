@@ -231,3 +231,43 @@ fn a_store_that_is_away_holds_up_no_change() {
     );
     assert!(place.ok("list entities").contains("aircraft"), "the change is made");
 }
+
+#[test]
+fn a_file_of_history_that_was_changed_or_is_gone_is_named() {
+    let place = changed();
+    // past a checkpoint of the table's log, which must keep the hashes; and through a compaction
+    for minute in 10..32 {
+        place.write("more.csv", format!("tailnum,event_timestamp,arr_delay\nN2,2013-01-01T10:{minute}:00Z,{minute}\n"));
+        place.ok("ingest legs more.csv");
+    }
+    let said = place.ok("audit verify --history");
+    assert!(said.lines().nth(1).is_some_and(|line| line.starts_with("legs-1: 23 files, ")), "{said}");
+    assert!(said.ends_with(" bytes, as they were written\n"), "{said}");
+    place.ok("compact legs --full");
+    let said = place.ok("audit verify --history");
+    assert!(said.lines().nth(1).is_some_and(|line| line.starts_with("legs-1: 1 files, ")), "{said}");
+    place.ok("vacuum --retention 0s");
+
+    let folder = place.path(".hitherto/offline/legs/legs-1/data");
+    let mut files = fs::read_dir(&folder).expect("the table's files").map(|file| file.expect("a file").path());
+    let (file, none) = (files.next().expect("a file"), files.next());
+    assert_eq!(none, None, "one file is left");
+    let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+    let written = fs::read(&file).expect("the file");
+    let mut changed = written.clone();
+    changed[written.len() / 3] ^= 1;
+    fs::write(&file, &changed).expect("written");
+    assert!(place.ok("audit verify").contains("agree\n"), "the log itself is whole");
+    let said = place.fails("audit verify --history");
+    let fault = format!("  data/{name} of table 'legs-1' was changed: its SHA-256 is ");
+    assert!(said.starts_with("error: history is not as it was written:\n") && said.contains(&fault), "{said}");
+    let found: Value =
+        serde_json::from_str(&place.run("audit verify --history --output json").expect_code(1).stdout).expect("JSON");
+    assert_eq!(found["history"][0]["faults"].as_array().map(Vec::len), Some(1));
+
+    fs::remove_file(&file).expect("removed");
+    let said = place.fails("audit verify --history");
+    assert!(said.contains(&format!("  data/{name} of table 'legs-1' is gone\n")), "{said}");
+    fs::write(&file, &written).expect("written");
+    place.ok("audit verify --history");
+}

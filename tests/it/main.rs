@@ -2,6 +2,7 @@
 
 mod agreement;
 mod audit;
+mod certificate;
 mod cli_errors;
 mod compaction;
 mod concurrency;

@@ -58,7 +58,8 @@ k,event_timestamp,label
 3,2024-01-01T00:00:50Z,1
 ";
 
-fn laid_out() -> Hitherto {
+/// Two views with rows, a feature set of both, and a spine.
+pub(crate) fn laid_out() -> Hitherto {
     let place = Hitherto::new();
     place.write("definitions.yaml", DEFINITIONS);
     place.ok("apply -f definitions.yaml");
@@ -69,7 +70,7 @@ fn laid_out() -> Hitherto {
 }
 
 /// The id that `training-set` prints.
-fn built(place: &Hitherto, flags: &str) -> String {
+pub(crate) fn built(place: &Hitherto, flags: &str) -> String {
     place.ok(&format!("training-set --feature-set both {flags}")).trim_end().to_owned()
 }
 

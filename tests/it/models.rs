@@ -1,5 +1,7 @@
 //! Model versions, evaluations, gates and traffic, as a user meets them.
 
+use std::fs;
+
 use hitherto_core::{StoredVerdict, Timestamp};
 use serde_json::{Value, json};
 
@@ -330,4 +332,30 @@ fn traffic_is_shared_among_versions_that_pass() {
     place.run("model traffic m champion").expect_code(2);
     place.run("model traffic m champion --clear --shadow 2").expect_code(2);
     assert_eq!(place.ok("model history m").lines().filter(|line| !line.starts_with(' ')).count(), 1, "no move of it");
+}
+
+#[test]
+fn a_gate_takes_the_word_of_the_last_verification() {
+    let place = trained();
+    place.write("gate.yaml", "kind: gate\nname: careful\nmodel: m\nalias: champion\ndataset: verified\n");
+    place.ok("apply -f gate.yaml");
+    place.ok("model register m --dataset first");
+    let check = format!("model check m@1 --alias champion {NOON}");
+    let said = place.run(&check).expect_code(1).stdout;
+    assert!(said.contains("FAIL  the dataset is verified: nobody has verified the file of dataset "), "{said}");
+    place.ok("dataset verify first");
+    place.ok(&check);
+    let written = fs::read(place.path("t.parquet")).expect("the file");
+    let mut changed = written.clone();
+    changed[written.len() / 2] ^= 1;
+    place.write("t.parquet", changed);
+    place.run("dataset verify first").expect_code(1);
+    let said = place.run(&check).expect_code(1).stdout;
+    assert!(said.contains("FAIL  the dataset is verified: "), "{said}");
+    place.write("t.parquet", written);
+    place.ok("dataset verify first");
+    assert_eq!(place.ok(&format!("model alias m@1 champion {NOON}")), "m@champion -> m@1\n");
+    let log = json_of(&place.ok("audit list --output json"));
+    let verbs: Vec<&Value> = log.as_array().expect("a log").iter().map(|entry| &entry["verb"]).collect();
+    assert_eq!(verbs.iter().filter(|verb| **verb == "record_verdict").count(), 3, "{verbs:?}");
 }

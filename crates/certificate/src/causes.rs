@@ -22,12 +22,15 @@ pub struct Findings {
     pub(crate) wrong: Vec<WrongCell>,
 }
 
+/// Of one feature, by key and encoded value.
+type KnownSince = HashMap<(u32, Box<[u8]>), Option<Timestamp>>;
+
 /// Since when the values of wrong cells could have been known. Clones made before the first rows are parts.
 #[derive(Clone, Debug)]
 pub struct Causes {
     thesis: Arc<Thesis>,
-    /// Per feature, where one of its cells is wrong: key and encoded value, and since when a row had it.
-    known: Vec<HashMap<(u32, Box<[u8]>), Option<Timestamp>>>,
+    /// Per feature, where one of its cells is wrong: since when a row had that value.
+    known: Vec<KnownSince>,
 }
 
 impl Findings {

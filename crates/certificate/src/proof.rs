@@ -186,7 +186,9 @@ impl Proof {
                 Outcome::Row(_) => &mut report.present,
             } += askers.len() as u64;
             if thesis.has_values(slot) {
-                askers.iter().for_each(|&row| known[row as usize] = thesis.winner(slot));
+                for &row in askers {
+                    known[row as usize] = thesis.winner(slot);
+                }
             }
         }
         // a key with a null in it matches nothing
@@ -200,8 +202,7 @@ impl Proof {
         report.history_rows = self.history_rows;
         report.unproven = self.unproven;
         report.wrong_cells = self.wrong_cells;
-        self.wrong
-            .sort_by(|a, b| (a.row, a.feature.is_none(), a.feature).cmp(&(b.row, b.feature.is_none(), b.feature)));
+        self.wrong.sort_by_key(|cell| (cell.row, cell.feature.is_none(), cell.feature));
         Ok(Findings { thesis, report, wrong: self.wrong })
     }
 
@@ -248,7 +249,8 @@ impl Proof {
         (found, column): &(TimestampMicrosecondArray, String),
         known: impl Iterator<Item = Option<Timestamp>>,
     ) -> Result<()> {
-        let known: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter(known.map(|time| time.map(|time| time.0))));
+        let known: ArrayRef =
+            Arc::new(known.map(|time| time.map(|time| time.0)).collect::<TimestampMicrosecondArray>());
         let found: ArrayRef = Arc::new(found.clone());
         let differs = differing(&known, &found)?;
         self.wrong_cells += differs.count_set_bits() as u64;

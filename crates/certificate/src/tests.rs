@@ -198,7 +198,9 @@ proptest! {
     fn a_lost_value_is_missing(case in case(), size in 1..20_usize) {
         let mut cells = case.answers();
         let held: Vec<usize> = (0..cells.feature.len()).filter(|&row| cells.feature[row].is_some()).collect();
-        held.iter().for_each(|&row| cells.feature[row] = None);
+        for &row in &held {
+            cells.feature[row] = None;
+        }
         let report = case.judge(&cells, &case.batches(size), &case.batches(size));
         prop_assert_eq!((report.wrong_cells, report.missing), (held.len() as u64, held.len() as u64));
     }
@@ -234,7 +236,7 @@ proptest! {
         let history = case.batches(size);
         let partly = &history[..seen.min(history.len())];
         // the training set that the part of history would give
-        let rows: Vec<_> = case.history.iter().rev().take(partly.iter().map(RecordBatch::num_rows).sum()).cloned().collect();
+        let rows: Vec<_> = case.history.iter().rev().take(partly.iter().map(RecordBatch::num_rows).sum()).copied().collect();
         let cells = Case { history: rows, ..case.clone() }.answers();
         let report = case.judge(&cells, partly, &history);
         let right = case.answers();
@@ -248,7 +250,7 @@ proptest! {
         let cells = case.answers();
         let Some(row) = cells.event.iter().position(Option::is_some) else { return Ok(()) };
         let key = case.spine[row].0;
-        let rest = Case { history: case.history.iter().filter(|(of, ..)| *of != key).cloned().collect(), ..case.clone() };
+        let rest = Case { history: case.history.iter().filter(|(of, ..)| *of != key).copied().collect(), ..case.clone() };
         let report = case.judge(&cells, &case.batches(size), &rest.batches(size));
         prop_assert!(report.unproven > 0 && !report.is_proven());
     }

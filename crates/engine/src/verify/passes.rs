@@ -23,7 +23,10 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// Questions of one band that were put already, by key columns: views of one entity ask the same.
 #[derive(Default)]
-pub(super) struct Asked(Vec<(Vec<(usize, DataType)>, Arc<Questions>)>);
+pub(super) struct Asked(Vec<(KeyColumns, Arc<Questions>)>);
+
+/// The columns of a file that make up a key, and the types that the view compares them as.
+type KeyColumns = Vec<(usize, DataType)>;
 
 /// One view held against one band of a file.
 pub(super) struct Examination<'a> {

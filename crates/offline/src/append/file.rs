@@ -98,7 +98,7 @@ impl FileWriter {
 
     /// Finishes the file. It is durable, and not yet part of the table.
     pub(crate) async fn close(mut self) -> Result<NewFile> {
-        self.writer.finish().await.map_err(|e| self.failed(e))?;
+        let sha256 = self.writer.finish().await.map_err(|e| self.failed(e))?;
         let found = self.store.head(&self.path).await;
         if found.is_err() {
             // nobody will know of it: better gone, if the store lets us
@@ -111,6 +111,7 @@ impl FileWriter {
             rows: self.stats.rows(),
             modified_ms: found.last_modified.timestamp_millis(),
             stats: self.stats.to_json(),
+            sha256,
         })
     }
 

@@ -9,6 +9,7 @@ use datafusion::common::runtime::SpawnedTask;
 use object_store::buffered::BufWriter;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use crate::encode::Encoder;
@@ -60,16 +61,17 @@ impl Upload {
         Ok(())
     }
 
-    /// Ends the file. It is durable when this returns.
-    pub(super) async fn finish(&mut self) -> Result<()> {
+    /// Ends the file, and returns the SHA-256 of its bytes in hex. It is durable when this returns.
+    pub(super) async fn finish(&mut self) -> Result<String> {
         self.encode_block().await?;
-        let rest = match self.encoder.take() {
+        let mut rest = match self.encoder.take() {
             Some(encoder) => encoded(encoder).await?.finish(Vec::new())?,
             None => Encoder::try_new(Pieces::default(), SchemaRef::clone(&self.schema), self.properties.clone(), None)?
                 .finish(Vec::new())?,
         };
-        self.put(rest).await?;
-        self.sink.shutdown().await.map_err(|error| ParquetError::External(Box::new(error)))
+        self.put(rest.take()).await?;
+        self.sink.shutdown().await.map_err(|error| ParquetError::External(Box::new(error)))?;
+        Ok(hex::encode(rest.hash.finalize()))
     }
 
     /// Gives the file up.
@@ -87,7 +89,7 @@ impl Upload {
             None => Encoder::try_new(Pieces::default(), first.schema(), self.properties.clone(), Some(first))?,
         };
         self.file_bytes = encoder.file_size();
-        let done = std::mem::take(encoder.sink());
+        let done = encoder.sink().take();
         self.encoder = Some(SpawnedTask::spawn_blocking(move || {
             encoder.write(&block)?;
             if encoder.memory_size() > GROUP_BYTES {
@@ -98,8 +100,8 @@ impl Upload {
         self.put(done).await
     }
 
-    async fn put(&mut self, pieces: Pieces) -> Result<()> {
-        for piece in pieces.full.into_iter().chain([pieces.last]).filter(|piece| !piece.is_empty()) {
+    async fn put(&mut self, pieces: Vec<Vec<u8>>) -> Result<()> {
+        for piece in pieces {
             self.sink.put(Bytes::from(piece)).await.map_err(|error| ParquetError::External(Box::new(error)))?;
         }
         Ok(())
@@ -111,6 +113,17 @@ impl Upload {
 struct Pieces {
     full: Vec<Vec<u8>>,
     last: Vec<u8>,
+    /// Of all bytes so far.
+    hash: Sha256,
+}
+
+impl Pieces {
+    /// What it has, which it has no longer.
+    fn take(&mut self) -> Vec<Vec<u8>> {
+        let last = std::mem::take(&mut self.last);
+        let full = std::mem::take(&mut self.full);
+        full.into_iter().chain([last]).filter(|piece| !piece.is_empty()).collect()
+    }
 }
 
 impl Write for Pieces {
@@ -120,6 +133,7 @@ impl Write for Pieces {
         }
         let taken = bytes.len().min(PIECE_BYTES - self.last.len());
         self.last.extend_from_slice(&bytes[..taken]);
+        self.hash.update(&bytes[..taken]);
         if self.last.len() == PIECE_BYTES {
             self.full.push(std::mem::take(&mut self.last));
         }

@@ -117,6 +117,7 @@ impl History {
                 modification_time: file.modified_ms,
                 data_change: true,
                 stats: Some(file.stats.to_string()),
+                tags: Some(file.tags()),
                 ..Add::default()
             }));
             next += file.rows.cast_signed();

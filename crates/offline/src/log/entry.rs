@@ -1,5 +1,6 @@
 //! One entry of the log: written at one exact version, put if absent, and found again if the answer is lost.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use deltalake_core::protocol::DeltaOperation;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::check::HASH_TAG;
 use super::{Cached, History};
 use crate::{Error, Result};
 
@@ -32,6 +34,15 @@ pub(crate) struct NewFile {
     pub(crate) modified_ms: i64,
     /// `numRecords`, `minValues`, …
     pub(crate) stats: Value,
+    /// Of its bytes, in hex.
+    pub(crate) sha256: String,
+}
+
+impl NewFile {
+    /// What the log remembers of it beside its statistics.
+    pub(super) fn tags(&self) -> HashMap<String, Option<String>> {
+        HashMap::from([(HASH_TAG.to_owned(), Some(self.sha256.clone()))])
+    }
 }
 
 /// Whether the files of a commit that failed may be deleted.

@@ -3,12 +3,14 @@
 //! One Delta table per table of the registry. We use `deltalake-core` as a log only; files are written, scanned and
 //! compacted by this crate, because Delta's own scan hides order and its own writer knows no `_sequence`.
 
+mod check;
 mod commit;
 mod delta_schema;
 mod entry;
 mod rewrite;
 mod snapshot;
 
+pub use check::FilesChecked;
 pub use snapshot::{DataFile, Snapshot, TimeRange};
 
 pub(crate) use commit::{Committed, Offer, other_content};

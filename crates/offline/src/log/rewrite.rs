@@ -112,6 +112,7 @@ impl History {
                 modification_time: file.modified_ms,
                 data_change: false,
                 stats: Some(file.stats.to_string()),
+                tags: Some(file.tags()),
                 ..Add::default()
             })
         });
@@ -119,7 +120,7 @@ impl History {
     }
 
     /// The path as the log has it: from the table's folder.
-    fn below_root(&self, path: &Path) -> String {
+    pub(super) fn below_root(&self, path: &Path) -> String {
         let parts: Vec<_> = path.parts().skip(self.root.parts().count()).collect();
         parts.iter().map(AsRef::as_ref).collect::<Vec<_>>().join("/")
     }

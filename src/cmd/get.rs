@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "rows")]
     entities: Option<std::path::PathBuf>,
     /// What decides which version answers where an alias shares its traffic; otherwise the first row's entity key does
-    #[arg(long, value_name = "KEY", requires = "model", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "KEY", conflicts_with = "feature_set", value_parser = NonEmptyStringValueParser::new())]
     routing_key: Option<String>,
     /// Ask a running server instead of the store; its clock rules
     #[arg(long, value_name = "URL")]

@@ -22,14 +22,14 @@ pub(super) struct Gated {
 
 impl Gated {
     pub(super) fn new(inner: Arc<dyn OnlineStore>) -> Arc<Self> {
-        Self::gated(inner, None)
+        Self::with(inner, None)
     }
 
     pub(super) fn of_table(inner: Arc<dyn OnlineStore>, table: &'static str) -> Arc<Self> {
-        Self::gated(inner, Some(table))
+        Self::with(inner, Some(table))
     }
 
-    fn gated(inner: Arc<dyn OnlineStore>, table: Option<&'static str>) -> Arc<Self> {
+    fn with(inner: Arc<dyn OnlineStore>, table: Option<&'static str>) -> Arc<Self> {
         let (arrived, open) = (Notify::new(), Notify::new());
         Arc::new(Self { inner, arrived, open, is_down: AtomicBool::new(false), table })
     }

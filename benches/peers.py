@@ -9,7 +9,7 @@ benches/peers/requirements.txt. Data are generated, and ingested by each new bin
 their stores as much. Whole processes are timed, start and end included, two threads each: one warm-up, then N runs (5),
 jobs in turns, medians. Needs Python's standard library only, and Linux. Ends with 1 where a bar is missed.
 
-Cases: training, feast (on a tenth), ingest, views, few, hot, memory; and by name only growth, wide, datafusion, explain.
+Cases: training, feast (on a tenth), ingest, views, few, hot, memory, verify; and by name only growth, wide, datafusion, explain.
 """
 import argparse
 import json

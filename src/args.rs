@@ -83,6 +83,8 @@ pub(crate) enum Command {
     Compact(cmd::compact::Args),
     /// Delete files that history does not need any more
     Vacuum(cmd::vacuum::Args),
+    /// Erase one entity of a feature view, everywhere: from history, its files and the online store
+    Erase(cmd::erase::Args),
     /// Ask feature history in SQL
     Sql(cmd::sql::Args),
     /// Serve features over gRPC, health and metrics over HTTP

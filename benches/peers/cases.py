@@ -186,4 +186,19 @@ def memory(bench):
     return found
 
 
-CASES = {case.__name__: case for case in (training, feast, ingest, views, few, hot, memory)}
+def verify(bench):
+    """The leakage certificate of a training set of all 20 features, against building it."""
+    bench.needs("dataset")
+    store, out = bench.main_store(), "verified.parquet"
+    jobs = {
+        "training-set": bench.training_set(store, bench.sized() / "spine.parquet", out),
+        # it fails where a single cell is not proven
+        "dataset verify": measure.Job([bench.binary, "dataset", "verify", bench.out / out], store.folder),
+    }
+    found = Found(measure.take_turns(jobs, bench.runs))
+    found.bars = [Bar("wall, verify / build", found.wall("dataset verify", "training-set"), 4, at_least=False)]
+    found.notes = [f"peak memory, verify / build: {found.peak('dataset verify', 'training-set'):.2f}"]
+    return found
+
+
+CASES = {case.__name__: case for case in (training, feast, ingest, views, few, hot, memory, verify)}

@@ -121,6 +121,9 @@ async fn rebuild(engine: &Engine, id: &str, out: &str, spine: Option<String>, gl
         output::note(format!("{out} has the rows that were built at {}, in another encoding", dataset.built_at));
         return Ok(());
     }
+    if !rebuilt.erased.is_empty() {
+        bail!("{out} is not what was built, and nothing can be any more: {}", rebuilt.erased.join("; "));
+    }
     let fingerprint = |dataset: &Dataset| match dataset.format {
         0 => dataset.file_hash.clone(),
         _ => dataset.build.result_fingerprint.clone(),

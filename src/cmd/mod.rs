@@ -7,6 +7,7 @@ pub(crate) mod dataset;
 pub(crate) mod demo;
 pub(crate) mod describe;
 mod explain;
+pub(crate) mod erase;
 pub(crate) mod get;
 mod get_remote;
 pub(crate) mod ingest;

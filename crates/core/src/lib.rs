@@ -20,6 +20,7 @@ mod audit;
 mod catalog;
 mod dataset;
 mod definition;
+mod erasure;
 mod evaluation;
 mod finite;
 mod gate;
@@ -43,6 +44,7 @@ pub use catalog::{
 };
 pub use dataset::{Build, Category, Dataset, DatasetView, Number, Profile, Quantile, Split};
 pub use definition::{Definition, Entity, Feature, FeatureSet, FeatureView, Member, Notes, Transform};
+pub use erasure::Erasure;
 pub use evaluation::{Evaluation, Grader, GraderError, Metrics, NewEvaluation, ReportFile};
 pub use finite::{Finite, NotFinite};
 pub use gate::{

@@ -31,6 +31,21 @@ impl Engine {
     }
 }
 
+/// What was erased since from the rows that `dataset` read, in words: `an erasure of 2026-03-01T00:00:00Z took 3 rows of table
+/// legs-1`. `pins` are its tables as they stood then, found in the log of today.
+pub(crate) fn erased_since(dataset: &Dataset, pins: &Pins) -> Vec<String> {
+    let mut erased = Vec::new();
+    for (table, pinned) in pins {
+        let known = dataset.erasures.get(table);
+        let is_new = |id: &String| known.is_none_or(|known| !known.contains(id));
+        for erasure in pinned.erasures().iter().filter(|erasure| is_new(&erasure.id)) {
+            let rows = if erasure.rows == 1 { "1 row".to_owned() } else { format!("{} rows", erasure.rows) };
+            erased.push(format!("an erasure of {} took {rows} of table {table}", erasure.at));
+        }
+    }
+    erased
+}
+
 /// As much of an id as people read.
 pub(crate) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)

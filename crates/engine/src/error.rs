@@ -35,6 +35,18 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// An entity that history has lost and the online store has not.
+    #[error(
+        "{view}: the entity was erased from history, and not from the online store: {source}; run it again when the store \
+         answers, it does what was left undone"
+    )]
+    NotErasedOnline {
+        /// The view.
+        view: String,
+        /// Why not.
+        #[source]
+        source: Box<Error>,
+    },
     /// Definitions that cannot be applied: every problem of every file.
     #[error("{}", list(.0))]
     Definitions(Vec<Problem>),
@@ -90,7 +102,7 @@ impl Error {
             Self::Offline(source) => source.kind(),
             Self::Certificate(source) => source.kind(),
             Self::Online(source) => source.kind(),
-            Self::NotOnline { source, .. } => source.kind(),
+            Self::NotOnline { source, .. } | Self::NotErasedOnline { source, .. } => source.kind(),
             Self::Gate(reports) if reports.iter().all(GateReport::is_only_offline) => Kind::Unavailable,
             // of a gate's refusal too: no retry mends it
             Self::Definitions(_) | Self::Transform { .. } | Self::Invalid(_) | Self::Gate(_) => Kind::InvalidArgument,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use hitherto_core::{Build, Dataset, DatasetView, SetVersion, Split};
 
+use hitherto_offline::PinnedTable;
+
 use crate::fingerprint::deciding;
 use crate::join::Pins;
 use crate::{Engine, EvidenceColumns, Result, TrainingSetRequest};
@@ -39,7 +41,7 @@ impl Engine {
             evidence: wanted.evidence == EvidenceColumns::Times,
             split,
             tables: pins.iter().map(|(id, pinned)| (id.clone(), pinned.last_sequence())).collect(),
-            erasures: BTreeMap::new(),
+            erasures: erasures(pins),
             location: wanted.out.place().to_owned(),
             rows: 0,
             file_hash: String::new(),
@@ -51,6 +53,15 @@ impl Engine {
             },
         }
     }
+}
+
+/// The ids of what was erased from each table; tables of which nothing was are left out.
+fn erasures(pins: &Pins) -> BTreeMap<String, Vec<String>> {
+    let of_table = |(id, pinned): (&String, &PinnedTable)| {
+        let ids: Vec<String> = pinned.erasures().iter().map(|erasure| erasure.id.clone()).collect();
+        (!ids.is_empty()).then(|| (id.clone(), ids))
+    };
+    pins.iter().filter_map(of_table).collect()
 }
 
 /// What the footer of a training set's file says of it: only what decides its values, so that the same request gives the same

@@ -55,7 +55,7 @@ impl Engine {
             written: 0,
             marks: Marks { sequence: -1, clock: Timestamp::MIN },
         };
-        for _ in 0..ATTEMPTS {
+        'run: for _ in 0..ATTEMPTS {
             let run = online.begin(&reading.id).await?;
             let pinned = self.history(&reading.table)?.pin().await?;
             let now = self.clock().now();
@@ -67,8 +67,12 @@ impl Engine {
             let rows = OnlineRows::new(&reading.table);
             while let Some(batch) = changes.try_next().await? {
                 total.rows += batch.num_rows() as u64;
-                let Written { written, .. } = online.write(&reading.id, &rows.writes(&batch)?).await?;
-                total.written += written;
+                match online.write(&reading.id, &run, &rows.writes(&batch)?).await {
+                    Ok(Written { written, .. }) => total.written += written,
+                    // what was read before an erasure is not to be written after it
+                    Err(hitherto_online::Error::Overtaken { .. }) => continue 'run,
+                    Err(error) => return Err(error.into()),
+                }
             }
             match online.advance(&reading.id, &run, to).await? {
                 Advance::Done => return Ok(Materialized { marks: to, ..total }),

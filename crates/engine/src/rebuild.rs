@@ -5,7 +5,7 @@ use hitherto_offline::OutputLocation;
 use hitherto_offline::input::Input;
 
 use crate::build::Job;
-use crate::dataset::short;
+use crate::dataset::{erased_since, short};
 use crate::engine::find_set;
 use crate::join::{Join, JoinRequest, Pins};
 use crate::spine::SurveyedSpine;
@@ -30,6 +30,8 @@ pub struct Rebuilt {
     pub dataset: Dataset,
     /// Where the spine's rows were found.
     pub spine: String,
+    /// What was erased since from the rows that it read: where its rows differ now, this is what is gone.
+    pub erased: Vec<String>,
 }
 
 /// What a dataset was built from, found again.
@@ -70,13 +72,14 @@ impl Engine {
         let join = Join::plan(&request, spine.plan()?, partitions())?;
         let splitter = splitter(dataset, &spine.schema, join.schema())?;
         let origin = spine.origin.clone();
+        let erased = erased_since(dataset, &pins);
         let manifest = Dataset { location: out.place().to_owned(), built_at: self.clock().now(), ..dataset.clone() };
         let (rebuilt, _) =
             self.build(Job { manifest, set, pins: &pins, spine, join, splitter, out: &out }, seen).await?;
         if rebuilt.id != dataset.id {
             return Err(Error::internal("a dataset was built again under another id", rebuilt.id));
         }
-        Ok(Rebuilt { dataset: rebuilt, spine: origin })
+        Ok(Rebuilt { dataset: rebuilt, spine: origin, erased })
     }
 
     /// What `dataset` was built from: its feature set, its tables as they stood, and its spine, which is the first of

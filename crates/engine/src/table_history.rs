@@ -48,6 +48,6 @@ impl TableHistory {
             PinnedTable::new(Arc::clone(self.history.store().store()), table, files, last_sequence)
         };
         *last = Some(pinned.clone());
-        pinned.found_in(snapshot.version)
+        pinned.found_in(snapshot)
     }
 }

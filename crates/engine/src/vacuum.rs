@@ -19,12 +19,15 @@ pub struct VacuumedTable {
 
 impl Engine {
     /// Vacuum the tables of these views, or of all views where none is named: delete what has not been needed for
-    /// `retention`, or only say what that is.
+    /// `retention`, or only say what that is. What an erasure left goes first when its delay is over, whatever the retention.
     pub async fn vacuum(&self, views: &[Name], retention: Span, sweep: Sweep) -> Result<Vec<VacuumedTable>> {
         let catalog = self.registry().catalog().await?;
         // never the pretended clock: files are as old as the store says, and a later clock would make those of an
         // ingest at work look abandoned
         let now = Clock::System.now();
+        if sweep == Sweep::Delete {
+            self.purge(views).await?;
+        }
         let mut done = Vec::new();
         for table in tables_of(&catalog, views)? {
             let found = self.history(table)?.history().vacuum(retention, now, sweep).await?;

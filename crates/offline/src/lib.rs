@@ -6,7 +6,9 @@ pub mod types;
 mod append;
 mod compact;
 mod encode;
+mod erase;
 mod error;
+mod key_match;
 mod log;
 mod output;
 mod scan;
@@ -17,8 +19,10 @@ mod values;
 
 pub use append::{Appended, BatchId, Commit};
 pub use compact::{CompactOptions, Compacted, Compaction, Reach};
+pub use erase::{Erased, Erasing, erasure_id};
 pub use error::{Error, Result};
-pub use log::{DataFile, FilesChecked, History, Snapshot, TimeRange};
+pub use key_match::KeyMark;
+pub use log::{DataFile, FilesChecked, History, Purged, Snapshot, TableErasure, TimeRange};
 pub use output::{OutputLocation, Written, write_parquet};
 pub use scan::{
     AVAILABLE, HistoryTable, Marks, PinnedTable, TableSource, changes_schema, recovered, spine_of_batches,

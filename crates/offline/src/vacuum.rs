@@ -48,6 +48,11 @@ impl History {
                 "could not keep replaced files for {retention}: the log remembers for 7d when a file was replaced; use 7d or less"
             )));
         }
+        self.sweep(now.saturating_sub(retention), sweep).await
+    }
+
+    /// Deletes the files that the table has not needed since `until`.
+    pub(crate) async fn sweep(&self, until: Timestamp, sweep: Sweep) -> Result<Vacuumed> {
         // the files first, then the log: what is committed in between is not taken for a leftover
         let data = self.root().clone().join("data");
         let found: Vec<ObjectMeta> = self
@@ -67,7 +72,6 @@ impl History {
         let active: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
         let unneeded: Vec<ObjectMeta> = found.into_iter().filter(|file| !active.contains(&file.location)).collect();
 
-        let until = now.saturating_sub(retention);
         let mut vacuumed = Vacuumed::default();
         let (files, young): (Vec<_>, Vec<_>) =
             unneeded.into_iter().partition(|file| unneeded_since(file, &removed) <= until);

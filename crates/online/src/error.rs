@@ -111,6 +111,15 @@ pub enum Error {
         /// The marks that were asked for.
         to: Marks,
     },
+    /// A run that must not go on.
+    #[error(
+        "could not write to {reading}: a key was erased from the store, or the store lost its rows, since the run began; \
+         begin again"
+    )]
+    Overtaken {
+        /// The reading.
+        reading: String,
+    },
     /// A run that another kind of store began.
     #[error("could not move the marks of {reading}: the run was not begun by this store")]
     ForeignRun {
@@ -136,6 +145,7 @@ impl Error {
             Self::Io { source, .. } => io_kind(source),
             Self::Embedded { source, .. } => heed_kind(source),
             Self::Unavailable { .. } => Kind::Unavailable,
+            Self::Overtaken { .. } => Kind::Conflict,
             Self::Full { .. } => Kind::Exhausted,
             Self::Redis { .. } | Self::Corrupt { .. } | Self::ForeignRun { .. } | Self::Task { .. } => Kind::Internal,
         }

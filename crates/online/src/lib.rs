@@ -18,8 +18,9 @@
 //!     Ok(OnlineRow { version: version(event), deleted: false, values })
 //! };
 //! let key = b"JFK".to_vec();
-//! store.write(&weather, &[Write { key: key.clone(), row: row(20, 31.0)? }]).await?;
-//! store.write(&weather, &[Write { key: key.clone(), row: row(10, 12.0)? }]).await?; // an older event comes late
+//! let run = store.begin(&weather).await?;
+//! store.write(&weather, &run, &[Write { key: key.clone(), row: row(20, 31.0)? }]).await?;
+//! store.write(&weather, &run, &[Write { key: key.clone(), row: row(10, 12.0)? }]).await?; // an older event comes late
 //!
 //! let answers = store.read(&[Group { reading: &weather, keys: &[key, b"LGA".to_vec()] }]).await?;
 //! assert_eq!(answers[0].rows, [Some(row(20, 31.0)?), None]);

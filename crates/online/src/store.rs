@@ -93,7 +93,8 @@ impl fmt::Display for Marks {
 /// The beginning of a run that brings a reading up to date: where it starts, and the store's witness of it.
 ///
 /// The witness lets [`OnlineStore::advance`] notice that the store has lost rows meanwhile (flushed, restarted from
-/// an older snapshot, failed over), even where the marks look the same as before.
+/// an older snapshot, failed over), even where the marks look the same as before, and [`OnlineStore::write`] that a key
+/// was erased: what the run has read of it is not to come back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     marks: Option<Marks>,
@@ -167,10 +168,15 @@ pub trait OnlineStore: fmt::Debug + Send + Sync {
     /// The rows of all keys of all groups, and the marks of each group's reading, in one round trip.
     async fn read(&self, groups: &[Group<'_>]) -> Result<Vec<Answer>>;
 
-    /// Writes rows, any number of them, each only if it is greater than the row held for its key.
+    /// Writes rows of a run, any number of them, each only if it is greater than the row held for its key.
     ///
-    /// On an error some rows may have been written. That does no harm: the marks have not moved.
-    async fn write(&self, reading: &Reading, writes: &[Write]) -> Result<Written>;
+    /// Refused with [`Error::Overtaken`](crate::Error::Overtaken) if a key was erased since the run began: its rows may be of
+    /// that key. On an error some rows may have been written. That does no harm: the marks have not moved.
+    async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written>;
+
+    /// Removes the row of one entity key, and stops every run that has begun: none of them writes again. Says whether there
+    /// was a row. The marks stay; history must have lost the key before.
+    async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool>;
 
     /// What has reached each of these readings.
     async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>>;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use hitherto_core::{
-    Alias, AuditEntry, AuditHead, Catalog, Dataset, Evaluation, ModelVersion, Name, NewEvaluation, NewModelVersion,
+    Alias, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, ModelVersion, Name, NewEvaluation, NewModelVersion,
     Record, Selector, StoredVerdict, Timestamp, Traffic,
 };
 
@@ -105,6 +105,10 @@ impl Registry for AbsentRegistry {
 
     async fn verdicts(&self, dataset: &str) -> Result<Vec<StoredVerdict>> {
         Err(remedy::no_dataset_id(dataset))
+    }
+
+    async fn record_erasure(&self, _: &Erasure, _: Timestamp) -> Result<()> {
+        self.refuse("record an erasure")
     }
 
     async fn audit_log(&self, _: i64, _: usize) -> Result<Vec<AuditEntry>> {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use hitherto_core::{
-    Alias, AuditEntry, AuditHead, Catalog, Dataset, Evaluation, GateReport, ModelVersion, Name, NewEvaluation,
+    Alias, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, GateReport, ModelVersion, Name, NewEvaluation,
     NewModelVersion, Record, Selector, StoredVerdict, Timestamp, Traffic,
 };
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,9 @@ pub trait Registry: Debug + Send + Sync {
 
     /// The verdicts on the dataset with this full id, oldest first; not found if there is no such dataset.
     async fn verdicts(&self, dataset: &str) -> Result<Vec<StoredVerdict>>;
+
+    /// Tells in the audit log that an entity was erased.
+    async fn record_erasure(&self, erasure: &Erasure, now: Timestamp) -> Result<()>;
 
     /// At most `limit` entries of the audit log, in order, from the one after number `after`; 0 for the first.
     async fn audit_log(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>>;

@@ -12,6 +12,8 @@ use crate::shared::Shared;
 
 /// How often the registry's revision is asked for.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is asked whether what erasures left may go.
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Completes when the server is told to stop.
 pub(crate) async fn stopped(mut stopping: watch::Receiver<bool>) {
@@ -33,6 +35,29 @@ pub(crate) async fn watch_registry(shared: Arc<Shared>, stopping: watch::Receive
     tokio::select! {
         () = stopped(stopping) => {}
         () = watching => {}
+    }
+}
+
+/// Deletes what still holds erased rows when its time has come, until told to stop.
+pub(crate) async fn purge(shared: Arc<Shared>, stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(PURGE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let purging = async {
+        loop {
+            ticks.tick().await;
+            match shared.engine().purge(&[]).await {
+                Ok(tables) => {
+                    for erasure in tables.iter().flat_map(|table| &table.erasures) {
+                        tracing::info!(erasure, "the last files that held erased rows are gone");
+                    }
+                }
+                Err(error) => tracing::warn!("what still holds erased rows stays for now: {}", text_of(&error)),
+            }
+        }
+    };
+    tokio::select! {
+        () = stopped(stopping) => {}
+        () = purging => {}
     }
 }
 

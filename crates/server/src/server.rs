@@ -16,7 +16,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::background::{follow, stopped, watch_registry};
+use crate::background::{follow, purge, stopped, watch_registry};
 use crate::places::Places;
 use crate::readiness::pretended;
 use crate::shared::Shared;
@@ -91,6 +91,7 @@ impl Server {
         tasks.spawn(serve_grpc(self.grpc, routes, stopping.clone()));
         tasks.spawn(serve_http(self.http, Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, watch_registry(Arc::clone(&shared), stopping.clone()));
+        spawn(&mut tasks, purge(Arc::clone(&shared), stopping.clone()));
         if let Some(interval) = self.follow {
             spawn(&mut tasks, follow(Arc::clone(&shared), interval, stopping));
         }

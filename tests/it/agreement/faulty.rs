@@ -61,19 +61,23 @@ impl OnlineStore for FaultyStore {
         self.inner.read(groups).await
     }
 
-    async fn write(&self, reading: &Reading, writes: &[Write]) -> Result<Written> {
+    async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written> {
         match self.fault() {
-            None => self.inner.write(reading, writes).await,
+            None => self.inner.write(reading, run, writes).await,
             Some(fault) => {
                 let length = match fault {
                     Fault::Before => 0,
                     Fault::Midway => writes.len() / 2,
                     Fault::After => writes.len(),
                 };
-                self.inner.write(reading, &writes[..length]).await?;
+                self.inner.write(reading, run, &writes[..length]).await?;
                 broken()
             }
         }
+    }
+
+    async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool> {
+        self.inner.erase(reading, key).await
     }
 
     async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>> {

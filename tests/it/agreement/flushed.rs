@@ -172,9 +172,13 @@ impl OnlineStore for FlushingStore {
         self.inner.read(groups).await
     }
 
-    async fn write(&self, reading: &Reading, writes: &[Write]) -> hitherto_online::Result<Written> {
+    async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> hitherto_online::Result<Written> {
         self.call().await;
-        self.inner.write(reading, writes).await
+        self.inner.write(reading, run, writes).await
+    }
+
+    async fn erase(&self, reading: &Reading, key: &[u8]) -> hitherto_online::Result<bool> {
+        self.inner.erase(reading, key).await
     }
 
     async fn marks(&self, readings: &[Reading]) -> hitherto_online::Result<Vec<Option<Marks>>> {

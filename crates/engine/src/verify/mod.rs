@@ -15,6 +15,7 @@ pub use self::certificate::{Certificate, TransformReport};
 
 use self::band::Bands;
 use self::columns::FileColumns;
+use crate::dataset::erased_since;
 use crate::engine::find_set;
 use crate::fingerprint::Fingerprint;
 use crate::join::Pins;
@@ -72,6 +73,10 @@ impl Engine {
                 certificate.faults.push(format!("it could not be read to its end: {error}"));
             }
             done => done?,
+        }
+        if !certificate.is_proven() {
+            let gone = |erased| format!("{erased}: what history had of it then, nobody can tell any more");
+            certificate.faults.extend(erased_since(dataset, &pins).into_iter().map(gone));
         }
         self.record_verdict(&certificate.verdict(dataset, by)?).await?;
         Ok(certificate)

@@ -2,6 +2,7 @@
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use hitherto_core::Timestamp;
 use object_store::ObjectStoreExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use super::stats::Stats;
 use super::upload::Upload;
 use crate::log::NewFile;
-use crate::{Error, History, Result};
+use crate::{DataFile, Error, History, Result};
 
 /// Rows of a row group: small enough that its statistics rule it out, large enough to compress.
 const GROUP_ROWS: usize = 256 * 1024;
@@ -67,6 +68,20 @@ impl NewFile {
     /// Where it is in the store.
     pub(crate) fn path(&self, history: &History) -> Path {
         below(history.root(), &self.name)
+    }
+
+    /// The file as if it were part of the table.
+    pub(crate) fn uncommitted(&self, history: &History) -> DataFile {
+        DataFile {
+            path: self.path(history),
+            size_bytes: self.size_bytes,
+            rows: self.rows,
+            first_sequence: Some(0),
+            commit_time: Some(Timestamp(0)),
+            event: None,
+            created: None,
+            stats: self.stats.as_object().cloned().unwrap_or_default(),
+        }
     }
 }
 

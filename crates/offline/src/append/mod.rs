@@ -101,6 +101,8 @@ impl History {
         written: &mut Vec<NewFile>,
     ) -> Result<Appended, (Error, bool)> {
         let failed = |error: Error| (error, false);
+        // what is erased from here on must not come back with these rows
+        let erasures = self.snapshot().await.map_err(failed)?.erasures.iter().map(|erasure| erasure.id.clone()).collect();
         let known = match &id {
             BatchId::Given(id) => self.known_batch(id).await.map_err(failed)?,
             BatchId::Content | BatchId::Unremembered => None,
@@ -123,7 +125,7 @@ impl History {
         }
         self.refuse_missing(written).await.map_err(failed)?;
         let batch = id.as_deref().map(|id| (id, content.fingerprint()));
-        let committed = self.commit(&Offer { files: written, batch, now }).await;
+        let committed = self.commit(&Offer { files: written, batch, erasures: &erasures, now }).await;
         match committed.map_err(|failure| (failure.error, !failure.may_delete))? {
             Committed::Already => Ok(Appended::Already { batch_id: id.unwrap_or_default() }),
             Committed::Done { version, first_sequence, time } => {

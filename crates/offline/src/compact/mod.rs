@@ -21,6 +21,7 @@ use hitherto_core::Kind;
 use self::run::RunWriter;
 use self::sort::Memory;
 use crate::append::FILE_BYTES;
+use crate::key_match::KeyMatch;
 use crate::log::{Failure, NewFile, Rewrite, Rewritten};
 use crate::{DataFile, Error, History, PinnedTable, Result, SEQUENCE, Snapshot, history_schema, recovered};
 
@@ -86,6 +87,26 @@ pub struct Compaction {
     pub written_bytes: u64,
 }
 
+/// What a run is made of.
+pub(crate) struct RunRequest<'a> {
+    pub(crate) inputs: &'a [DataFile],
+    pub(crate) rows: Rows<'a>,
+    pub(crate) options: &'a CompactOptions,
+    /// Told the rows so far and those in all.
+    pub(crate) progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+}
+
+/// Which rows of the files.
+#[derive(Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    All,
+    /// All but those of a key, of which there are so many.
+    Without {
+        key: &'a KeyMatch,
+        rows: u64,
+    },
+}
+
 impl History {
     /// Rewrites files as `options` say, in one commit, and calls `progress` with the rows so far and those in all.
     ///
@@ -110,7 +131,8 @@ impl History {
         }
         self.refuse_unknown_columns(&snapshot)?;
         let mut outputs = Vec::new();
-        let written = match self.write_run(&inputs, options, progress, &mut outputs).await {
+        let request = RunRequest { inputs: &inputs, rows: Rows::All, options, progress };
+        let written = match self.write_run(&request, &mut outputs).await {
             Ok(()) => self.refuse_missing(&outputs).await,
             failed => failed,
         };
@@ -144,18 +166,18 @@ impl History {
         Ok(choose::small_files(&self.snapshot().await?.files))
     }
 
-    async fn write_run(
-        &self,
-        inputs: &[DataFile],
-        options: &CompactOptions,
-        progress: &(dyn Fn(u64, u64) + Send + Sync),
-        outputs: &mut Vec<NewFile>,
-    ) -> Result<()> {
+    /// Writes the rows of some files as a run; the files that it closes go to `outputs`, also where it fails later.
+    pub(crate) async fn write_run(&self, request: &RunRequest<'_>, outputs: &mut Vec<NewFile>) -> Result<()> {
+        let RunRequest { inputs, rows: wanted, options, progress } = request;
         let memory = Memory::new(options.memory_bytes);
         let store = Arc::clone(self.store().store());
         let pinned = PinnedTable::new(store, self.table().clone(), inputs, i64::MAX);
-        let rows = pinned.whole_rows(memory.batch_bytes()).await?;
-        let total: u64 = inputs.iter().map(|file| file.rows).sum();
+        let mut rows = pinned.whole_rows(memory.batch_bytes()).await?;
+        let mut total: u64 = inputs.iter().map(|file| file.rows).sum();
+        if let Rows::Without { key, rows: of_key } = *wanted {
+            rows = rows.without(key);
+            total -= of_key;
+        }
         let read = Arc::new(Tally::default());
         let written = Tally::default();
         let mut sorted = sort::sorted(&rows, self.table(), memory, &read)?;
@@ -205,14 +227,14 @@ impl History {
     }
 
     /// A process that has not heard of a column yet would leave its values behind.
-    fn refuse_unknown_columns(&self, snapshot: &Snapshot) -> Result<()> {
+    pub(crate) fn refuse_unknown_columns(&self, snapshot: &Snapshot) -> Result<()> {
         let known = history_schema(self.table());
         let partitions = [crate::COMMIT_SEQUENCE, crate::COMMIT_TIME];
         let is_known = |column: &str| known.field_with_name(column).is_ok() || partitions.contains(&column);
         match snapshot.columns.iter().find(|column| !is_known(column)) {
             None => Ok(()),
             Some(column) => Err(Error::Conflict(format!(
-                "could not compact table '{}': it has a column '{column}' that its definition here does not know; a newer \
+                "could not rewrite files of table '{}': it has a column '{column}' that its definition here does not know; a newer \
                  definition may have been applied meanwhile, so try again",
                 self.table().id
             ))),

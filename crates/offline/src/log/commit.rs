@@ -1,6 +1,6 @@
 //! One commit: new files enter the table together, once, at the end of its order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use deltalake_core::kernel::{Action, Add, Transaction};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
@@ -19,6 +19,8 @@ pub(crate) struct Offer<'a> {
     pub(crate) files: &'a [NewFile],
     /// The batch's id and the fingerprint of its content.
     pub(crate) batch: Option<(&'a str, i64)>,
+    /// The erasures that the table had been through when the rows began to be written.
+    pub(crate) erasures: &'a HashSet<String>,
     pub(crate) now: &'a (dyn Fn() -> Timestamp + Send + Sync),
 }
 
@@ -79,6 +81,7 @@ impl History {
                 Err(other_content(id).into())
             };
         }
+        self.refuse_erased(offer.files, &snapshot, offer.erasures).await?;
         let first_sequence = snapshot.next_sequence;
         let time = snapshot.last_commit.map_or((offer.now)(), |last| last.max((offer.now)()));
         let actions = self.actions(offer, &cached, &snapshot, time)?;

@@ -7,14 +7,18 @@ mod check;
 mod commit;
 mod delta_schema;
 mod entry;
+mod erase;
+mod purge;
 mod rewrite;
 mod snapshot;
 
 pub use check::FilesChecked;
+pub use erase::TableErasure;
 pub use snapshot::{DataFile, Snapshot, TimeRange};
 
 pub(crate) use commit::{Committed, Offer, other_content};
 pub(crate) use entry::{Failure, NewFile};
+pub(crate) use erase::{Excised, Excision};
 pub(crate) use rewrite::{Rewrite, Rewritten};
 pub(crate) use snapshot::timestamp_text;
 
@@ -92,16 +96,21 @@ impl History {
     /// Reads what was committed since the last look.
     async fn refresh(&self, cached: &mut Cached) -> Result<Arc<Snapshot>> {
         let reading = || format!("read the log of table '{}'", self.table.id);
-        if let Some(delta) = &mut cached.delta {
-            if let Err(error) = delta.update_incremental(None).await {
-                cached.delta = None;
-                cached.snapshot = None;
-                return Err(Error::delta(reading(), error));
-            }
-        } else {
+        let mut broken = None;
+        if let Some(delta) = &mut cached.delta
+            && let Err(error) = delta.update_incremental(None).await
+        {
+            // entries that we would read on from may have gone with an erasure: the log has to be read anew then
+            tracing::debug!(table = %self.table.id, %error, "could not read on in the table's log");
+            cached.delta = None;
+            cached.snapshot = None;
+            broken = Some(error);
+        }
+        if cached.delta.is_none() {
             let there = self.log_store.is_delta_table_location().await.map_err(|e| Error::delta(reading(), e))?;
             if !there {
-                return Ok(Arc::new(Snapshot::default()));
+                // a log that was there a moment ago is lost, not empty
+                return broken.map_or_else(|| Ok(Arc::default()), |error| Err(Error::delta(reading(), error)));
             }
             let mut delta = DeltaTable::new(Arc::clone(&self.log_store));
             delta.load().await.map_err(|e| Error::delta(reading(), e))?;
@@ -129,6 +138,8 @@ impl History {
         let clock = self.recorded(delta, CLOCK_APP).await?.map(Timestamp);
         let after_files = files.iter().filter_map(DataFile::last_sequence).max().map_or(0, |last| last + 1);
         let columns = state.schema().fields().map(|field| field.name().clone()).collect();
+        let corrupt = |reason| Error::Corrupt { path: self.root.to_string(), reason };
+        let erasures = erase::erasures(state.metadata().configuration()).map_err(corrupt)?;
         let time = files.iter().filter_map(|file| file.commit_time).max().max(clock);
         Ok(Snapshot {
             version: Some(state.version()),
@@ -136,6 +147,7 @@ impl History {
             next_sequence: recorded.max(after_files),
             last_commit: time,
             columns,
+            erasures,
         })
     }
 

@@ -88,35 +88,43 @@ impl History {
 
     fn rewrite_actions(&self, rewrite: &Rewrite<'_>) -> Vec<Action> {
         // the store's clock and not ours, which may be pretended: vacuum compares it with the present one
-        let now_ms = rewrite.outputs.iter().map(|file| file.modified_ms).max();
-        let removes = rewrite.inputs.iter().map(|file| {
+        let deletion_timestamp = rewrite.outputs.iter().map(|file| file.modified_ms).max();
+        let (removes, adds) = self.replacement(rewrite.inputs, rewrite.outputs);
+        let removes = removes.map(|remove| Action::Remove(Remove { deletion_timestamp, ..remove }));
+        removes.chain(adds.map(Action::Add)).collect()
+    }
+
+    /// Files that carry their rows' place in history, in the place of others.
+    pub(super) fn replacement(
+        &self,
+        inputs: &[DataFile],
+        outputs: &[NewFile],
+    ) -> (impl Iterator<Item = Remove>, impl Iterator<Item = Add>) {
+        let removes = inputs.iter().map(|file| {
             let partition_values = HashMap::from([
                 (COMMIT_SEQUENCE.to_owned(), file.first_sequence.map(|first| first.to_string())),
                 (COMMIT_TIME.to_owned(), file.first_sequence.and(file.commit_time).and_then(super::timestamp_text)),
             ]);
-            Action::Remove(Remove {
+            Remove {
                 path: self.below_root(&file.path),
                 data_change: false,
-                deletion_timestamp: now_ms,
                 extended_file_metadata: Some(true),
                 partition_values: Some(partition_values),
                 size: Some(file.size_bytes.cast_signed()),
                 ..Remove::default()
-            })
+            }
         });
-        let adds = rewrite.outputs.iter().map(|file| {
-            Action::Add(Add {
-                path: file.name.clone(),
-                partition_values: HashMap::from([(COMMIT_SEQUENCE.to_owned(), None), (COMMIT_TIME.to_owned(), None)]),
-                size: file.size_bytes.cast_signed(),
-                modification_time: file.modified_ms,
-                data_change: false,
-                stats: Some(file.stats.to_string()),
-                tags: Some(file.tags()),
-                ..Add::default()
-            })
+        let adds = outputs.iter().map(|file| Add {
+            path: file.name.clone(),
+            partition_values: HashMap::from([(COMMIT_SEQUENCE.to_owned(), None), (COMMIT_TIME.to_owned(), None)]),
+            size: file.size_bytes.cast_signed(),
+            modification_time: file.modified_ms,
+            data_change: false,
+            stats: Some(file.stats.to_string()),
+            tags: Some(file.tags()),
+            ..Add::default()
         });
-        removes.chain(adds).collect()
+        (removes, adds)
     }
 
     /// The path as the log has it: from the table's folder.

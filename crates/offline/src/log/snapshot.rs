@@ -9,6 +9,7 @@ use object_store::path::Path;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::TableErasure;
 use crate::{COMMIT_SEQUENCE, COMMIT_TIME, CREATED, EVENT, Error, INGESTED, Result, SEQUENCE};
 
 /// The files of a table at one version of its log.
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub last_commit: Option<Timestamp>,
     /// The columns that the log's schema has, partition columns included.
     pub columns: Vec<String>,
+    /// What was erased from the table, in the order in which it was.
+    pub erasures: Vec<TableErasure>,
 }
 
 /// One Parquet file of a table.

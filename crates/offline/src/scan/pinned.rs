@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use super::footer::Footer;
 use super::object::ObjectReader;
 use crate::Result;
-use crate::log::DataFile;
+use crate::log::{DataFile, Snapshot, TableErasure};
 
 /// The rows of a table with `_sequence <= last_sequence`, in files that nobody changes any more.
 ///
@@ -24,6 +24,7 @@ pub struct PinnedTable {
     files: Arc<[PinnedFile]>,
     last_sequence: i64,
     log_version: Option<u64>,
+    erasures: Arc<[TableErasure]>,
 }
 
 struct PinnedFile {
@@ -62,7 +63,7 @@ impl PinnedTable {
         // the log has them in any order; ours is that of the history
         files.sort_by(|a, b| (a.first_sequence, &a.path).cmp(&(b.first_sequence, &b.path)));
         let pinned = files.into_iter().map(|file| PinnedFile { footer: OnceCell::new_with(known(&file)), file });
-        Self { store, table: Arc::new(table), files: pinned.collect(), last_sequence, log_version: None }
+        Self { store, table: Arc::new(table), files: pinned.collect(), last_sequence, log_version: None, erasures: Arc::new([]) }
     }
 
     /// The table.
@@ -75,9 +76,16 @@ impl PinnedTable {
         self.last_sequence
     }
 
-    /// The same rows, found in `version` of the table's log.
-    pub fn found_in(self, version: Option<u64>) -> Self {
-        Self { log_version: version, ..self }
+    /// The same rows, with what the version of the log in which they were found says of the table.
+    pub fn found_in(self, snapshot: &Snapshot) -> Self {
+        let concerns = |erasure: &&TableErasure| erasure.concerns(self.last_sequence);
+        let erasures = snapshot.erasures.iter().filter(concerns).cloned().collect();
+        Self { log_version: snapshot.version, erasures, ..self }
+    }
+
+    /// What was erased from these rows, in the order in which it was.
+    pub fn erasures(&self) -> &[TableErasure] {
+        &self.erasures
     }
 
     /// The version of the log that named the files, where it is known.

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use hitherto_core::Created;
+use hitherto_core::{Created, Table};
 use parquet::basic::Type as PhysicalType;
 use parquet::file::metadata::RowGroupMetaData;
 
@@ -15,7 +16,8 @@ use super::PinnedTable;
 use super::columns::{Column, Layout};
 use super::footer::KeyForm;
 use super::morsel::Morsel;
-use crate::Result;
+use crate::key_match::KeyMatch;
+use crate::{Error, Result};
 
 /// Rows of a batch, at most.
 const BATCH_ROWS: u64 = 8192;
@@ -29,6 +31,8 @@ pub(crate) struct WholeRows {
     morsels: Arc<[(Morsel, usize)]>,
     /// Rows of a batch over all of them.
     batch_rows: usize,
+    /// Rows that are left out.
+    except: Option<Arc<KeyMatch>>,
 }
 
 impl PinnedTable {
@@ -50,11 +54,16 @@ impl PinnedTable {
             morsels.push((morsel, batch_rows(batch_bytes, decoded, morsel.rows)));
         }
         let batch_rows = batch_rows(batch_bytes, bytes, rows);
-        Ok(WholeRows { pinned: self.clone(), layout, morsels: morsels.into(), batch_rows })
+        Ok(WholeRows { pinned: self.clone(), layout, morsels: morsels.into(), batch_rows, except: None })
     }
 }
 
 impl WholeRows {
+    /// The same without the rows of a key.
+    pub(crate) fn without(self, key: &KeyMatch) -> Self {
+        Self { except: Some(Arc::new(key.clone())), ..self }
+    }
+
     pub(crate) fn schema(&self) -> &SchemaRef {
         self.layout.schema()
     }
@@ -70,7 +79,11 @@ impl WholeRows {
         stream::iter(0..self.morsels.len())
             .flat_map(move |index| {
                 let (morsel, batch_rows) = rows.morsels[index];
-                rows.pinned.batches(vec![morsel], &rows.layout, batch_rows)
+                let (table, except) = (Arc::clone(rows.pinned.shared_table()), rows.except.clone());
+                rows.pinned.batches(vec![morsel], &rows.layout, batch_rows).map(move |batch| match &except {
+                    Some(key) => left_over(&table, &batch?, key),
+                    None => batch,
+                })
             })
             .boxed()
     }
@@ -83,6 +96,11 @@ impl fmt::Debug for WholeRows {
             .field("row_groups", &self.morsels.len())
             .finish_non_exhaustive()
     }
+}
+
+fn left_over(table: &Table, batch: &RecordBatch, key: &KeyMatch) -> Result<RecordBatch> {
+    let stay = not(&key.rows(table, batch)?).and_then(|stay| filter_record_batch(batch, &stay));
+    stay.map_err(|error| Error::arrow(format!("leave out rows of table '{}'", table.id), error))
 }
 
 fn batch_rows(batch_bytes: u64, bytes: u64, rows: u64) -> usize {

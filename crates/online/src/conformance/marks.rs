@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hitherto_core::{Kind, Timestamp};
 
-use super::{reading, row, version, write};
+use super::{put, reading, row, version, write};
 use crate::{Advance, Answer, Group, Marks, OnlineStore};
 
 fn marks(sequence: i64, clock: i64) -> Marks {
@@ -51,7 +51,7 @@ pub(super) async fn marks_come_with_rows(store: &dyn OnlineStore, other: &dyn On
     let readings = [reading("with-rows"), reading("with-rows-2"), reading("without-marks")];
     for (number, reading) in (0..).zip(&readings[..2]) {
         let run = store.begin(reading).await.expect("a run");
-        store.write(reading, &[write(b"k", version(number, None, number))]).await.expect("a write");
+        put(store, reading, &[write(b"k", version(number, None, number))]).await.expect("a write");
         store.advance(reading, &run, marks(number, 7)).await.expect("an answer");
     }
     let keys = [b"k".to_vec()];

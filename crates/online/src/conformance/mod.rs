@@ -6,6 +6,7 @@
 //! # }
 //! ```
 
+mod erasure;
 mod marks;
 mod rows;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hitherto_core::{Span, Timestamp};
 
-use crate::{Group, OnlineRow, OnlineStore, Reading, RowVersion, Write};
+use crate::{Group, OnlineRow, OnlineStore, Reading, Result, RowVersion, Write, Written};
 
 /// Runs the suite on two stores that are empty: `store`, and `other` of another project in the same place. Needs a
 /// tokio runtime.
@@ -36,6 +37,9 @@ pub async fn run(store: Arc<dyn OnlineStore>, other: Arc<dyn OnlineStore>) {
     rows::readings_and_projects_are_apart(one, other.as_ref()).await;
     rows::many_rows_at_once(one).await;
     rows::concurrent_writers(Arc::clone(&store)).await;
+    erasure::a_row_is_erased_with_every_run_before(one, other.as_ref()).await;
+    erasure::erasing_what_is_not_there_stops_runs_as_well(one).await;
+    erasure::a_race_never_brings_a_row_back(Arc::clone(&store)).await;
     marks::marks_are_compared_and_set(one).await;
     marks::marks_never_go_back(one).await;
     marks::marks_come_with_rows(one, other.as_ref()).await;
@@ -57,6 +61,12 @@ fn row(version: RowVersion) -> OnlineRow {
 
 fn write(key: impl Into<Vec<u8>>, version: RowVersion) -> Write {
     Write { key: key.into(), row: row(version) }
+}
+
+/// Writes in a run of its own.
+pub(crate) async fn put(store: &dyn OnlineStore, reading: &Reading, writes: &[Write]) -> Result<Written> {
+    let run = store.begin(reading).await?;
+    store.write(reading, &run, writes).await
 }
 
 async fn held(store: &dyn OnlineStore, reading: &Reading, key: &[u8]) -> Option<OnlineRow> {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{held, reading, row, version, write};
+use super::{held, put, reading, row, version, write};
 use crate::{Answer, Group, OnlineRow, OnlineStore, Reading, RowVersion, Write, Written};
 
 pub(super) async fn unknown_keys_and_empty_groups(store: &dyn OnlineStore) {
     assert_eq!(store.read(&[]).await.expect("a read of nothing"), []);
     assert_eq!(store.marks(&[]).await.expect("marks of nothing"), []);
     let reading = reading("unknown");
-    assert_eq!(store.write(&reading, &[]).await.expect("a write of nothing"), Written::default());
+    assert_eq!(put(store, &reading, &[]).await.expect("a write of nothing"), Written::default());
     let keys = [b"a".to_vec(), Vec::new(), b"a".to_vec()];
     let groups = [Group { reading: &reading, keys: &keys }, Group { reading: &reading, keys: &[] }];
     let expected = [Answer { marks: None, rows: vec![None, None, None] }, Answer { marks: None, rows: Vec::new() }];
@@ -25,7 +25,7 @@ pub(super) async fn the_greatest_wins_in_any_order_of_arrival(store: &dyn Online
         let key = format!("k{number}");
         let mut greatest = None;
         for &index in order {
-            store.write(&reading, &[write(key.as_bytes(), rows[index])]).await.expect("a write");
+            put(store, &reading, &[write(key.as_bytes(), rows[index])]).await.expect("a write");
             greatest = greatest.max(Some(rows[index]));
             assert_eq!(held(store, &reading, key.as_bytes()).await, greatest.map(row), "after {index} of {order:?}");
         }
@@ -81,9 +81,9 @@ pub(super) async fn neighbours_are_told_apart_at_every_size(store: &dyn OnlineSt
     let count = 2 * pairs.len() as u64;
     let first = all([writes(|pair| pair.0, "up"), writes(|pair| pair.1, "down")]);
     let second = all([writes(|pair| pair.1, "up"), writes(|pair| pair.0, "down")]);
-    let written = store.write(&reading, &first).await.expect("a write");
+    let written = put(store, &reading, &first).await.expect("a write");
     assert_eq!(written, Written { written: count, superseded: 0 });
-    let written = store.write(&reading, &second).await.expect("a write");
+    let written = put(store, &reading, &second).await.expect("a write");
     assert_eq!(written, Written { written: count / 2, superseded: count / 2 });
     let keys: Vec<Vec<u8>> = first.iter().map(|write| write.key.clone()).collect();
     let answers = store.read(&[Group { reading: &reading, keys: &keys }]).await.expect("a read");
@@ -96,10 +96,10 @@ pub(super) async fn neighbours_are_told_apart_at_every_size(store: &dyn OnlineSt
 pub(super) async fn repeating_does_nothing(store: &dyn OnlineStore) {
     let reading = reading("repeat");
     let writes = [write(b"a", version(1, Some(1), 1)), write(b"b", version(2, None, 2))];
-    let first = store.write(&reading, &writes).await.expect("a write");
+    let first = put(store, &reading, &writes).await.expect("a write");
     assert_eq!(first, Written { written: 2, superseded: 0 });
     for _ in 0..3 {
-        let again = store.write(&reading, &writes).await.expect("a write");
+        let again = put(store, &reading, &writes).await.expect("a write");
         assert_eq!(again, Written { written: 0, superseded: 2 });
     }
     assert_eq!(held(store, &reading, b"a").await.as_ref(), Some(&writes[0].row));
@@ -111,7 +111,7 @@ pub(super) async fn duplicates_within_a_write(store: &dyn OnlineStore) {
     // far enough apart that a store which cuts its writes sees them in different pieces
     let mut writes: Vec<Write> = (0..9_000_i64).map(|n| write(b"k", version(n * 7919 % 9_000, None, n))).collect();
     writes.push(write(b"other", version(0, None, 0)));
-    let written = store.write(&reading, &writes).await.expect("a write");
+    let written = put(store, &reading, &writes).await.expect("a write");
     assert_eq!(written.written + written.superseded, 9_001);
     let greatest = writes[..9_000].iter().map(|write| write.row.version).max();
     assert_eq!(held(store, &reading, b"k").await, greatest.map(row));
@@ -123,13 +123,13 @@ pub(super) async fn duplicates_within_a_write(store: &dyn OnlineStore) {
 pub(super) async fn tombstones_are_held(store: &dyn OnlineStore) {
     let reading = reading("tombstones");
     let tombstone = OnlineRow { version: version(5, None, 5), deleted: true, values: bytes::Bytes::new() };
-    store.write(&reading, &[write(b"k", version(4, None, 4))]).await.expect("a write");
-    store.write(&reading, &[Write { key: b"k".to_vec(), row: tombstone.clone() }]).await.expect("a write");
-    let late = store.write(&reading, &[write(b"k", version(3, None, 9))]).await.expect("a write");
+    put(store, &reading, &[write(b"k", version(4, None, 4))]).await.expect("a write");
+    put(store, &reading, &[Write { key: b"k".to_vec(), row: tombstone.clone() }]).await.expect("a write");
+    let late = put(store, &reading, &[write(b"k", version(3, None, 9))]).await.expect("a write");
     assert_eq!(late, Written { written: 0, superseded: 1 });
     assert_eq!(held(store, &reading, b"k").await, Some(tombstone));
     let revival = version(6, None, 6);
-    store.write(&reading, &[write(b"k", revival)]).await.expect("a write");
+    put(store, &reading, &[write(b"k", revival)]).await.expect("a write");
     assert_eq!(held(store, &reading, b"k").await, Some(row(revival)));
 }
 
@@ -153,8 +153,8 @@ pub(super) async fn keys_of_any_bytes(store: &dyn OnlineStore) {
         keys.push([vec![b'x'; length], vec![2]].concat());
     }
     let writes: Vec<Write> = (0..).zip(&keys).map(|(n, key)| write(key.clone(), version(n, None, n))).collect();
-    store.write(&reading, &writes).await.expect("a write");
-    let again = store.write(&reading, &writes).await.expect("a write");
+    put(store, &reading, &writes).await.expect("a write");
+    let again = put(store, &reading, &writes).await.expect("a write");
     assert_eq!(again, Written { written: 0, superseded: keys.len() as u64 });
     let answers = store.read(&[Group { reading: &reading, keys: &keys }]).await.expect("a read");
     let expected: Vec<_> = writes.into_iter().map(|write| Some(write.row)).collect();
@@ -167,7 +167,7 @@ pub(super) async fn values_of_any_size(store: &dyn OnlineStore) {
         let values: Vec<u8> = (0..length).map(|n: u32| (n % 251) as u8).collect();
         let stored = OnlineRow { version: version(1, None, 1), deleted: false, values: values.into() };
         let key = length.to_string();
-        store.write(&reading, &[Write { key: key.clone().into(), row: stored.clone() }]).await.expect("a write");
+        put(store, &reading, &[Write { key: key.clone().into(), row: stored.clone() }]).await.expect("a write");
         assert_eq!(held(store, &reading, key.as_bytes()).await, Some(stored), "{length} bytes");
     }
 }
@@ -183,9 +183,9 @@ pub(super) async fn readings_and_projects_are_apart(store: &dyn OnlineStore, oth
     ];
     let row_of = |number: usize| version(number as i64, None, 0);
     for (number, reading) in readings.iter().enumerate() {
-        store.write(reading, &[write(b"k", row_of(number))]).await.expect("a write");
+        put(store, reading, &[write(b"k", row_of(number))]).await.expect("a write");
     }
-    other.write(&readings[0], &[write(b"k", row_of(99))]).await.expect("a write");
+    put(other, &readings[0], &[write(b"k", row_of(99))]).await.expect("a write");
     for (number, reading) in readings.iter().enumerate() {
         assert_eq!(held(store, reading, b"k").await, Some(row(row_of(number))), "{reading}");
         let elsewhere = (number == 0).then(|| row(row_of(99)));
@@ -202,9 +202,9 @@ pub(super) async fn readings_and_projects_are_apart(store: &dyn OnlineStore, oth
 pub(super) async fn many_rows_at_once(store: &dyn OnlineStore) {
     let reading = reading("many");
     let writes: Vec<Write> = (0..10_000).map(|n: i64| write(n.to_be_bytes(), version(n, Some(-n), n))).collect();
-    let written = store.write(&reading, &writes).await.expect("a write");
+    let written = put(store, &reading, &writes).await.expect("a write");
     assert_eq!(written, Written { written: 10_000, superseded: 0 });
-    let again = store.write(&reading, &writes).await.expect("a write");
+    let again = put(store, &reading, &writes).await.expect("a write");
     assert_eq!(again, Written { written: 0, superseded: 10_000 });
     // more keys than one of the store's own portions, every third of them unknown
     let keys: Vec<Vec<u8>> = (0..15_000).map(|n: i64| n.to_be_bytes().to_vec()).collect();
@@ -230,7 +230,7 @@ pub(super) async fn concurrent_writers(store: Arc<dyn OnlineStore>) {
                 let event = (round * 5 + first * 7) % ROUNDS * WRITERS + first;
                 let writes: Vec<Write> =
                     (0..40_u8).map(|key| write([key], version(event / 3, Some(event), first))).collect();
-                written += store.write(&reading, &writes).await.expect("a write").written;
+                written += put(store.as_ref(), &reading, &writes).await.expect("a write").written;
             }
             written
         }

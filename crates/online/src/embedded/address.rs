@@ -11,6 +11,7 @@ const WHOLE_LEN: usize = 400;
 
 const ROW: u8 = b'r';
 const MARKS: u8 = b'm';
+const ERASURES: u8 = b'e';
 const HASHED: u8 = b'h';
 
 /// The place of one record.
@@ -28,6 +29,11 @@ impl Address {
 
     pub(super) fn marks(project: &Name, reading: &Reading) -> Self {
         Self::new(MARKS, project, reading, &[])
+    }
+
+    /// Where the number of erasures is kept.
+    pub(super) fn erasures(project: &Name, reading: &Reading) -> Self {
+        Self::new(ERASURES, project, reading, &[])
     }
 
     fn new(what: u8, project: &Name, reading: &Reading, key: &[u8]) -> Self {

@@ -17,6 +17,8 @@ use crate::{Advance, Answer, Error, Group, Marks, OnlineRow, OnlineStore, Readin
 const COMMIT: Limit = Limit { rows: 4096, bytes: 16 << 20 };
 /// Reads of more keys leave the async threads alone.
 const INLINE_KEYS: usize = 1000;
+/// Length of the number of erasures; where there was none, there is no number.
+const ERASURES_LEN: usize = 8;
 
 /// A store in a folder on a local disk (LMDB's locks do not work on network file systems).
 ///
@@ -79,7 +81,7 @@ impl OnlineStore for EmbeddedStore {
         read(&self.environment, &asked).map_err(|failure| failure.named("read", &self.environment))
     }
 
-    async fn write(&self, reading: &Reading, writes: &[Write]) -> Result<Written> {
+    async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written> {
         let mut written = Written::default();
         for piece in pieces(writes, COMMIT) {
             let mut records: Vec<Record> = piece
@@ -92,9 +94,17 @@ impl OnlineStore for EmbeddedStore {
                 .collect();
             // neighbours share pages of the tree
             records.sort_unstable_by(|a, b| a.address.cmp(&b.address));
-            written += self.blocking("write to", move |environment| supersede(environment, &records)).await?;
+            let (erasures, begun) = (Address::erasures(&self.project, reading), run.witness().to_vec());
+            let done = self.blocking("write to", move |environment| supersede(environment, &erasures, &begun, &records));
+            written += done.await?.ok_or_else(|| Error::Overtaken { reading: reading.to_string() })?;
         }
         Ok(written)
+    }
+
+    async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool> {
+        let row = Address::row(&self.project, reading, key);
+        let erasures = Address::erasures(&self.project, reading);
+        self.blocking("write to", move |environment| erase(environment, &erasures, &row)).await
     }
 
     async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>> {
@@ -103,16 +113,17 @@ impl OnlineStore for EmbeddedStore {
     }
 
     async fn begin(&self, reading: &Reading) -> Result<Run> {
-        // what is committed here stays, so the marks alone are witness enough
-        let marks = self.marks(std::slice::from_ref(reading)).await?;
-        Ok(Run::new(marks.into_iter().next().flatten(), &b""[..]))
+        // what is committed here stays: beside the marks, only erasures need a witness
+        let (marks, erasures) =
+            (Address::marks(&self.project, reading), Address::erasures(&self.project, reading));
+        begin(&self.environment, &marks, &erasures).map_err(|failure| failure.named("read", &self.environment))
     }
 
     async fn advance(&self, reading: &Reading, run: &Run, to: Marks) -> Result<Advance> {
         if let Some(from) = run.marks().filter(|from| to.sequence < from.sequence || to.clock < from.clock) {
             return Err(Error::Backward { reading: reading.to_string(), from, to });
         }
-        if !run.witness().is_empty() {
+        if ![0, ERASURES_LEN].contains(&run.witness().len()) {
             return Err(Error::ForeignRun { reading: reading.to_string() });
         }
         let address = Address::marks(&self.project, reading);
@@ -159,10 +170,44 @@ fn read(environment: &Environment, asked: &[Asked]) -> Result<Vec<Answer>, Failu
     asked.iter().map(answer).collect()
 }
 
-fn supersede(environment: &Environment, records: &[Record]) -> Result<Written, Failure> {
+fn begin(environment: &Environment, marks: &Address, erasures: &Address) -> Result<Run, Failure> {
+    let txn = environment.env.read_txn()?;
+    let held = environment.records.get(&txn, marks.key())?;
+    let held = held.map(|value| Ok::<_, Failure>(record::marks(marks.record(value)?)?)).transpose()?;
+    let erased = environment.records.get(&txn, erasures.key())?.map(|value| erasures.record(value)).transpose()?;
+    Ok(Run::new(held, erased.unwrap_or_default().to_vec()))
+}
+
+/// Removes a row and counts the erasure, in one transaction; whether there was a row.
+fn erase(environment: &Environment, erasures: &Address, row: &Address) -> Result<bool, Failure> {
+    let mut txn = environment.env.write_txn()?;
+    // a hash that another key shares is not this key's
+    let held = environment.records.get(&txn, row.key())?.is_some_and(|value| row.record(value).is_ok());
+    if held {
+        environment.records.delete(&mut txn, row.key())?;
+    }
+    let before = environment.records.get(&txn, erasures.key())?.map(|value| erasures.record(value)).transpose()?;
+    let before = before.and_then(|count| count.first_chunk()).map_or(0, |count| u64::from_be_bytes(*count));
+    let value = erasures.value(|out| out.extend((before + 1).to_be_bytes()));
+    environment.records.put(&mut txn, erasures.key(), &value)?;
+    txn.commit()?;
+    Ok(held)
+}
+
+/// Writes the records that are greater than what is held; none of them if keys were erased since `begun`.
+fn supersede(
+    environment: &Environment,
+    erasures: &Address,
+    begun: &[u8],
+    records: &[Record],
+) -> Result<Option<Written>, Failure> {
     environment.env.clear_stale_readers()?;
     let mut written = Written::default();
     let mut txn = environment.env.write_txn()?;
+    let erased = environment.records.get(&txn, erasures.key())?.map(|value| erasures.record(value)).transpose()?;
+    if erased.unwrap_or_default() != begun {
+        return Ok(None);
+    }
     for Record { address, value } in records {
         let held = environment.records.get(&txn, address.key())?;
         let held = held.map(|held| address.record(held)).transpose()?;
@@ -177,7 +222,7 @@ fn supersede(environment: &Environment, records: &[Record]) -> Result<Written, F
     if written.written > 0 {
         txn.commit()?;
     }
-    Ok(written)
+    Ok(Some(written))
 }
 
 fn advance(environment: &Environment, address: &Address, from: Option<Marks>, to: Marks) -> Result<Advance, Failure> {

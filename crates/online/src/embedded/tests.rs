@@ -4,6 +4,7 @@ use std::sync::Arc;
 use hitherto_core::{Kind, Name, Span, Timestamp};
 
 use super::EmbeddedStore;
+use crate::conformance::put;
 use crate::{
     Advance, Group, Marks, OnlineRow, OnlineStore, Reading, RowVersion, Write, Written, conformance, open,
     open_existing,
@@ -50,7 +51,7 @@ async fn rows_and_marks_survive_closing_and_opening() {
     for round in 0..3 {
         // what was open is closed at the end of each round, as no other store holds it
         let store = EmbeddedStore::open(folder.path(), &project()).expect("a store");
-        let written = store.write(&reading, &[write(7, 1, 3)]).await.expect("a write");
+        let written = put(&store, &reading, &[write(7, 1, 3)]).await.expect("a write");
         assert_eq!(written.written, u64::from(round == 0));
         let run = store.begin(&reading).await.expect("a run");
         assert_eq!(run.marks(), (round > 0).then_some(marks));
@@ -63,9 +64,9 @@ async fn a_full_map_is_exhausted_names_the_path_and_keeps_what_was_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = EmbeddedStore::open_small(folder.path(), 256 << 10, &project()).expect("a store");
     let reading = Reading::new("t-1", Span::ZERO);
-    store.write(&reading, &[write(1, 1, 100)]).await.expect("room for a row");
+    put(&store, &reading, &[write(1, 1, 100)]).await.expect("room for a row");
     let many: Vec<Write> = (0..1000).map(|key| write(key, 2, 1000)).collect();
-    let error = store.write(&reading, &many).await.expect_err("no room for a megabyte");
+    let error = put(&store, &reading, &many).await.expect_err("no room for a megabyte");
     assert_eq!(error.kind(), Kind::Exhausted, "{error}");
     assert!(error.to_string().contains(&*folder.path().to_string_lossy()), "{error}");
     let keys = [write(1, 1, 100).key];
@@ -106,7 +107,7 @@ async fn child_process() {
     let reading = Reading::new("t-1", Span::ZERO);
     for event in (0..40).map(|n| n * 4 + first) {
         let writes: Vec<Write> = (0..50).map(|key| write(key, event, 10)).collect();
-        store.write(&reading, &writes).await.expect("a write");
+        put(&store, &reading, &writes).await.expect("a write");
     }
 }
 
@@ -139,6 +140,6 @@ async fn several_processes_write_and_this_one_reads_meanwhile() {
     let answers = store.read(&[Group { reading: &reading, keys: &keys }]).await.expect("a read");
     let expected: Vec<_> = (0..50).map(|key| Some(write(key, 39 * 4 + 3, 10).row)).collect();
     assert_eq!(answers[0].rows, expected);
-    let again = store.write(&reading, &[write(3, 39 * 4 + 2, 10)]).await.expect("a write");
+    let again = put(&store, &reading, &[write(3, 39 * 4 + 2, 10)]).await.expect("a write");
     assert_eq!(again, Written { written: 0, superseded: 1 });
 }

@@ -1,5 +1,5 @@
-//! The scripts, and the entry that holds a reading's marks in Redis: a nonce of 16 bytes, made when the entry is, a
-//! byte that says whether there are marks, and the marks.
+//! The scripts, and the entry that holds a reading's marks in Redis: a nonce of 16 bytes, made when the entry is and with
+//! each erasure, a byte that says whether there are marks, and the marks.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -16,6 +16,7 @@ pub(super) struct Scripts {
     pub(super) supersede: Script,
     pub(super) begin: Script,
     pub(super) advance: Script,
+    pub(super) erase: Script,
 }
 
 impl Scripts {
@@ -24,6 +25,7 @@ impl Scripts {
             supersede: Script::new(include_str!("supersede.lua")),
             begin: Script::new(include_str!("begin.lua")),
             advance: Script::new(include_str!("advance.lua")),
+            erase: Script::new(include_str!("erase.lua")),
         }
     }
 }
@@ -31,7 +33,7 @@ impl Scripts {
 /// A call of a script that the server is believed to know.
 pub(super) fn call<'a>(
     script: &Script,
-    keys: impl ExactSizeIterator<Item = Vec<u8>>,
+    keys: &[Vec<u8>],
     args: impl Iterator<Item = &'a [u8]>,
 ) -> Cmd {
     let mut command = redis::cmd("EVALSHA");

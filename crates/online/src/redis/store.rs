@@ -92,8 +92,8 @@ impl RedisStore {
     /// Runs one script on the marks of a reading; both answer with an array of two.
     async fn run_on_marks(&self, script: &Script, reading: &Reading, args: &[&[u8]]) -> Result<(Value, Value)> {
         let mut pipeline = Pipeline::new();
-        let keys = std::iter::once(self.keys.marks(reading));
-        pipeline.add_command(script::call(script, keys, args.iter().copied()));
+        let keys = [self.keys.marks(reading)];
+        pipeline.add_command(script::call(script, &keys, args.iter().copied()));
         let mut answers = self.run("move the marks in", &self.writes, &pipeline, Some(script)).await?;
         match answers.pop() {
             Some(Value::Array(mut pair)) if pair.len() == 2 => {
@@ -162,7 +162,10 @@ impl OnlineStore for RedisStore {
         groups.iter().zip(marks).map(answer).collect()
     }
 
-    async fn write(&self, reading: &Reading, writes: &[Write]) -> Result<Written> {
+    async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written> {
+        let Some((nonce, _)) = run.witness().split_at_checked(NONCE_LEN) else {
+            return Err(Error::ForeignRun { reading: reading.to_string() });
+        };
         let mut total = Written::default();
         for round_trip in pieces(writes, ROUND_TRIP) {
             let mut pipeline = Pipeline::new();
@@ -175,10 +178,15 @@ impl OnlineStore for RedisStore {
                         out
                     })
                     .collect();
-                let keys = piece.iter().map(|write| self.keys.row(reading, &write.key));
-                pipeline.add_command(script::call(&self.scripts.supersede, keys, records.iter().map(Vec::as_slice)));
+                let rows = piece.iter().map(|write| self.keys.row(reading, &write.key));
+                let keys: Vec<Vec<u8>> = std::iter::once(self.keys.marks(reading)).chain(rows).collect();
+                let args = std::iter::once(nonce).chain(records.iter().map(Vec::as_slice));
+                pipeline.add_command(script::call(&self.scripts.supersede, &keys, args));
             }
             let answers = self.run("write to", &self.writes, &pipeline, Some(&self.scripts.supersede)).await?;
+            if answers.iter().any(|answer| matches!(answer, Value::Int(..0))) {
+                return Err(Error::Overtaken { reading: reading.to_string() });
+            }
             let written: u64 = answers
                 .iter()
                 .map(|answer| if let Value::Int(count) = answer { u64::try_from(*count).unwrap_or(0) } else { 0 })
@@ -186,6 +194,18 @@ impl OnlineStore for RedisStore {
             total += Written { written, superseded: (round_trip.len() as u64).saturating_sub(written) };
         }
         Ok(total)
+    }
+
+    async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool> {
+        let mut pipeline = Pipeline::new();
+        let keys = [self.keys.marks(reading), self.keys.row(reading, key)];
+        let nonce = script::nonce();
+        pipeline.add_command(script::call(&self.scripts.erase, &keys, std::iter::once(&nonce[..])));
+        let answers = self.run("erase from", &self.writes, &pipeline, Some(&self.scripts.erase)).await?;
+        match answers.first() {
+            Some(Value::Int(deleted)) => Ok(*deleted > 0),
+            _ => Err(self.corrupt("a row", reading, "redis answered with something else")),
+        }
     }
 
     async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>> {

@@ -1,7 +1,7 @@
 //! The audit log.
 
 use hitherto_core::{
-    AuditEntry, AuditHead, Finite, NewEvaluation, Notes, Record, Share, StoredVerdict, Traffic, verify_against,
+    AuditEntry, AuditHead, Erasure, Finite, NewEvaluation, Notes, Record, Share, StoredVerdict, Traffic, verify_against,
     verify_chain,
 };
 
@@ -41,6 +41,14 @@ async fn change_everything(registry: &dyn Registry) {
     registry.move_alias(&delay, &champion, 1, anything, grounds.clone(), NOW).await.expect("moves");
     let traffic = Traffic { split: vec![Share { version: 1, weight: 1 }], shadow: None };
     registry.set_traffic(&delay, &champion, traffic, anything, grounds, NOW).await.expect("shares");
+    let erasure = Erasure {
+        id: "e1".to_owned(),
+        view: name("weather"),
+        tables: [("weather-1".to_owned(), 3)].into(),
+        online_rows: 1,
+        files_go_at: NOW,
+    };
+    registry.record_erasure(&erasure, NOW).await.expect("records");
 }
 
 pub(super) async fn every_change_is_told_once(registry: &dyn Registry) {
@@ -60,6 +68,7 @@ pub(super) async fn every_change_is_told_once(registry: &dyn Registry) {
         ("record_verdict", "dataset d1", false),
         ("move_alias", "alias delay@champion", false),
         ("set_traffic", "alias delay@champion", true),
+        ("erase", "feature_view weather", false),
     ];
     assert_eq!(told, expected);
     assert!(log.iter().all(|entry| entry.at == NOW && entry.after.is_some()), "{log:?}");
@@ -68,9 +77,9 @@ pub(super) async fn every_change_is_told_once(registry: &dyn Registry) {
     assert!(renamed.after.as_deref().is_some_and(|after| after.contains("gusts")), "{renamed:?}");
 
     assert_eq!(registry.audit_log(3, 2).await.expect("reads"), log[3..5], "from the one after, so many");
-    assert_eq!(registry.audit_log(10, 2).await.expect("reads"), []);
+    assert_eq!(registry.audit_log(11, 2).await.expect("reads"), []);
     let head = head.expect("there are entries");
-    assert_eq!((head.number, verify_against(&log, &head, "this test")), (10, Ok(())));
+    assert_eq!((head.number, verify_against(&log, &head, "this test")), (11, Ok(())));
 }
 
 pub(super) async fn what_changes_nothing_is_not_told(registry: &dyn Registry) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hitherto_core::{
-    Alias, AuditEntry, AuditHead, Catalog, Dataset, Evaluation, ModelVersion, Name, NewEvaluation, NewModelVersion,
+    Alias, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, ModelVersion, Name, NewEvaluation, NewModelVersion,
     Record, Selector, StoredVerdict, Timestamp, Traffic,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
@@ -188,6 +188,10 @@ impl Registry for SqliteRegistry {
 
     async fn verdicts(&self, dataset: &str) -> Result<Vec<StoredVerdict>> {
         results::verdicts(self, dataset).await
+    }
+
+    async fn record_erasure(&self, erasure: &Erasure, now: Timestamp) -> Result<()> {
+        write::record_erasure(self, erasure, now).await
     }
 
     async fn audit_log(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>> {

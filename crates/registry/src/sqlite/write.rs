@@ -9,5 +9,5 @@ mod traffic;
 pub(super) use datasets::{dataset_of, record_dataset};
 pub(super) use definitions::apply;
 pub(super) use models::{move_alias, register_model};
-pub(super) use results::{record_evaluation, record_verdict};
+pub(super) use results::{record_erasure, record_evaluation, record_verdict};
 pub(super) use traffic::set_traffic;

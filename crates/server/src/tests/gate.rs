@@ -46,8 +46,12 @@ impl OnlineStore for Gated {
         self.inner.read(groups).await
     }
 
-    async fn write(&self, reading: &Reading, writes: &[Write]) -> Result<Written> {
-        self.inner.write(reading, writes).await
+    async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written> {
+        self.inner.write(reading, run, writes).await
+    }
+
+    async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool> {
+        self.inner.erase(reading, key).await
     }
 
     async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>> {

@@ -1,6 +1,6 @@
-//! What was found of model versions and of datasets: evaluations and verdicts.
+//! What was found of model versions and of datasets, evaluations and verdicts; and what was erased.
 
-use hitherto_core::{Evaluation, Name, NewEvaluation, StoredVerdict, Timestamp, digest};
+use hitherto_core::{Erasure, Evaluation, Name, NewEvaluation, StoredVerdict, Timestamp, digest};
 use serde_json::json;
 
 use super::datasets::dataset_of;
@@ -63,4 +63,16 @@ pub(in crate::sqlite) async fn record_verdict(registry: &SqliteRegistry, verdict
     let subject = format!("dataset {}", verdict.dataset);
     let deed = Deed { verb: "record_verdict", subject, before: None, after: Some(after.to_string()) };
     change.commit(verdict.at, vec![deed]).await
+}
+
+/// The log is all that remembers it here; the tables themselves remember it too.
+pub(in crate::sqlite) async fn record_erasure(
+    registry: &SqliteRegistry,
+    erasure: &Erasure,
+    now: Timestamp,
+) -> Result<()> {
+    let change = Change::begin(registry).await?;
+    let body = encode(erasure, || format!("erasure {}", erasure.id))?;
+    let subject = format!("feature_view {}", erasure.view);
+    change.commit(now, vec![Deed { verb: "erase", subject, before: None, after: Some(body) }]).await
 }

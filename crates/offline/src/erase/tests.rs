@@ -1,0 +1,216 @@
+use std::collections::BTreeMap;
+
+use futures::stream;
+use hitherto_core::{Created, KeyType, KeyValue, Kind};
+use object_store::ObjectStoreExt;
+use proptest::prelude::*;
+
+use super::*;
+use crate::compact::samples::{Rows as Read, Sample, append, batch, history, memory, read, samples, table};
+use crate::{Appended, BatchId, Reach};
+
+const AT: Timestamp = Timestamp(1_000);
+
+fn key(number: i64) -> EntityKey {
+    EntityKey(vec![KeyValue::Int(number)])
+}
+
+/// Samples' keys are numbers less 3, and every fourth is null.
+fn is_of(row: &BTreeMap<String, String>, number: i64) -> bool {
+    row["k0"] == number.to_string()
+}
+
+fn erasing<'a>(id: &'a str, key: &'a EntityKey, delay: Span) -> Erasing<'a> {
+    Erasing { id, key, at: AT, now: Timestamp(chrono::Utc::now().timestamp_micros()), delay }
+}
+
+async fn erase(history: &History, id: &str, number: i64, delay: Span) -> Erased {
+    let key = key(number);
+    let options = CompactOptions::default();
+    history.erase(&erasing(id, &key, delay), &options, &|_, _| ()).await.expect("an erasure")
+}
+
+fn sample(key: u8, event: i64) -> Sample {
+    Sample { key, event, created: event, deleted: None, seed: 1 }
+}
+
+fn days(days: i64) -> Span {
+    Span::from_micros(days * 86_400_000_000).expect("a span")
+}
+
+fn far() -> Timestamp {
+    Timestamp(chrono::Utc::now().timestamp_micros()).saturating_add(days(30))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn every_row_of_the_key_goes_and_no_other_changes(
+        batches in proptest::collection::vec(samples(), 1..5),
+        number in -3_i64..9,
+        compact_after in proptest::collection::vec(any::<bool>(), 5),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let history = history(&memory(), &table(&[KeyType::Int64], Created::Column));
+            let mut expected = Read::new();
+            for (rows, compact) in batches.iter().zip(&compact_after) {
+                append(&history, rows, AT, &mut expected).await;
+                if *compact {
+                    history.compact(&CompactOptions::default(), &|_, _| ()).await.expect("a compaction");
+                }
+            }
+            let next = history.snapshot().await.expect("a snapshot").next_sequence;
+            let of_key: Vec<i64> =
+                expected.iter().filter(|(_, row)| is_of(row, number)).map(|(sequence, _)| *sequence).collect();
+            let found = history.find(&key(number)).await.expect("a search");
+            prop_assert_eq!((found.rows, found.first_sequence), (of_key.len() as u64, of_key.first().copied()));
+
+            let erased = erase(&history, "e1", number, days(7)).await;
+            prop_assert_eq!((erased.rows, erased.first_sequence), (found.rows, found.first_sequence));
+            expected.retain(|_, row| !is_of(row, number));
+            for last in [next - 1, next / 2] {
+                let within: Read = expected.range(..=last).map(|(at, row)| (*at, row.clone())).collect();
+                prop_assert_eq!(&read(&history, last).await, &within);
+            }
+            prop_assert_eq!(history.find(&key(number)).await.expect("a search").rows, 0);
+            let snapshot = history.snapshot().await.expect("a snapshot");
+            prop_assert_eq!(snapshot.next_sequence, next, "a sequence is given once");
+            prop_assert_eq!(snapshot.erasures.len(), 1);
+            prop_assert_eq!(snapshot.erasures[0].concerns(next - 1), !of_key.is_empty());
+
+            // nothing is left of it in the store, and nobody notices
+            let purged = history.purge(far()).await.expect("a purge");
+            prop_assert_eq!(purged.erasures, ["e1".to_owned()]);
+            prop_assert_eq!(&read(&history, i64::MAX).await, &expected);
+            let other = self::history(history.store(), history.table());
+            prop_assert_eq!(&read(&other, i64::MAX).await, &expected);
+            let checked = other.check_files(&|_| ()).await.expect("a check");
+            prop_assert_eq!((checked.unrecorded, checked.faults), (0, Vec::new()));
+            append(&other, &batches[0], AT, &mut Read::new()).await;
+            Ok(())
+        })?;
+    }
+}
+
+/// Everything in the store that has these bytes.
+async fn with_bytes(store: &crate::OfflineStore, bytes: &[u8]) -> Vec<String> {
+    use futures::TryStreamExt;
+    let all: Vec<_> = store.store().list(Some(store.base())).try_collect().await.expect("a list");
+    let mut found = Vec::new();
+    for file in all {
+        let content = store.store().get(&file.location).await.expect("a file").bytes().await.expect("bytes");
+        if content.windows(bytes.len()).any(|window| window == bytes) {
+            found.push(file.location.to_string());
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_purge_leaves_no_trace_of_the_key_in_files_and_log() {
+    let table = table(&[KeyType::String], Created::Column);
+    let store = memory();
+    let (history, beside) = (self::history(&store, &table), self::history(&store, &table));
+    // keys are one letter, so many times: the longest is the greatest of its files
+    let secret = "ä".repeat(10);
+    for event in 0..25 {
+        append(&history, &[sample(10, event), sample(1, event)], AT, &mut Read::new()).await;
+    }
+    assert!(!with_bytes(&store, secret.as_bytes()).await.is_empty(), "statistics name it");
+    let before = beside.snapshot().await.expect("a snapshot");
+    let key = EntityKey(vec![KeyValue::String(secret.clone())]);
+    let wanted = erasing("e1", &key, days(7));
+    let erased = history.erase(&wanted, &CompactOptions::default(), &|_, _| ()).await.expect("an erasure");
+    assert_eq!((erased.rows, erased.files), (25, 25));
+
+    // before its time nothing goes
+    let early = history.purge(wanted.now.saturating_add(days(6))).await.expect("a purge");
+    assert_eq!(early, crate::Purged::default());
+    assert_eq!(with_bytes(&store, secret.as_bytes()).await.len(), 25 + 25 + 1, "rows, entries, a checkpoint");
+    let purged = history.purge(wanted.now.saturating_add(days(7))).await.expect("a purge");
+    assert_eq!((purged.files, purged.log_files >= 26), (25, true), "{purged:?}");
+    assert_eq!(with_bytes(&store, secret.as_bytes()).await, Vec::<String>::new());
+    assert_eq!(history.purge(far()).await.expect("another"), crate::Purged::default());
+    let remembered = &history.snapshot().await.expect("a snapshot").erasures[0];
+    assert_eq!((remembered.rows, &remembered.mark), (25, &None), "what is remembered cannot be tried out");
+
+    // a process that read the log before goes on, and batches are still known
+    let after = beside.snapshot().await.expect("the log is read on, or anew");
+    assert_eq!((before.files.len(), after.files.len(), after.next_sequence), (25, 1, 50));
+    append(&beside, &[sample(2, 1)], AT, &mut Read::new()).await;
+    assert_eq!(history.snapshot().await.expect("a snapshot").next_sequence, 51);
+}
+
+#[tokio::test]
+async fn an_append_that_began_before_does_not_bring_the_key_back() {
+    let table = table(&[KeyType::Int64], Created::Column);
+    let store = memory();
+    let (history, other) = (self::history(&store, &table), self::history(&store, &table));
+    append(&history, &[sample(5, 1), sample(6, 1)], AT, &mut Read::new()).await;
+    for (number, is_refused) in [(2, true), (3, false)] {
+        // the rows come after the erasure, in an append that began before it
+        let rows = batch(&table, &[sample(4, 2), sample(5, 2)]);
+        let id = format!("e{number}");
+        let rows = stream::once(async {
+            erase(&other, &id, number, days(7)).await;
+            Ok(rows)
+        });
+        let before = history.snapshot().await.expect("a snapshot").next_sequence;
+        let appended = history.append(BatchId::Unremembered, rows, &|| AT).await;
+        let after = history.snapshot().await.expect("a snapshot").next_sequence;
+        if is_refused {
+            let error = appended.expect_err("a row of it is among them");
+            assert_eq!((error.kind(), after), (Kind::Conflict, before), "{error}");
+            assert!(error.to_string().contains("1 of the rows are of an entity that was erased"), "{error}");
+        } else {
+            assert!(matches!(appended, Ok(Appended::Done(_))), "{appended:?}");
+            assert_eq!(after, before + 2);
+        }
+    }
+    // who begins afterwards may know it again
+    append(&history, &[sample(5, 3)], AT, &mut Read::new()).await;
+    assert_eq!(history.find(&key(2)).await.expect("a search").rows, 2);
+}
+
+#[tokio::test]
+async fn a_table_may_lose_all_its_rows_and_goes_on_counting() {
+    let history = history(&memory(), &table(&[KeyType::Int64], Created::Absent));
+    assert_eq!(erase(&history, "none", 2, days(7)).await, Erased::default(), "there is no table yet");
+    append(&history, &[sample(5, 1), sample(5, 2)], AT, &mut Read::new()).await;
+    let erased = erase(&history, "all", 2, Span::ZERO).await;
+    assert_eq!((erased.rows, erased.first_sequence), (2, Some(0)));
+    assert_eq!(read(&history, i64::MAX).await, Read::new());
+    history.purge(far()).await.expect("a purge");
+    let commit = append(&history, &[sample(5, 1)], AT, &mut Read::new()).await;
+    assert_eq!(commit.first_sequence, 2);
+    let snapshot = history.snapshot().await.expect("a snapshot");
+    assert!(snapshot.erasures[0].concerns(1) && snapshot.files.len() == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compactions_and_appends_at_the_same_time_keep_everything_but_the_key() {
+    let table = table(&[KeyType::Int64], Created::Column);
+    for round in 0..8 {
+        let store = memory();
+        let [appending, compacting, erasing] = std::array::from_fn(|_| self::history(&store, &table));
+        let mut expected = Read::new();
+        for event in 0..6 {
+            append(&appending, &[sample(5, event), sample(6, event)], AT, &mut expected).await;
+        }
+        let options = CompactOptions { reach: Reach::All, ..CompactOptions::default() };
+        let (_, compacted, erased) = tokio::join!(
+            async {
+                for event in 6..9 {
+                    append(&appending, &[sample(6, event)], AT, &mut expected).await;
+                }
+            },
+            compacting.compact(&options, &|_, _| ()),
+            erase(&erasing, "e", 2, days(7)),
+        );
+        compacted.expect("a compaction, or one that was overtaken");
+        assert_eq!(erased.rows, 6, "round {round}");
+        expected.retain(|_, row| !is_of(row, 2));
+        assert_eq!(read(&appending, i64::MAX).await, expected, "round {round}");
+    }
+}

@@ -1,0 +1,150 @@
+//! Erasures in the log: the commit that takes an entity's rows out of the table, and what is remembered of it.
+
+use std::collections::{HashMap, HashSet};
+
+use deltalake_core::DeltaTable;
+use deltalake_core::kernel::{Action, Add, MetadataExt, Remove};
+use deltalake_core::protocol::DeltaOperation;
+use hitherto_core::Timestamp;
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Entry, Failure, NewFile};
+use super::{DataFile, History, Snapshot};
+use crate::key_match::KeyMark;
+use crate::{Error, Result};
+
+/// The table property that holds the erasures, as JSON.
+const PROPERTY: &str = "hitherto.erasures";
+
+/// An entity that was taken out of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableErasure {
+    /// Its id: of one erasure the same in every table.
+    pub id: String,
+    /// When, by the clock of who erased.
+    pub at: Timestamp,
+    /// How many rows went.
+    pub rows: u64,
+    /// The least `_sequence` of them; none where there were none.
+    pub first_sequence: Option<i64>,
+    /// When it was committed, by the real clock.
+    pub committed: Timestamp,
+    /// When the files that still hold the rows may go, by the real clock.
+    pub due: Timestamp,
+    /// What recognises the key in the files of those who began before; gone with the files.
+    pub mark: Option<KeyMark>,
+    /// The version of the log that recorded that the files are gone.
+    pub forgotten_in: Option<u64>,
+}
+
+impl TableErasure {
+    /// Whether what the table was up to `last_sequence` is no longer all there.
+    pub fn concerns(&self, last_sequence: i64) -> bool {
+        self.first_sequence.is_some_and(|first| first <= last_sequence)
+    }
+}
+
+/// What is to be committed: files without the key in the place of files with it.
+pub(crate) struct Excision<'a> {
+    /// Without rows where the table has none of the key: the record alone stops writers that began before.
+    pub(crate) erasure: &'a TableErasure,
+    pub(crate) inputs: &'a [DataFile],
+    pub(crate) outputs: &'a [NewFile],
+    /// Every file that was searched.
+    pub(crate) searched: &'a HashSet<Path>,
+}
+
+/// How an attempt ended, if not in an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excised {
+    Done {
+        version: u64,
+    },
+    /// The table has other files now than those that were searched.
+    Overtaken,
+}
+
+impl History {
+    /// Commits at the log's end, if every file of the table was searched.
+    pub(crate) async fn excise(&self, excision: &Excision<'_>) -> std::result::Result<Excised, Failure> {
+        let mut cached = self.cached.lock().await;
+        let snapshot = self.refresh(&mut cached).await?;
+        let active: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
+        let inputs_stay = excision.inputs.iter().all(|file| active.contains(&file.path));
+        let all_searched = active.iter().all(|path| excision.searched.contains(*path));
+        let Some(last) = snapshot.version.filter(|_| inputs_stay && all_searched) else {
+            return Ok(Excised::Overtaken);
+        };
+        let mut actions = vec![self.remembering(cached.delta.as_ref(), &snapshot, |erasures| {
+            erasures.push(excision.erasure.clone());
+        })?];
+        actions.extend(self.replacing(excision));
+        let version = last + 1;
+        let entry = Entry {
+            version,
+            actions,
+            // the predicate would name the entity
+            operation: DeltaOperation::Delete { predicate: None },
+            witness: &excision.erasure.id,
+            what: format!("erase from table '{}'", self.table.id),
+        };
+        let is_done = self.write_entry(&mut cached, entry).await?;
+        Ok(if is_done { Excised::Done { version } } else { Excised::Overtaken })
+    }
+
+    /// Records that nothing is left of these erasures' rows; false where another commit came first.
+    pub(super) async fn forget(&self, ids: &HashSet<String>) -> std::result::Result<bool, Failure> {
+        let mut cached = self.cached.lock().await;
+        let snapshot = self.refresh(&mut cached).await?;
+        let Some(last) = snapshot.version else { return Ok(true) };
+        let version = last + 1;
+        let action = self.remembering(cached.delta.as_ref(), &snapshot, |erasures| {
+            for erasure in erasures.iter_mut().filter(|erasure| ids.contains(&erasure.id)) {
+                erasure.mark = None;
+                erasure.forgotten_in = Some(version);
+            }
+        })?;
+        let witness = format!("\\\"forgotten_in\\\":{version}");
+        let entry = Entry {
+            version,
+            actions: vec![action],
+            operation: DeltaOperation::SetTableProperties { properties: HashMap::new() },
+            witness: &witness,
+            what: format!("forget what was erased from table '{}'", self.table.id),
+        };
+        self.write_entry(&mut cached, entry).await
+    }
+
+    /// The table's metadata with other erasures.
+    fn remembering(
+        &self,
+        delta: Option<&DeltaTable>,
+        snapshot: &Snapshot,
+        change: impl FnOnce(&mut Vec<TableErasure>),
+    ) -> Result<Action> {
+        let what = || format!("record an erasure in table '{}'", self.table.id);
+        let mut erasures = snapshot.erasures.clone();
+        change(&mut erasures);
+        let text = serde_json::to_string(&erasures).map_err(|error| Error::delta(what(), error.into()))?;
+        let state = delta.map(DeltaTable::snapshot).transpose().map_err(|error| Error::delta(what(), error))?;
+        let state = state.ok_or_else(|| Error::Invalid(format!("could not {}: it has no log", what())))?;
+        let metadata = state.metadata().clone().add_config_key(PROPERTY.to_owned(), text);
+        Ok(Action::Metadata(metadata.map_err(|error| Error::delta(what(), error))?))
+    }
+
+    fn replacing(&self, excision: &Excision<'_>) -> Vec<Action> {
+        let (removes, adds) = self.replacement(excision.inputs, excision.outputs);
+        let removed_ms = excision.erasure.committed.0.div_euclid(1000);
+        let removes = removes.map(|remove| {
+            Action::Remove(Remove { data_change: true, deletion_timestamp: Some(removed_ms), ..remove })
+        });
+        removes.chain(adds.map(|add| Action::Add(Add { data_change: true, ..add }))).collect()
+    }
+}
+
+/// The erasures that a table's properties tell of.
+pub(super) fn erasures(properties: &HashMap<String, String>) -> std::result::Result<Vec<TableErasure>, String> {
+    let Some(text) = properties.get(PROPERTY) else { return Ok(Vec::new()) };
+    serde_json::from_str(text).map_err(|error| format!("its property {PROPERTY} cannot be read: {error}"))
+}

@@ -10,6 +10,7 @@ mod explain;
 pub(crate) mod get;
 mod get_remote;
 pub(crate) mod ingest;
+pub(crate) mod lineage;
 pub(crate) mod list;
 mod manifest;
 pub(crate) mod materialize;

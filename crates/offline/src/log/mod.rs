@@ -4,6 +4,7 @@
 //! compacted by this crate, because Delta's own scan hides order and its own writer knows no `_sequence`.
 
 mod check;
+mod chronicle;
 mod commit;
 mod delta_schema;
 mod entry;
@@ -11,6 +12,7 @@ mod rewrite;
 mod snapshot;
 
 pub use check::FilesChecked;
+pub use chronicle::{Chronicle, FileOrigin, LoggedBatch, LoggedFile};
 pub use snapshot::{DataFile, Snapshot, TimeRange};
 
 pub(crate) use commit::{Committed, Offer, other_content};

@@ -8,7 +8,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser;
-use hitherto_core::{Catalog, Kind, Name};
+use hitherto_core::{Catalog, Kind, Name, Selector, ViewVersion};
 
 use crate::records::{RecordsSchema, SCHEMA};
 use crate::sql_views::ViewsSchema;
@@ -40,8 +40,20 @@ impl Engine {
         frame.execute_stream().await.map_err(|error| recovered("could not run the query", error))
     }
 
+    /// The feature views whose history `query` reads.
+    pub(crate) fn views_of<'a>(&self, catalog: &'a Catalog, query: &str) -> Result<Vec<&'a ViewVersion>> {
+        let context = self.sql_context(&Arc::new(catalog.clone()))?;
+        let state = context.state();
+        let parsed = state.sql_to_statement(query, &state.config_options().sql_parser.dialect);
+        let named = parsed.and_then(|statement| state.resolve_table_references(&statement));
+        let named = named.map_err(|error| failed("could not plan the query", &error))?;
+        let of_views = named.iter().filter(|table| matches!(table.schema(), None | Some(PUBLIC)));
+        Ok(of_views.filter_map(|table| catalog.view(&table.table().parse::<Selector>().ok()?)).collect())
+    }
+
     fn sql_context(&self, catalog: &Arc<Catalog>) -> Result<SessionContext> {
-        let config = SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema(CATALOG, PUBLIC);
+        let config =
+            SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema(CATALOG, PUBLIC);
         let context = SessionContext::new_with_config_rt(config, Arc::clone(self.runtime()));
         let views = Arc::new(ViewsSchema::new(self.clone(), Arc::clone(catalog)));
         let records = Arc::new(RecordsSchema::new(self.clone()));

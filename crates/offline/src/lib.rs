@@ -18,9 +18,7 @@ mod values;
 pub use append::{Appended, BatchId, Commit};
 pub use compact::{CompactOptions, Compacted, Compaction, Reach};
 pub use error::{Error, Result};
-pub use log::{
-    Chronicle, DataFile, FileOrigin, FilesChecked, History, LoggedBatch, LoggedFile, Snapshot, TimeRange,
-};
+pub use log::{Chronicle, DataFile, FileOrigin, FilesChecked, History, LoggedBatch, LoggedFile, Snapshot, TimeRange};
 pub use output::{OutputLocation, Written, write_parquet};
 pub use scan::{
     AVAILABLE, HistoryTable, Marks, PinnedTable, TableSource, changes_schema, recovered, spine_of_batches,

@@ -108,7 +108,9 @@ impl<'a> Tree<'a> {
             NodeKind::DataFile if !self.is_file => {
                 users().filter(|(_, edge)| edge.relation == Relation::RewrittenAs).collect()
             }
-            NodeKind::Dataset => used.filter(|(from, _)| from.kind != NodeKind::Batch && !self.has_batch(from)).collect(),
+            NodeKind::Dataset => {
+                used.filter(|(from, _)| from.kind != NodeKind::Batch && !self.has_batch(from)).collect()
+            }
             NodeKind::Table => used.filter(|(from, _)| self.is_of(from, parent) && !self.has_batch(from)).collect(),
             _ => used.collect(),
         }

@@ -97,9 +97,9 @@ fn alias(told: &Told<'_>) -> Vec<String> {
     let evidence = told.0.attributes.get("evidence");
     let gate = evidence.and_then(|evidence| evidence.get("gate")).and_then(Value::as_str);
     let passed = evidence.and_then(|evidence| evidence.get("is_passed")).and_then(Value::as_bool);
-    parts.extend(gate.zip(passed).map(|(gate, passed)| {
-        format!("gate {gate} {}", if passed { "passed" } else { "refused it" })
-    }));
+    parts.extend(
+        gate.zip(passed).map(|(gate, passed)| format!("gate {gate} {}", if passed { "passed" } else { "refused it" })),
+    );
     parts.extend(told.text("override_reason").map(|reason| format!("overridden: {reason}")));
     parts
 }

@@ -49,17 +49,13 @@ impl Engine {
         }
     }
 
-    async fn meant_dataset(
-        &self,
-        what: &str,
-        kind: Option<NodeKind>,
-        recorded: &Recorded,
-    ) -> Result<Option<NodeId>> {
+    async fn meant_dataset(&self, what: &str, kind: Option<NodeKind>, recorded: &Recorded) -> Result<Option<NodeId>> {
         let is_sure = kind == Some(NodeKind::Dataset);
         let begins = |id: &str| (is_sure || what.len() >= PREFIX_MIN) && !what.is_empty() && id.starts_with(what);
-        let is_meant = recorded.datasets.iter().any(|dataset| {
-            dataset.name.as_ref().is_some_and(|name| name.as_str() == what) || begins(&dataset.id)
-        });
+        let is_meant = recorded
+            .datasets
+            .iter()
+            .any(|dataset| dataset.name.as_ref().is_some_and(|name| name.as_str() == what) || begins(&dataset.id));
         if !is_meant {
             return Ok(None);
         }
@@ -146,7 +142,9 @@ impl Recorded {
         }
         for view in self.catalog.views.values().flatten() {
             let features = view.definition.features.iter();
-            names.extend(features.map(|feature| (NodeKind::Feature, format!("{}:{}", view.definition.name, feature.name))));
+            names.extend(
+                features.map(|feature| (NodeKind::Feature, format!("{}:{}", view.definition.name, feature.name))),
+            );
         }
         names.extend(self.catalog.entities.keys().map(|name| (NodeKind::Entity, name.to_string())));
         names.extend(self.catalog.tables.keys().map(|id| (NodeKind::Table, id.clone())));

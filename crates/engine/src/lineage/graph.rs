@@ -326,7 +326,10 @@ mod tests {
     #[test]
     fn kinds_are_written_in_three_ways() {
         let kind = NodeKind::FeatureView;
-        assert_eq!((kind.title(), kind.name().as_str(), kind.flag().as_str()), ("feature view", "feature_view", "feature-view"));
+        assert_eq!(
+            (kind.title(), kind.name().as_str(), kind.flag().as_str()),
+            ("feature view", "feature_view", "feature-view")
+        );
         for kind in NodeKind::ALL {
             assert_eq!(serde_json::to_value(kind).expect("JSON"), Value::from(kind.name()));
         }

@@ -85,8 +85,7 @@ impl Logged {
 
     /// What became of one batch: its table, its files, and those of `datasets` that read it.
     pub(crate) fn of_batch(&self, id: &NodeId, datasets: &[Dataset]) -> Vec<Edge> {
-        let mine: Vec<&LoggedBatch> =
-            self.chronicle.batches.iter().filter(|batch| self.batch(batch) == *id).collect();
+        let mine: Vec<&LoggedBatch> = self.chronicle.batches.iter().filter(|batch| self.batch(batch) == *id).collect();
         let mut edges = self.batch_edges(mine.iter().copied());
         for batch in mine {
             let written = |file: &&LoggedFile| file.origin == FileOrigin::Batch(batch.version);
@@ -314,12 +313,8 @@ mod tests {
         let logged = logged();
         let id = logged.batch(&logged.chronicle.batches[1]);
         let (before, after) = (dataset(0, Some(0)), dataset(2, Some(3)));
-        let expected = [
-            "v-1/1 appended_to v-1",
-            "v-1/1 read_for d",
-            "v-1/1 written_as v/v-1/b",
-            "v/v-1/b rewritten_as v/v-1/r",
-        ];
+        let expected =
+            ["v-1/1 appended_to v-1", "v-1/1 read_for d", "v-1/1 written_as v/v-1/b", "v/v-1/b rewritten_as v/v-1/r"];
         assert_eq!(told(&logged.of_batch(&id, &[before, after])), expected);
     }
 

@@ -65,9 +65,7 @@ impl Recorded {
 
     fn of_alias(&self, alias: &Alias) -> Vec<Edge> {
         let id = NodeId::new(NodeKind::Alias, alias_name(alias));
-        let model = |version| {
-            NodeId::new(NodeKind::Model, VersionedName { name: alias.model.clone(), version })
-        };
+        let model = |version| NodeId::new(NodeKind::Model, VersionedName { name: alias.model.clone(), version });
         // its own version may have no share
         let own = alias.split.iter().find(|share| share.version == alias.version).map_or(0, |share| share.weight);
         let weight = (!alias.split.is_empty()).then_some(own);
@@ -99,8 +97,8 @@ impl Recorded {
 fn of_view(view: &ViewVersion) -> Vec<Edge> {
     let id = NodeId::new(NodeKind::FeatureView, view.versioned_name());
     let entities = view.definition.entities.iter();
-    let entities = entities
-        .map(|entity| Edge::new(NodeId::new(NodeKind::Entity, entity), id.clone(), Relation::Identifies));
+    let entities =
+        entities.map(|entity| Edge::new(NodeId::new(NodeKind::Entity, entity), id.clone(), Relation::Identifies));
     let table = Edge::new(NodeId::new(NodeKind::Table, &view.table), id.clone(), Relation::Holds);
     let features = view.definition.features.iter().map(|feature| {
         let name = feature_name(&view.versioned_name(), &feature.name);
@@ -132,10 +130,7 @@ fn of_dataset(dataset: &Dataset) -> Vec<Edge> {
         let edge = Edge::new(NodeId::new(NodeKind::Table, table), id.clone(), Relation::ReadFor);
         Edge { last_sequence: Some(*last), ..edge }
     });
-    let first = [
-        Edge::new(spine, id.clone(), Relation::EnrichedInto),
-        Edge::new(set, id.clone(), Relation::Defines),
-    ];
+    let first = [Edge::new(spine, id.clone(), Relation::EnrichedInto), Edge::new(set, id.clone(), Relation::Defines)];
     first.into_iter().chain(tables).collect()
 }
 

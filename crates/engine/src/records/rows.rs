@@ -124,8 +124,7 @@ fn dataset(dataset: &Dataset) -> Result<Value> {
 
 fn model(model: &ModelVersion, recorded: &Recorded) -> Result<Value> {
     let provenance = &model.provenance;
-    let aliases: Vec<&str> =
-        recorded.served_as(&model.name, model.version).map(|alias| alias.alias.as_str()).collect();
+    let aliases: Vec<&str> = recorded.served_as(&model.name, model.version).map(|alias| alias.alias.as_str()).collect();
     Ok(json!({
         "name": model_name(model).to_string(),
         "model": model.name,
@@ -232,7 +231,8 @@ fn tables(
         let catalog = engine.registry().catalog().await?;
         let datasets = engine.registry().datasets().await?;
         let left: Vec<_> = catalog.tables.into_values().rev().collect();
-        Ok::<_, Error>(stream::try_unfold((engine, datasets, left, page), async |(engine, datasets, mut left, page)| {
+        let begun = (engine, datasets, left, page);
+        Ok::<_, Error>(stream::try_unfold(begun, |(engine, datasets, mut left, page)| async move {
             let Some(table) = left.pop() else { return Ok(None) };
             let rows = page(&engine.logged(&table).await?, &datasets)?;
             Ok(Some((rows, (engine, datasets, left, page))))
@@ -242,7 +242,7 @@ fn tables(
 }
 
 fn audit(engine: Engine) -> BoxStream<'static, Result<Vec<Value>>> {
-    let pages = stream::try_unfold((engine, Some(0)), async |(engine, after)| {
+    let pages = stream::try_unfold((engine, Some(0)), |(engine, after): (Engine, Option<i64>)| async move {
         let Some(after) = after else { return Ok(None) };
         let entries = engine.registry().audit_log(after, ENTRIES).await?;
         let next = entries.last().filter(|_| entries.len() == ENTRIES).map(|last| last.number);

@@ -87,8 +87,7 @@ impl PartitionStream for RecordsTable {
 /// Rows as JSON objects, each with the schema's columns; one that is left out is null.
 fn batch(schema: &SchemaRef, rows: &[Value]) -> Result<RecordBatch> {
     let failed = |source| Error::internal("could not lay out what is recorded", source);
-    let mut decoder =
-        ReaderBuilder::new(Arc::clone(schema)).with_strict_mode(true).build_decoder().map_err(failed)?;
+    let mut decoder = ReaderBuilder::new(Arc::clone(schema)).with_strict_mode(true).build_decoder().map_err(failed)?;
     decoder.serialize(rows).map_err(failed)?;
     Ok(decoder.flush().map_err(failed)?.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(schema))))
 }

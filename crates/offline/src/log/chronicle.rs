@@ -227,8 +227,7 @@ mod tests {
             first_sequence: 0,
             last_sequence: 4,
         };
-        let second =
-            LoggedBatch { version: 1, id: None, time: None, rows: 1, first_sequence: 5, last_sequence: 5 };
+        let second = LoggedBatch { version: 1, id: None, time: None, rows: 1, first_sequence: 5, last_sequence: 5 };
         assert_eq!(told().batches, [first, second]);
     }
 

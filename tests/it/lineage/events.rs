@@ -292,7 +292,8 @@ fn who_does_not_take_events_is_in_nobodys_way() {
 
 #[test]
 fn what_takes_no_events_is_refused_before_any_work() {
-    let place = place("kafka://me:secret@host/topic");
+    let place = place(FILE);
+    place.write("hitherto.toml", "[lineage]\nurl = \"kafka://me:secret@host/topic\"\n");
     assert_eq!(
         place.fails("ingest legs legs.csv"),
         "error: lineage.url: 'kafka://' takes no events; use a path, file:///…, http://… or https://…\n"

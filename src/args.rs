@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Model(cmd::model::Args),
     /// List every change of the registry, or check that the log of them is whole
     Audit(cmd::audit::Args),
+    /// Show what a thing came from and what was made of it: features, datasets, models, batches, files
+    Lineage(cmd::lineage::Args),
     /// Rewrite small files of history into few, sorted by key and time; no row changes
     Compact(cmd::compact::Args),
     /// Delete files that history does not need any more

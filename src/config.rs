@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 13] = [
+pub const ENVIRONMENT: [(&str, &str); 15] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -25,6 +25,8 @@ pub const ENVIRONMENT: [(&str, &str); 13] = [
     ("HITHERTO_ONLINE__FOLLOW", "how often `serve` brings the online store up to date: 1s; 0s for never"),
     ("HITHERTO_REGISTRY__URL", "where definitions and models lie: sqlite:///…"),
     ("HITHERTO_REGISTRY__URL_FILE", "a file that holds the registry's URL"),
+    ("HITHERTO_LINEAGE__URL", "where OpenLineage events of runs go: a file, http://…, https://…; nowhere by default"),
+    ("HITHERTO_LINEAGE__URL_FILE", "a file that holds that URL, password included"),
     ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
     ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
     ("HITHERTO_ACTOR", "who changes the registry, for its audit log; USER where it is not set"),
@@ -57,6 +59,8 @@ pub struct Config {
     pub follow: Option<Duration>,
     /// URL of the registry. May hold a password: never print it.
     pub registry_url: String,
+    /// Where OpenLineage events go: a path or a URL; nowhere by default. May hold a password: never print it.
+    pub lineage_url: Option<String>,
     /// Address of gRPC.
     pub listen: String,
     /// Address of health and metrics.
@@ -72,6 +76,7 @@ struct Written {
     offline: Offline,
     online: Online,
     registry: Store,
+    lineage: Store,
     server: Server,
 }
 
@@ -160,6 +165,7 @@ impl Written {
             (&mut self.online.url, &mut self.online.url_file, "ONLINE"),
             (&mut self.registry.url, &mut self.registry.url_file, "REGISTRY"),
             (&mut self.offline.url, &mut self.offline.url_file, "OFFLINE"),
+            (&mut self.lineage.url, &mut self.lineage.url_file, "LINEAGE"),
         ] {
             match (has(&format!("HITHERTO_{section}__URL")), has(&format!("HITHERTO_{section}__URL_FILE"))) {
                 (true, false) => *url_file = None,
@@ -182,6 +188,7 @@ impl Written {
             online_url: String::new(),
             follow: (!follow.is_zero()).then(|| Duration::from_micros(follow.micros().cast_unsigned())),
             registry_url: String::new(),
+            lineage_url: None,
             listen: self.server.listen.unwrap_or_else(|| "127.0.0.1:7420".to_owned()),
             http: self.server.http.unwrap_or_else(|| "127.0.0.1:7421".to_owned()),
             allowed_urls: self.server.allowed_urls,
@@ -195,6 +202,10 @@ impl Written {
         }
         if let Some(url) = url(self.registry.url, self.registry.url_file, &base, "registry")? {
             config.registry_url = url;
+        }
+        if let Some(url) = url(self.lineage.url, self.lineage.url_file, &base, "lineage")? {
+            let is_path = !url.contains("://");
+            config.lineage_url = Some(if is_path { base.join(url).display().to_string() } else { url });
         }
         Ok(config)
     }
@@ -217,7 +228,7 @@ fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -
 fn variables(names: impl Iterator<Item = String>) -> Result<HashMap<String, String>> {
     let declared = ENVIRONMENT.map(|(name, _)| name);
     let of_a_section = |name: &str| {
-        let sections = ["OFFLINE__", "ONLINE__", "REGISTRY__", "SERVER__"];
+        let sections = ["OFFLINE__", "ONLINE__", "REGISTRY__", "LINEAGE__", "SERVER__"];
         name.strip_prefix("HITHERTO_").is_some_and(|rest| sections.iter().any(|section| rest.starts_with(section)))
     };
     let mut found = HashMap::new();

@@ -4,6 +4,7 @@ mod allocator;
 mod args;
 mod cmd;
 mod config;
+mod events;
 mod locations;
 mod output;
 mod run;

@@ -100,6 +100,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<()> {
         Command::Get(args) => cmd::get::run(args, &config, &global).await,
         Command::Model(args) => cmd::model::run(args, &config, &global).await,
         Command::Audit(args) => cmd::audit::run(args, &config, &global).await,
+        Command::Lineage(args) => cmd::lineage::run(args, &config, &global).await,
         Command::Compact(args) => cmd::compact::run(args, &config, &global).await,
         Command::Vacuum(args) => cmd::vacuum::run(args, &config, &global).await,
         Command::Erase(args) => cmd::erase::run(args, &config, &global).await,

@@ -11,6 +11,7 @@ use hitherto_online::OnlineStore;
 use hitherto_registry::Registry;
 
 use crate::config::Config;
+use crate::events;
 
 /// What a command does to the stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,10 @@ pub(crate) async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -
         Use::Existing | Use::Write => hitherto_online::open_existing(&config.online_url, &config.project)?,
     };
     let clock = clock.map_or(Clock::System, Clock::Frozen);
+    let events = config.lineage_url.as_deref().map(events::open).transpose()?;
     Ok(Engine::new(config.project.clone(), registry, offline, online, clock)
-        .with_memory_limit(config.memory_limit.0)?)
+        .with_memory_limit(config.memory_limit.0)?
+        .with_events(events))
 }
 
 /// Refuse a listening address that is not loopback: there is neither TLS nor authentication yet.

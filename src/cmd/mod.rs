@@ -11,6 +11,7 @@ pub(crate) mod erase;
 pub(crate) mod get;
 mod get_remote;
 pub(crate) mod ingest;
+pub(crate) mod lineage;
 pub(crate) mod list;
 mod manifest;
 pub(crate) mod materialize;

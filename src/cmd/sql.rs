@@ -25,7 +25,11 @@ const AFTER: &str = "\
 Each feature view is a table with its full history: its keys, event_timestamp, created_timestamp,
 its features, available_at, _deleted, _sequence and _ingested_at. Older versions are \"view@1\".
 
-  hitherto sql \"select origin, count(*) from weather group by origin\"";
+What is recorded is in the schema registry: registry.features, feature_sets, datasets, models, aliases,
+evaluations, batches, audit and lineage (from_kind, from_name, to_kind, to_name, relation).
+
+  hitherto sql \"select origin, count(*) from weather group by origin\"
+  hitherto sql \"select to_name from registry.lineage where from_name = 'weather@1:wind_gust'\"";
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]

@@ -98,7 +98,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         existing: if args.fresh { Existing::Replace } else { Existing::Reuse },
     };
     let bar = ProgressLine::new();
-    let TrainingSet { dataset, explanation } =
+    let TrainingSet { dataset, explanation, .. } =
         engine.explained_training_set(&wanted, |progress| bar.show(progress)).await?;
     bar.clear();
     if let Some(explanation) = explanation.as_ref().filter(|_| args.explain) {

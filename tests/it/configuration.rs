@@ -70,7 +70,7 @@ fn what_is_wrong_is_told_with_its_place() {
             "projet = \"a\"",
             format!(
                 "could not read {toml}: unknown field `projet`, expected one of `project`, `offline`, `online`, `registry`, \
-                 `server`"
+                 `lineage`, `server`"
             ),
         ),
         ("project = \"team-a\"", "project: the name 'team-a' may have letters, digits and '_' only".to_owned()),

@@ -22,7 +22,7 @@ const EDGES: [(&str, &[&str]); 11] = [
 ];
 
 /// Who alone may know a library.
-const KNOWN_TO: [(&str, &[&str]); 10] = [
+const KNOWN_TO: [(&str, &[&str]); 11] = [
     ("axum", &["server"]),
     ("clap", &["hitherto"]),
     ("config", &["hitherto"]),
@@ -31,6 +31,7 @@ const KNOWN_TO: [(&str, &[&str]); 10] = [
     ("object_store", &["offline"]),
     ("prost", &["proto"]),
     ("redis", &["online"]),
+    ("reqwest", &["hitherto"]),
     ("sqlx", &["registry"]),
     ("tonic", &["client", "proto", "server"]),
 ];

@@ -17,6 +17,7 @@ mod layering;
 mod leakage;
 mod licences;
 mod limits;
+mod lineage;
 mod manifest;
 mod memory_limit;
 mod models;

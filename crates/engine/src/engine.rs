@@ -10,6 +10,7 @@ use hitherto_offline::OfflineStore;
 use hitherto_online::OnlineStore;
 use hitherto_registry::Registry;
 
+use crate::openlineage::{EventSink, Events};
 use crate::table_history::TableHistory;
 use crate::{Clock, Error, Result};
 
@@ -24,6 +25,8 @@ pub struct Engine {
     histories: Arc<Mutex<HashMap<String, Arc<TableHistory>>>>,
     /// Holds the memory that queries and training sets share.
     runtime: Arc<RuntimeEnv>,
+    /// Who is told of runs.
+    events: Events,
 }
 
 impl Engine {
@@ -35,7 +38,8 @@ impl Engine {
         online: Option<Arc<dyn OnlineStore>>,
         clock: Clock,
     ) -> Self {
-        Self { project, registry, offline, online, clock, histories: Arc::default(), runtime: Arc::default() }
+        let (histories, runtime) = (Arc::default(), Arc::default());
+        Self { project, registry, offline, online, clock, histories, runtime, events: None }
     }
 
     /// The same stores, with so many bytes of memory for all queries and training sets together. What needs more is done
@@ -44,6 +48,16 @@ impl Engine {
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(GreedyMemoryPool::new(bytes))).build_arc();
         let runtime = runtime.map_err(|source| Error::internal("could not set a memory limit", source))?;
         Ok(Self { runtime, ..self })
+    }
+
+    /// The same stores, with somebody who is told of runs: ingests, training sets, materializations.
+    #[must_use]
+    pub fn with_events(self, events: Option<Arc<dyn EventSink>>) -> Self {
+        Self { events, ..self }
+    }
+
+    pub(crate) fn events(&self) -> Option<&dyn EventSink> {
+        self.events.as_deref()
     }
 
     pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {

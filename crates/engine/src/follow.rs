@@ -14,6 +14,8 @@ impl Engine {
         stopped: impl Future<Output = ()> + Send,
         mut seen: impl FnMut(Result<Vec<Materialized>>) + Send,
     ) {
+        // it has no end that could be told, and a run each interval would be told
+        let engine = self.untold();
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tokio::pin!(stopped);
@@ -23,7 +25,7 @@ impl Engine {
                 _ = ticks.tick() => {}
             }
             // a run under way ends first: what it wrote is then marked, and need not be written again
-            seen(self.materialize(&[]).await);
+            seen(engine.materialize(&[]).await);
         }
     }
 }

@@ -53,6 +53,23 @@ impl Engine {
         to: Destination,
         seen: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Ingested> {
+        let run = self.begin_run();
+        let done = self.ingest_files(view, input, batch, extra, to, seen).await;
+        if let Some(run) = run {
+            self.tell_ingest(run, view, input, &done).await;
+        }
+        done
+    }
+
+    async fn ingest_files(
+        &self,
+        view: &Name,
+        input: &Input,
+        batch: BatchId,
+        extra: ExtraColumns,
+        to: Destination,
+        seen: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Ingested> {
         let catalog = self.registry().catalog().await?;
         let (table, target) = target_of(&catalog, view)?;
         let rows = canonical(input, target, extra);

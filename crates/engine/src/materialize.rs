@@ -40,7 +40,12 @@ impl Engine {
         let mut done = Vec::new();
         for reading in served_readings(&catalog, &models) {
             if views.is_empty() || views.contains(&reading.view) {
-                done.push(self.materialize_reading(&reading).await?);
+                let run = self.begin_run();
+                let materialized = self.materialize_reading(&reading).await;
+                if let Some(run) = run {
+                    self.tell_materialize(run, &reading, &materialized).await;
+                }
+                done.push(materialized?);
             }
         }
         Ok(done)

@@ -31,7 +31,8 @@ impl Engine {
         let mut done = self.append(&table, view, batch, stream::iter([Ok(rows.rows)])).await?;
         done.count(rows.null_key_rows, backdated);
         if to == Destination::Both {
-            self.bring_online(&mut done).await?;
+            // one of many a second: they are no runs to be told
+            self.untold().bring_online(&mut done).await?;
         }
         Ok(done)
     }

@@ -1,4 +1,4 @@
-//! `sql`: feature history as tables, read-only.
+//! `sql`: feature history, and what is recorded of it, as tables, read-only.
 
 use std::sync::Arc;
 
@@ -8,58 +8,64 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser;
-use hitherto_core::{Catalog, Kind, Name, ViewVersion};
-use hitherto_offline::HistoryTable;
+use hitherto_core::{Catalog, Kind, Name, Selector, ViewVersion};
 
+use crate::records::{RecordsSchema, SCHEMA};
+use crate::sql_views::ViewsSchema;
 use crate::{Engine, Error, Result};
 
+/// The catalog of all schemas.
+const CATALOG: &str = "hitherto";
+/// The schema of the feature views.
+const PUBLIC: &str = "public";
+
 impl Engine {
-    /// Run a query. Each feature view is a table with its full history under its name; older versions are `"view@1"`.
+    /// Run a query. Each feature view is a table with its full history under its name; older versions are `"view@1"`. What the
+    /// registry and the logs record is in the schema `registry`: `registry.models`, `registry.lineage`.
     ///
-    /// Only queries: whatever writes, creates, sets or copies is refused by the planner, and no file can be named.
+    /// Only queries: whatever writes, creates, sets or copies is refused by the planner, and no file can be named. Nothing is
+    /// read but what the query names.
     pub async fn sql(&self, query: &str) -> Result<SendableRecordBatchStream> {
-        let catalog = self.registry().catalog().await?;
-        let context = self.sql_context(&catalog).await?;
+        let catalog = Arc::new(self.registry().catalog().await?);
+        let context = self.sql_context(&catalog)?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let frame = context.sql_with_options(query, options).await.map_err(|error| {
-            unknown_view(&context, &catalog, query, &error)
-                .unwrap_or_else(|| failed("could not plan the query", &error))
-        })?;
-        frame.execute_stream().await.map_err(|error| failed("could not run the query", &error))
-    }
-
-    async fn sql_context(&self, catalog: &Catalog) -> Result<SessionContext> {
-        let config =
-            SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("hitherto", "public");
-        let context = SessionContext::new_with_config_rt(config, Arc::clone(self.runtime()));
-        for versions in catalog.views.values() {
-            let latest = versions.last().map(|view| view.version);
-            for view in versions {
-                let table = self.history_table(catalog, view).await?;
-                let name = view.definition.name.as_str();
-                let names = [format!("{name}@{}", view.version), name.to_owned()];
-                let wanted = if Some(view.version) == latest { &names[..] } else { &names[..1] };
-                for name in wanted {
-                    let reference = TableReference::bare(name.as_str());
-                    let provider = Arc::clone(&table) as Arc<dyn datafusion::catalog::TableProvider>;
-                    context
-                        .register_table(reference, provider)
-                        .map_err(|error| failed("could not register a view", &error))?;
-                }
+        let planned = context.sql_with_options(query, options).await;
+        let frame = match planned {
+            Ok(frame) => frame,
+            Err(error) => {
+                let unknown = unknown_table(&context, &catalog, query, &error);
+                return Err(unknown.unwrap_or_else(|| recovered("could not plan the query", error)));
             }
-        }
-        Ok(context)
+        };
+        frame.execute_stream().await.map_err(|error| recovered("could not run the query", error))
     }
 
-    async fn history_table(&self, catalog: &Catalog, view: &ViewVersion) -> Result<Arc<HistoryTable>> {
-        let table = catalog.tables.get(&view.table);
-        let table = table.ok_or_else(|| Error::internal("a view reads an unknown table", view.table.clone()))?;
-        Ok(Arc::new(HistoryTable::try_new(self.history(table)?.pin().await?, view)?))
+    /// The feature views whose history `query` reads.
+    pub(crate) fn views_of<'a>(&self, catalog: &'a Catalog, query: &str) -> Result<Vec<&'a ViewVersion>> {
+        let context = self.sql_context(&Arc::new(catalog.clone()))?;
+        let state = context.state();
+        let parsed = state.sql_to_statement(query, &state.config_options().sql_parser.dialect);
+        let named = parsed.and_then(|statement| state.resolve_table_references(&statement));
+        let named = named.map_err(|error| failed("could not plan the query", &error))?;
+        let of_views = named.iter().filter(|table| matches!(table.schema(), None | Some(PUBLIC)));
+        Ok(of_views.filter_map(|table| catalog.view(&table.table().parse::<Selector>().ok()?)).collect())
+    }
+
+    fn sql_context(&self, catalog: &Arc<Catalog>) -> Result<SessionContext> {
+        let config =
+            SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema(CATALOG, PUBLIC);
+        let context = SessionContext::new_with_config_rt(config, Arc::clone(self.runtime()));
+        let views = Arc::new(ViewsSchema::new(self.clone(), Arc::clone(catalog)));
+        let records = Arc::new(RecordsSchema::new(self.clone()));
+        let schemas = context.catalog(CATALOG).ok_or_else(|| Error::internal("SQL has no catalog", CATALOG))?;
+        let registered = schemas.register_schema(PUBLIC, views).and_then(|_| schemas.register_schema(SCHEMA, records));
+        registered.map_err(|error| failed("could not register the tables", &error))?;
+        Ok(context)
     }
 }
 
-/// The first table of `query` that is no feature view, as an error that says what is near.
-fn unknown_view(context: &SessionContext, catalog: &Catalog, query: &str, error: &DataFusionError) -> Option<Error> {
+/// The first table of `query` that is not there, as an error that says what is near.
+fn unknown_table(context: &SessionContext, catalog: &Catalog, query: &str, error: &DataFusionError) -> Option<Error> {
     // a function is no table, though it stands where one could
     if matches!(error.find_root(), DataFusionError::Plan(reason) if reason.starts_with("table function")) {
         return None;
@@ -72,10 +78,25 @@ fn unknown_view(context: &SessionContext, catalog: &Catalog, query: &str, error:
     }
     let tables = state.resolve_table_references(&statement).ok()?;
     let unknown = tables.iter().find(|table| {
-        let known = |name: &str| context.table_exist(TableReference::bare(name)).unwrap_or(true);
-        table.schema().is_none() && !known(table.table())
+        let known = |name: &TableReference| context.table_exist(name.clone()).unwrap_or(true);
+        matches!(table.schema(), None | Some(SCHEMA)) && table.catalog().is_none() && !known(table)
     })?;
+    if unknown.schema().is_some() {
+        return Some(Error::unknown("table of the schema hitherto", unknown.table(), RecordsSchema::names()));
+    }
     Some(Error::unknown("feature view", unknown.table(), catalog.views.keys().map(Name::as_str)))
+}
+
+/// An error of ours that DataFusion carried, or its own.
+fn recovered(what: &str, error: DataFusionError) -> Error {
+    match error {
+        DataFusionError::External(source) => match source.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(source) => failed(what, &DataFusionError::External(source)),
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => recovered(what, *inner),
+        other => failed(what, &other),
+    }
 }
 
 pub(crate) fn failed(what: &str, error: &DataFusionError) -> Error {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlan;
@@ -109,6 +109,8 @@ pub enum Progress {
 pub struct TrainingSet {
     /// Its manifest, as it is registered.
     pub dataset: Dataset,
+    /// The columns of its file.
+    pub schema: SchemaRef,
     /// What building it took; none where the file was there already, whole, and nothing was built.
     pub explanation: Option<Explanation>,
 }
@@ -129,6 +131,19 @@ impl Engine {
         wanted: &TrainingSetRequest,
         seen: impl Fn(Progress) + Send + Sync,
     ) -> Result<TrainingSet> {
+        let run = self.begin_run();
+        let built = self.built_training_set(wanted, seen).await;
+        if let Some(run) = run {
+            Box::pin(self.tell_training_set(run, wanted, &built)).await;
+        }
+        built
+    }
+
+    async fn built_training_set(
+        &self,
+        wanted: &TrainingSetRequest,
+        seen: impl Fn(Progress) + Send + Sync,
+    ) -> Result<TrainingSet> {
         let catalog = self.registry().catalog().await?;
         let set = find_set(&catalog, &wanted.feature_set)?;
         let split = resolved_split(wanted.split.as_ref(), set)?;
@@ -141,9 +156,10 @@ impl Engine {
             JoinRequest { set, event_timestamp: &wanted.event_timestamp, mode: wanted.mode, evidence, pins: &pins };
         let planned = Join::plan(&request, open.no_rows()?, partitions())?;
         let splitter = splitter(&manifest, &open.schema, planned.schema())?;
+        let schema = Arc::clone(splitter.as_ref().map_or(planned.schema(), Splitter::schema));
         let (mut spine, join) = self.join(&request, open).await?;
         if let Some(dataset) = self.reused(wanted, &manifest, &mut spine).await? {
-            return Ok(TrainingSet { dataset, explanation: None });
+            return Ok(TrainingSet { dataset, schema, explanation: None });
         }
         let job = Job { manifest, set, pins: &pins, spine, join, splitter, out: &wanted.out };
         let (mut dataset, explanation) = Box::pin(self.build(job, seen)).await?;
@@ -159,7 +175,7 @@ impl Engine {
             );
         }
         self.anchor().await;
-        Ok(TrainingSet { dataset, explanation: Some(explanation) })
+        Ok(TrainingSet { dataset, schema, explanation: Some(explanation) })
     }
 
     /// The dataset that an equal request has left at the same place, if its file is whole.

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use hitherto_core::{ResolvedSet, Timestamp, ValueType};
 use hitherto_offline::types::arrow_type;
@@ -29,6 +30,17 @@ struct Compiled {
     field: FieldRef,
     value_type: ValueType,
     expr: Arc<dyn PhysicalExpr>,
+}
+
+/// An input of a transform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// The feature with this place in the set's order.
+    Feature(usize),
+    /// A request field.
+    Request(String),
+    /// The moment of the row.
+    Time,
 }
 
 /// A feature set's transforms, compiled. Cheap to share; evaluation takes no lock.
@@ -93,6 +105,21 @@ impl Transforms {
     /// How many of the input columns are features.
     pub fn features(&self) -> usize {
         self.features
+    }
+
+    /// Which of the inputs each transform reads, in the order of the transforms.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = Vec<Read>> {
+        self.compiled.iter().map(|compiled| {
+            let mut places: Vec<usize> = collect_columns(&compiled.expr).iter().map(|column| column.index()).collect();
+            places.sort_unstable();
+            let last = self.input.fields().len() - 1;
+            let read = |place| match place {
+                place if place < self.features => Read::Feature(place),
+                place if place < last => Read::Request(self.input.field(place).name().clone()),
+                _ => Read::Time,
+            };
+            places.into_iter().map(read).collect()
+        })
     }
 
     /// Evaluate all transforms on `rows` rows. `columns` are as [`Transforms::input`] says; `times` is the moment of each

@@ -22,7 +22,9 @@ pub use compact::{CompactOptions, Compacted, Compaction, Reach};
 pub use erase::{Erased, Erasing, erasure_id};
 pub use error::{Error, Result};
 pub use key_match::KeyMark;
-pub use log::{DataFile, FilesChecked, History, Purged, Snapshot, TableErasure, TimeRange};
+pub use log::{
+    Chronicle, DataFile, FileOrigin, FilesChecked, History, LoggedBatch, LoggedFile, Purged, Snapshot, TableErasure, TimeRange,
+};
 pub use output::{OutputLocation, Written, write_parquet};
 pub use scan::{
     AVAILABLE, HistoryTable, Marks, PinnedTable, TableSource, changes_schema, recovered, spine_of_batches,

@@ -37,6 +37,26 @@ pub fn key_arrow_type(key_type: KeyType) -> DataType {
     arrow_type(&key_type.value_type())
 }
 
+/// An Arrow type as definitions write it, where it is one of theirs; as Arrow writes it, where a user's file has another.
+pub fn type_name(data_type: &DataType) -> String {
+    let name = match data_type {
+        DataType::Boolean => "bool",
+        DataType::Int32 => "int32",
+        DataType::Int64 => "int64",
+        DataType::Float32 => "float32",
+        DataType::Float64 => "float64",
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string",
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytes",
+        DataType::Timestamp(..) => "timestamp",
+        DataType::Date32 => "date",
+        DataType::List(item) => return format!("list<{}>", type_name(item.data_type())),
+        DataType::FixedSizeList(item, length) => return format!("vector<{}, {length}>", type_name(item.data_type())),
+        DataType::Dictionary(_, values) => return type_name(values),
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}
+
 /// The field of a list's items.
 pub(crate) fn list_item(item: &ValueType) -> FieldRef {
     Arc::new(Field::new("item", arrow_type(item), true))
@@ -69,6 +89,7 @@ mod tests {
         ] {
             let value_type: ValueType = text.parse().expect("a type");
             assert_eq!(arrow_type(&value_type), expected, "{text}");
+            assert_eq!(type_name(&expected), text);
         }
         assert_eq!(key_arrow_type(KeyType::Timestamp), utc);
         assert_eq!(key_arrow_type(KeyType::Bytes), DataType::Binary);

@@ -1,4 +1,4 @@
-//! Python with other readers of our tables, and an S3 server.
+//! Python with other readers of our tables, an S3 server, and a service that takes events.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -21,19 +21,54 @@ pub(crate) struct S3 {
     child: Child,
 }
 
+/// A service that takes events over HTTP and keeps them; gone when this is dropped, or when the test's process ends.
+#[derive(Debug)]
+pub(crate) struct EventEndpoint {
+    /// Where it listens.
+    pub(crate) url: String,
+    taken: PathBuf,
+    child: Child,
+}
+
+impl EventEndpoint {
+    /// Starts one that keeps what it takes in the file `taken`, and answers with `status`.
+    pub(crate) fn start(taken: PathBuf, status: u16) -> Self {
+        let mut script = command("event_endpoint.py");
+        let (url, child) = serving(script.arg(&taken).arg(status.to_string()));
+        Self { url, taken, child }
+    }
+
+    /// What it has taken: per request its path, headers and body.
+    pub(crate) fn taken(&self) -> Vec<Value> {
+        let lines = std::fs::read_to_string(&self.taken).unwrap_or_default();
+        lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+}
+
+impl Drop for EventEndpoint {
+    fn drop(&mut self) {
+        // it may be gone already
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A script that prints where it listens and serves until its stdin is closed.
+fn serving(script: &mut Command) -> (String, Child) {
+    let started = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = started.expect("the server can be started");
+    let mut url = String::new();
+    let stdout = child.stdout.take().expect("its stdout is a pipe");
+    BufReader::new(stdout).read_line(&mut url).expect("its first line is text");
+    let url = url.trim().to_owned();
+    assert!(url.starts_with("http://127.0.0.1:"), "{script:?} said '{url}' and not where it listens");
+    (url, child)
+}
+
 impl S3 {
     /// Starts one on a free port.
     pub(crate) fn start() -> Self {
-        let mut child = command("s3_server.py")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the S3 server can be started");
-        let mut url = String::new();
-        let stdout = child.stdout.take().expect("its stdout is a pipe");
-        BufReader::new(stdout).read_line(&mut url).expect("its first line is text");
-        let url = url.trim().to_owned();
-        assert!(url.starts_with("http://127.0.0.1:"), "the S3 server said '{url}' and not where it listens");
+        let (url, child) = serving(&mut command("s3_server.py"));
         Self { url, child }
     }
 

@@ -4,6 +4,7 @@
 //! compacted by this crate, because Delta's own scan hides order and its own writer knows no `_sequence`.
 
 mod check;
+mod chronicle;
 mod commit;
 mod delta_schema;
 mod entry;
@@ -13,12 +14,14 @@ mod rewrite;
 mod snapshot;
 
 pub use check::FilesChecked;
+pub use chronicle::{Chronicle, FileOrigin, LoggedBatch, LoggedFile};
 pub use erase::TableErasure;
 pub use snapshot::{DataFile, Snapshot, TimeRange};
 
 pub(crate) use commit::{Committed, Offer, other_content};
 pub(crate) use entry::{Failure, NewFile};
 pub(crate) use erase::{Excised, Excision};
+pub use purge::Purged;
 pub(crate) use rewrite::{Rewrite, Rewritten};
 pub(crate) use snapshot::timestamp_text;
 

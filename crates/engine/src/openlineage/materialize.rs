@@ -1,0 +1,31 @@
+//! The run of a materialization: a table's history in, a reading of the online store out.
+
+use super::event::{EventDataset, Told, namespace};
+use super::place::Place;
+use super::{Run, text_of};
+use crate::readings::ServedReading;
+use crate::{Engine, Materialized, Result};
+
+impl Engine {
+    /// Tell of a run for one reading that has ended.
+    pub(crate) async fn tell_materialize(&self, run: Run, reading: &ServedReading, done: &Result<Materialized>) {
+        let last = done.as_ref().ok().map(|done| done.marks.sequence);
+        let mut told = Told {
+            job: format!("materialize.{}", reading.view),
+            failure: done.as_ref().err().map(text_of),
+            inputs: vec![self.event_table(&reading.table, last)],
+            ..Told::default()
+        };
+        if let (Ok(done), Ok(online)) = (done, self.online()) {
+            let place = Place {
+                namespace: format!("{}.online", namespace(self.project())),
+                name: reading.id.as_str().to_owned(),
+                uri: format!("urn:hitherto:online:{}:{}", self.project(), reading.id.as_str()),
+            };
+            let version = format!("{} {}", done.marks.sequence, done.marks.clock);
+            let online = EventDataset::at(place).with_source(&online.describe());
+            told.outputs.push(online.with_version(&version).with_output(done.written, None));
+        }
+        self.tell(run, told).await;
+    }
+}

@@ -1,0 +1,123 @@
+//! The run of a training set: a spine and histories in, a file out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hitherto_core::{Catalog, Selector, SetVersion};
+use hitherto_offline::types::type_name;
+
+use super::columns::{TrainingColumns, spine_columns};
+use super::event::{EventDataset, Field, Told};
+use super::ingest::files;
+use super::place::Place;
+use super::{Run, text_of};
+use crate::engine::find_set;
+use crate::{Engine, Result, Spine, TrainingSet, TrainingSetRequest};
+
+impl Engine {
+    /// Tell of a training set that was built, found as it was built before, or not built.
+    pub(crate) async fn tell_training_set(&self, run: Run, wanted: &TrainingSetRequest, built: &Result<TrainingSet>) {
+        let mut told = Told {
+            job: format!("training_set.{}", wanted.feature_set.name()),
+            query: match &wanted.spine {
+                Spine::Sql(query) => Some(query.clone()),
+                _ => None,
+            },
+            failure: built.as_ref().err().map(text_of),
+            ..Told::default()
+        };
+        let spine = match &wanted.spine {
+            Spine::Input(input) | Spine::Columns { file: input, .. } => files(input),
+            Spine::Batches(_) | Spine::Sql(_) => Vec::new(),
+        };
+        let catalog = self.registry().catalog().await.unwrap_or_default();
+        let wanted_set = match built {
+            Ok(built) => Selector::Version(built.dataset.feature_set.clone()),
+            Err(_) => wanted.feature_set.clone(),
+        };
+        let set = find_set(&catalog, &wanted_set).ok();
+        told.inputs = spine.iter().map(|place| self.event_spine(place, set, built)).collect();
+        told.inputs.extend(self.event_histories(&catalog, set, &wanted.spine, built));
+        if let (Ok(built), Some(set)) = (built, set)
+            && let Some(place) = Place::of(&built.dataset.location)
+        {
+            told.outputs.push(self.event_file(place, built, set, &catalog, &spine));
+        }
+        self.tell(run, told).await;
+    }
+
+    fn event_spine(&self, place: &Place, set: Option<&SetVersion>, built: &Result<TrainingSet>) -> EventDataset {
+        let spine = EventDataset::at(place.clone());
+        let (Ok(built), Some(set)) = (built, set) else { return spine };
+        let count = spine_columns(&built.dataset, set, &built.schema);
+        spine.with_schema(&fields(built, set)[..count]).with_version(&built.dataset.spine_fingerprint)
+    }
+
+    /// The histories that were read: of the feature set's views, and those that the spine's query names.
+    fn event_histories(
+        &self,
+        catalog: &Catalog,
+        set: Option<&SetVersion>,
+        spine: &Spine,
+        built: &Result<TrainingSet>,
+    ) -> Vec<EventDataset> {
+        let mut ids: BTreeSet<&str> = BTreeSet::new();
+        ids.extend(set.into_iter().flat_map(|set| &set.resolved.uses).map(|view_use| view_use.table.as_str()));
+        if let Spine::Sql(query) = spine {
+            let views = self.views_of(catalog, query).unwrap_or_default();
+            ids.extend(views.into_iter().map(|view| view.table.as_str()));
+        }
+        let pins: BTreeMap<String, i64> = built.as_ref().map(|built| built.dataset.tables.clone()).unwrap_or_default();
+        let tables = ids.into_iter().filter_map(|id| catalog.tables.get(id));
+        tables.map(|table| self.event_table(table, pins.get(&table.id).copied())).collect()
+    }
+
+    fn event_file(
+        &self,
+        place: Place,
+        built: &TrainingSet,
+        set: &SetVersion,
+        catalog: &Catalog,
+        spine: &[Place],
+    ) -> EventDataset {
+        let dataset = &built.dataset;
+        let places = catalog.tables.values().map(|table| (table.id.as_str(), self.place_of(table))).collect();
+        let columns = TrainingColumns { dataset, set, catalog, schema: &built.schema, spine, places: &places };
+        let bytes = Some(dataset.build.file_bytes).filter(|bytes| *bytes > 0);
+        let file = EventDataset::at(place)
+            .with_schema(&fields(built, set))
+            .with_version(&dataset.id)
+            .with_output(dataset.rows, bytes);
+        match columns.lineage() {
+            Ok(lineage) => file.with_column_lineage(lineage),
+            // it compiled when the set was applied
+            Err(error) => {
+                tracing::warn!("the columns of a training set cannot be told: {}", text_of(&error));
+                file
+            }
+        }
+    }
+}
+
+/// The columns of a training set's file.
+fn fields(built: &TrainingSet, set: &SetVersion) -> Vec<Field> {
+    let outputs = &set.resolved.outputs;
+    let transforms = &set.resolved.transforms;
+    let described = |name: &str| {
+        let transform = transforms.iter().find(|transform| transform.name.as_str() == name);
+        let output = outputs.iter().find(|output| output.name == name);
+        match (transform, output) {
+            (Some(transform), _) => Some(transform.expr.clone()),
+            (None, Some(output)) => {
+                let view_use = set.resolved.uses.get(output.view_use)?;
+                Some(format!("{}:{}", view_use.view, output.feature))
+            }
+            (None, None) => None,
+        }
+    };
+    let field = |field: &arrow::datatypes::FieldRef| Field {
+        name: field.name().clone(),
+        value_type: type_name(field.data_type()),
+        description: described(field.name()),
+    };
+    built.schema.fields().iter().map(field).collect()
+}

@@ -1,0 +1,262 @@
+//! What is in the tables, a page at a time: JSON objects with the columns' names.
+
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use hitherto_core::{Alias, Catalog, Dataset, Evaluation, Metrics, ModelVersion};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::columns::Records;
+use crate::lineage::{Edge, Logged, Recorded, alias_name, feature_name, model_name};
+use crate::training_set::mode_name;
+use crate::{Engine, Error, Result};
+
+/// Entries of the audit log that are read at once.
+const ENTRIES: usize = 10_000;
+
+/// Every row of one table. What is large comes in pages: the audit log by entries, what the logs of history record by table.
+pub(super) fn pages(engine: Engine, records: Records) -> BoxStream<'static, Result<Vec<Value>>> {
+    match records {
+        Records::Audit => audit(engine),
+        Records::Batches => tables(engine, |logged, _| batches(logged)),
+        Records::Lineage => {
+            let recorded = {
+                let engine = engine.clone();
+                stream::once(async move { edges(engine.recorded().await?.edges()) })
+            };
+            let logged = tables(engine, |logged, datasets| edges(logged.edges(datasets)));
+            recorded.chain(logged).boxed()
+        }
+        _ => stream::once(async move { whole(&engine, records).await }).boxed(),
+    }
+}
+
+async fn whole(engine: &Engine, records: Records) -> Result<Vec<Value>> {
+    let registry = engine.registry();
+    match records {
+        Records::Features => features(&registry.catalog().await?),
+        Records::FeatureSets => feature_sets(&registry.catalog().await?),
+        Records::Datasets => registry.datasets().await?.iter().map(dataset).collect(),
+        Records::Models => {
+            let recorded = engine.recorded().await?;
+            recorded.models.iter().map(|version| model(version, &recorded)).collect()
+        }
+        Records::Aliases => aliases(engine).await,
+        Records::Evaluations => Ok(engine.recorded().await?.evaluations.iter().flat_map(evaluation).collect()),
+        Records::Batches | Records::Audit | Records::Lineage => Ok(Vec::new()),
+    }
+}
+
+fn features(catalog: &Catalog) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    for versions in catalog.views.values() {
+        for view in versions {
+            let is_latest = versions.last().is_some_and(|latest| latest.version == view.version);
+            for feature in &view.definition.features {
+                rows.push(json!({
+                    "name": feature_name(&view.versioned_name(), &feature.name),
+                    "view": view.definition.name,
+                    "version": view.version,
+                    "is_latest": is_latest,
+                    "feature": feature.name,
+                    "type": feature.value_type.to_string(),
+                    "source_column": feature.column,
+                    "entities": text(&view.definition.entities)?,
+                    "table_id": view.table,
+                    "description": feature.notes.description,
+                    "tags": text(&feature.notes.tags)?,
+                }));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn feature_sets(catalog: &Catalog) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    for versions in catalog.sets.values() {
+        for set in versions {
+            let resolved = &set.resolved;
+            let features: Vec<String> = resolved
+                .outputs
+                .iter()
+                .filter_map(|output| Some(feature_name(&resolved.uses.get(output.view_use)?.view, &output.feature)))
+                .collect();
+            let request = resolved.request.iter().map(|(name, value_type)| (name.to_string(), value_type.to_string()));
+            let transforms = resolved.transforms.iter();
+            let transforms = transforms.map(|transform| (transform.name.to_string(), transform.expr.clone()));
+            rows.push(json!({
+                "name": set.versioned_name().to_string(),
+                "feature_set": set.definition.name,
+                "version": set.version,
+                "is_latest": versions.last().is_some_and(|latest| latest.version == set.version),
+                "hash": set.hash,
+                "features": text(&features)?,
+                "request": text(&request.collect::<std::collections::BTreeMap<_, _>>())?,
+                "transforms": text(&transforms.collect::<std::collections::BTreeMap<_, _>>())?,
+                "description": set.definition.notes.description,
+                "tags": text(&set.definition.notes.tags)?,
+            }));
+        }
+    }
+    Ok(rows)
+}
+
+fn dataset(dataset: &Dataset) -> Result<Value> {
+    Ok(json!({
+        "id": dataset.id,
+        "name": dataset.name,
+        "feature_set": dataset.feature_set.to_string(),
+        "feature_set_hash": dataset.feature_set_hash,
+        "mode": mode_name(dataset.mode),
+        "spine": dataset.spine,
+        "spine_fingerprint": dataset.spine_fingerprint,
+        "tables": text(&dataset.tables)?,
+        "rows": dataset.rows,
+        "location": dataset.location,
+        "file_hash": dataset.file_hash,
+        "built_at": dataset.built_at,
+        "actor": dataset.build.actor,
+        "engine_version": dataset.build.engine_version,
+        "tags": text(&dataset.build.tags)?,
+    }))
+}
+
+fn model(model: &ModelVersion, recorded: &Recorded) -> Result<Value> {
+    let provenance = &model.provenance;
+    let aliases: Vec<&str> = recorded.served_as(&model.name, model.version).map(|alias| alias.alias.as_str()).collect();
+    Ok(json!({
+        "name": model_name(model).to_string(),
+        "model": model.name,
+        "version": model.version,
+        "kind": provenance.kind.name(),
+        "feature_set": model.feature_set.to_string(),
+        "feature_set_hash": model.feature_set_hash,
+        "dataset": model.dataset,
+        "aliases": text(&aliases)?,
+        "artifact": provenance.artifact.as_ref().map(|artifact| &artifact.uri),
+        "artifact_sha256": provenance.artifact.as_ref().and_then(|artifact| artifact.sha256.as_ref()),
+        "code_version": provenance.code_version,
+        "runs": text(&provenance.runs)?,
+        "parameters": text(&provenance.parameters)?,
+        "tags": text(&model.tags)?,
+        "registered_at": model.registered_at,
+    }))
+}
+
+async fn aliases(engine: &Engine) -> Result<Vec<Value>> {
+    let registry = engine.registry();
+    let mut rows = Vec::new();
+    for latest in registry.models().await? {
+        let moves = registry.alias_moves(&latest.name).await?;
+        for alias in registry.aliases(&latest.name).await? {
+            let last = moves.iter().rfind(|moved| moved.alias == alias.alias);
+            let evidence = last.and_then(|moved| moved.evidence.as_ref());
+            let gate = evidence.and_then(|report| report.gate.as_ref()).map(ToString::to_string);
+            let is_passed = evidence.map(|report| report.passed);
+            let reason = last.and_then(|moved| moved.override_reason.as_ref());
+            rows.push(json!({
+                "name": alias_name(&alias),
+                "model": alias.model,
+                "alias": alias.alias,
+                "version": alias.version,
+                "moved_at": alias.moved_at,
+                "split": split(&alias)?,
+                "shadow": alias.shadow,
+                "gate": gate,
+                "is_passed": is_passed,
+                "override_reason": reason,
+            }));
+        }
+    }
+    Ok(rows)
+}
+
+/// Weights by version.
+fn split(alias: &Alias) -> Result<String> {
+    let shares = alias.split.iter().map(|share| (share.version.to_string(), share.weight));
+    text(&shares.collect::<std::collections::BTreeMap<_, _>>())
+}
+
+/// A row for each number, of the whole and of each slice.
+fn evaluation(evaluation: &Evaluation) -> Vec<Value> {
+    let row = |slice: Option<&String>, metrics: &Metrics| -> Vec<Value> {
+        let rows = metrics.iter().map(|(metric, value)| {
+            json!({
+                "model": evaluation.model,
+                "version": evaluation.version,
+                "evaluated_at": evaluation.evaluated_at,
+                "dataset": evaluation.dataset,
+                "grader": evaluation.grader.as_ref().map(ToString::to_string),
+                "slice": slice,
+                "metric": metric,
+                "value": value.get(),
+            })
+        });
+        rows.collect()
+    };
+    let mut rows = row(None, &evaluation.metrics);
+    rows.extend(row(None, &evaluation.figures));
+    rows.extend(evaluation.slices.iter().flat_map(|(slice, metrics)| row(Some(slice), metrics)));
+    rows
+}
+
+fn batches(logged: &Logged) -> Result<Vec<Value>> {
+    let row = |batch: &hitherto_offline::LoggedBatch| {
+        json!({
+            "name": logged.batch(batch).name,
+            "view": logged.table().view,
+            "table_id": logged.table().id,
+            "batch_id": batch.id,
+            "log_version": batch.version,
+            "ingested_at": batch.time,
+            "rows": batch.rows,
+            "first_sequence": batch.first_sequence,
+            "last_sequence": batch.last_sequence,
+        })
+    };
+    Ok(logged.chronicle.batches.iter().map(row).collect())
+}
+
+fn edges(edges: Vec<Edge>) -> Result<Vec<Value>> {
+    edges.iter().map(|edge| serde_json::to_value(edge).map_err(written)).collect()
+}
+
+/// A page for each table of history, in the order of their ids; each log is read when its page is asked for.
+fn tables(
+    engine: Engine,
+    page: impl Fn(&Logged, &[Dataset]) -> Result<Vec<Value>> + Send + Sync + 'static,
+) -> BoxStream<'static, Result<Vec<Value>>> {
+    let begun = async move {
+        let catalog = engine.registry().catalog().await?;
+        let datasets = engine.registry().datasets().await?;
+        let left: Vec<_> = catalog.tables.into_values().rev().collect();
+        let begun = (engine, datasets, left, page);
+        Ok::<_, Error>(stream::try_unfold(begun, |(engine, datasets, mut left, page)| async move {
+            let Some(table) = left.pop() else { return Ok(None) };
+            let rows = page(&engine.logged(&table).await?, &datasets)?;
+            Ok(Some((rows, (engine, datasets, left, page))))
+        }))
+    };
+    stream::once(begun).try_flatten().boxed()
+}
+
+fn audit(engine: Engine) -> BoxStream<'static, Result<Vec<Value>>> {
+    let pages = stream::try_unfold((engine, Some(0)), |(engine, after): (Engine, Option<i64>)| async move {
+        let Some(after) = after else { return Ok(None) };
+        let entries = engine.registry().audit_log(after, ENTRIES).await?;
+        let next = entries.last().filter(|_| entries.len() == ENTRIES).map(|last| last.number);
+        let rows = entries.iter().map(|entry| serde_json::to_value(entry).map_err(written));
+        let rows = rows.collect::<Result<Vec<Value>>>()?;
+        Ok::<_, Error>(Some((rows, (engine, next))))
+    });
+    pages.boxed()
+}
+
+fn text(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(written)
+}
+
+fn written(error: serde_json::Error) -> Error {
+    Error::internal("could not write JSON", error)
+}

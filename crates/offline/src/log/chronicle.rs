@@ -1,0 +1,248 @@
+//! How a table came to be: its batches in order, and which file took which place, as the entries of its log tell.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use deltalake_core::kernel::{Add, Remove, Transaction};
+use futures::{StreamExt, TryStreamExt, stream};
+use hitherto_core::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{BATCH_APP, CLOCK_APP, History, Snapshot};
+use crate::{COMMIT_SEQUENCE, Error, Result};
+
+/// Entries that are read at once.
+const AT_ONCE: usize = 16;
+
+/// What a table's log tells of the past. An entry that is gone, as other programs may delete old ones, is left out with
+/// what it alone told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chronicle {
+    /// The batches that were appended, in the order of their rows.
+    pub batches: Vec<LoggedBatch>,
+    /// Every file that is or was part of the table, in the order in which they came.
+    pub files: Vec<LoggedFile>,
+}
+
+/// A batch, as the commit that made it visible tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedBatch {
+    /// The version of the log that the commit made: unique in the table.
+    pub version: u64,
+    /// The id under which the batch is remembered; none where it is not.
+    pub id: Option<String>,
+    /// The `_ingested_at` of its rows.
+    pub time: Option<Timestamp>,
+    /// How many rows it has.
+    pub rows: u64,
+    /// The `_sequence` of its first row.
+    pub first_sequence: i64,
+    /// The `_sequence` of its last row.
+    pub last_sequence: i64,
+}
+
+/// A file that is or was part of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedFile {
+    /// Its path below the table's folder.
+    pub name: String,
+    /// How many rows it has, where the log says so.
+    pub rows: Option<u64>,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Where its rows came from.
+    pub origin: FileOrigin,
+    /// The version of the log that added it; none where that entry is gone.
+    pub added: Option<u64>,
+    /// The version of the log that replaced it; none while it is part of the table.
+    pub removed: Option<u64>,
+}
+
+/// Where the rows of a file came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileOrigin {
+    /// From the batch that made this version of the log.
+    Batch(u64),
+    /// From these files, whose place it took with others that were written at once.
+    Files(Vec<String>),
+    /// The entry that told is gone.
+    Unknown,
+}
+
+impl LoggedFile {
+    /// Whether it was part of the table at `version` of its log.
+    pub fn was_part_at(&self, version: u64) -> bool {
+        self.added.is_none_or(|added| added <= version) && self.removed.is_none_or(|removed| removed > version)
+    }
+}
+
+/// One line of an entry; of what else a line may tell nothing is needed.
+#[derive(Deserialize)]
+struct Line {
+    add: Option<Add>,
+    remove: Option<Remove>,
+    txn: Option<Transaction>,
+}
+
+impl History {
+    /// Reads the whole log, entry by entry: one request each. A table that nobody has written yet has no past.
+    pub async fn chronicle(&self) -> Result<Chronicle> {
+        let snapshot = self.snapshot().await?;
+        let Some(last) = snapshot.version else { return Ok(Chronicle::default()) };
+        let entries = stream::iter(0..=last).map(|version| async move {
+            let entry = self.log_store.read_commit_entry(version).await;
+            let entry = entry.map_err(|e| Error::delta(format!("read the log of table '{}'", self.table.id), e))?;
+            Ok::<_, Error>((version, entry))
+        });
+        let mut entries = entries.buffered(AT_ONCE);
+        let mut chronicle = Chronicle::default();
+        // by name, its place among the files
+        let mut known = HashMap::new();
+        while let Some((version, entry)) = entries.try_next().await? {
+            if let Some(entry) = entry {
+                let lines = lines(&entry).map_err(|reason| Error::Corrupt {
+                    path: format!("entry {version} of the log of table '{}'", self.table.id),
+                    reason,
+                })?;
+                chronicle.tell(version, &lines, &mut known);
+            }
+        }
+        self.tell_untold(&snapshot, &mut chronicle, &known);
+        Ok(chronicle)
+    }
+
+    /// Files of the table whose entry is gone.
+    fn tell_untold(&self, snapshot: &Snapshot, chronicle: &mut Chronicle, known: &HashMap<String, usize>) {
+        for file in &snapshot.files {
+            let name = self.below_root(&file.path);
+            if !known.contains_key(&name) {
+                chronicle.files.push(LoggedFile {
+                    name,
+                    rows: Some(file.rows),
+                    size_bytes: file.size_bytes,
+                    origin: FileOrigin::Unknown,
+                    added: None,
+                    removed: None,
+                });
+            }
+        }
+    }
+}
+
+impl Chronicle {
+    fn tell(&mut self, version: u64, lines: &[Line], known: &mut HashMap<String, usize>) {
+        let removed: Vec<&Remove> = lines.iter().filter_map(|line| line.remove.as_ref()).collect();
+        let added: Vec<&Add> = lines.iter().filter_map(|line| line.add.as_ref()).collect();
+        for remove in &removed {
+            if let Some(file) = known.get(&remove.path).and_then(|index| self.files.get_mut(*index)) {
+                file.removed = Some(version);
+            }
+        }
+        let origin = if removed.is_empty() {
+            FileOrigin::Batch(version)
+        } else {
+            FileOrigin::Files(removed.iter().map(|remove| remove.path.clone()).collect())
+        };
+        for add in &added {
+            known.insert(add.path.clone(), self.files.len());
+            self.files.push(LoggedFile {
+                name: add.path.clone(),
+                rows: rows(add),
+                size_bytes: add.size.try_into().unwrap_or_default(),
+                origin: origin.clone(),
+                added: Some(version),
+                removed: None,
+            });
+        }
+        if removed.is_empty() {
+            self.batches.extend(batch(version, &added, lines));
+        }
+    }
+}
+
+/// The batch that an entry appended, if it did.
+fn batch(version: u64, added: &[&Add], lines: &[Line]) -> Option<LoggedBatch> {
+    let sequence = |add: &&Add| add.partition_values.get(COMMIT_SEQUENCE)?.as_ref()?.parse::<i64>().ok();
+    let first_sequence = added.iter().filter_map(sequence).min()?;
+    let rows: u64 = added.iter().filter_map(|add| rows(add)).sum();
+    let transactions = lines.iter().filter_map(|line| line.txn.as_ref());
+    let (mut id, mut time) = (None, None);
+    for transaction in transactions {
+        if let Some(batch) = transaction.app_id.strip_prefix(BATCH_APP) {
+            id = Some(batch.to_owned());
+        } else if transaction.app_id == CLOCK_APP {
+            time = Some(Timestamp(transaction.version));
+        }
+    }
+    let last_sequence = first_sequence + rows.cast_signed() - 1;
+    Some(LoggedBatch { version, id, time, rows, first_sequence, last_sequence })
+}
+
+fn rows(add: &Add) -> Option<u64> {
+    serde_json::from_str::<Value>(add.stats.as_ref()?).ok()?.get("numRecords")?.as_u64()
+}
+
+fn lines(entry: &Bytes) -> std::result::Result<Vec<Line>, String> {
+    let lines = entry.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    lines.map(|line| serde_json::from_slice(line).map_err(|error| error.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(lines: &[&str]) -> Vec<Line> {
+        super::lines(&Bytes::from(lines.join("\n"))).expect("JSON")
+    }
+
+    fn add(name: &str, sequence: Option<i64>, rows: u64) -> String {
+        let sequence = sequence.map_or_else(|| "null".to_owned(), |sequence| format!("\"{sequence}\""));
+        format!(
+            "{{\"add\":{{\"path\":\"data/{name}\",\"partitionValues\":{{\"_commit_sequence\":{sequence}}},\"size\":9,\
+             \"modificationTime\":0,\"dataChange\":true,\"stats\":\"{{\\\"numRecords\\\":{rows}}}\"}}}}"
+        )
+    }
+
+    fn told() -> Chronicle {
+        let mut chronicle = Chronicle::default();
+        let mut known = HashMap::new();
+        let clock = r#"{"txn":{"appId":"hitherto/clock","version":7}}"#;
+        let id = r#"{"txn":{"appId":"hitherto/batch/monday","version":-3,"lastUpdated":1}}"#;
+        let (a, b) = (add("a", Some(0), 2), add("b", Some(2), 3));
+        chronicle.tell(0, &entry(&[r#"{"commitInfo":{}}"#, &a, &b, clock, id]), &mut known);
+        chronicle.tell(1, &entry(&[&add("c", Some(5), 1)]), &mut known);
+        let remove = |name: &str| format!("{{\"remove\":{{\"path\":\"data/{name}\",\"dataChange\":false}}}}");
+        chronicle.tell(2, &entry(&[&remove("a"), &remove("c"), &add("r", None, 3)]), &mut known);
+        chronicle
+    }
+
+    #[test]
+    fn batches_are_told_by_the_commits_that_appended_them() {
+        let first = LoggedBatch {
+            version: 0,
+            id: Some("monday".to_owned()),
+            time: Some(Timestamp(7)),
+            rows: 5,
+            first_sequence: 0,
+            last_sequence: 4,
+        };
+        let second = LoggedBatch { version: 1, id: None, time: None, rows: 1, first_sequence: 5, last_sequence: 5 };
+        assert_eq!(told().batches, [first, second]);
+    }
+
+    #[test]
+    fn files_are_told_with_their_origin_and_their_end() {
+        let files = told().files;
+        let names = |version| {
+            let there = files.iter().filter(|file| file.was_part_at(version));
+            there.map(|file| file.name.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(0), ["data/a", "data/b"]);
+        assert_eq!(names(1), ["data/a", "data/b", "data/c"]);
+        assert_eq!(names(2), ["data/b", "data/r"]);
+        assert_eq!(files[2].origin, FileOrigin::Batch(1));
+        assert_eq!(files[3].origin, FileOrigin::Files(vec!["data/a".to_owned(), "data/c".to_owned()]));
+        assert_eq!((files[3].rows, files[0].removed), (Some(3), Some(2)));
+    }
+}

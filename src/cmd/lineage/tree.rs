@@ -1,0 +1,134 @@
+//! A lineage as an indented tree: each root, what it came from, what was made of it.
+
+use std::collections::{HashMap, HashSet};
+
+use hitherto_engine::{Edge, Lineage, Node, NodeId, NodeKind, Relation};
+
+use super::words;
+
+/// Of one kind, so many stand below a node; the rest is counted.
+const BELOW_MAX: usize = 20;
+
+/// The tree's lines.
+pub(super) fn lines(lineage: &Lineage) -> Vec<String> {
+    let mut tree = Tree {
+        nodes: lineage.nodes.iter().map(|node| (&node.id, node)).collect(),
+        // batches stand below the table that a dataset read, not below the view that reads the same table
+        is_pinned: lineage
+            .roots
+            .iter()
+            .any(|root| matches!(root.kind, NodeKind::Dataset | NodeKind::Model | NodeKind::Alias)),
+        is_file: lineage.roots.iter().any(|root| root.kind == NodeKind::DataFile),
+        users: HashMap::new(),
+        used: HashMap::new(),
+        shown: HashSet::new(),
+        lines: Vec::new(),
+    };
+    for edge in &lineage.edges {
+        tree.users.entry(&edge.from).or_default().push(edge);
+        tree.used.entry(&edge.to).or_default().push(edge);
+    }
+    for root in &lineage.roots {
+        tree.line(0, root, None);
+        for (way, heading) in [(Way::Up, "from"), (Way::Down, "into")] {
+            tree.shown.clear();
+            if !tree.below(root, None, way).is_empty() {
+                tree.lines.push(format!("  {heading}"));
+                tree.branch(root, None, way, 2);
+            }
+        }
+    }
+    tree.lines
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
+}
+
+struct Tree<'a> {
+    nodes: HashMap<&'a NodeId, &'a Node>,
+    is_pinned: bool,
+    is_file: bool,
+    /// Edges by what is used.
+    users: HashMap<&'a NodeId, Vec<&'a Edge>>,
+    /// Edges by what uses it.
+    used: HashMap<&'a NodeId, Vec<&'a Edge>>,
+    /// What stands above with all that is below it.
+    shown: HashSet<(&'a NodeId, Option<&'a NodeId>)>,
+    lines: Vec<String>,
+}
+
+impl<'a> Tree<'a> {
+    fn line(&mut self, depth: usize, id: &'a NodeId, edge: Option<&Edge>) {
+        if let Some(node) = self.nodes.get(id) {
+            self.lines.push(format!("{}{}", "  ".repeat(depth), words::line(node, edge)));
+        }
+    }
+
+    /// Everything below `id`, which stands below `parent`.
+    fn branch(&mut self, id: &'a NodeId, parent: Option<&'a NodeId>, way: Way, depth: usize) {
+        let mut count: HashMap<NodeKind, usize> = HashMap::new();
+        for (child, edge) in self.below(id, parent, way) {
+            let seen = count.entry(child.kind).or_default();
+            *seen += 1;
+            if *seen > BELOW_MAX {
+                continue;
+            }
+            self.line(depth, child, Some(edge));
+            if self.below(child, Some(id), way).is_empty() {
+                continue;
+            }
+            let context = Some(id).filter(|id| id.kind == NodeKind::Dataset);
+            if self.shown.insert((child, context)) {
+                self.branch(child, Some(id), way, depth + 1);
+            } else if let Some(line) = self.lines.last_mut() {
+                line.push_str(" (as above)");
+            }
+        }
+        for kind in NodeKind::ALL {
+            let left = count.get(&kind).copied().unwrap_or_default().saturating_sub(BELOW_MAX);
+            if left > 0 {
+                let indent = "  ".repeat(depth);
+                self.lines.push(format!("{indent}… {left} more of kind {}; --output json has all", kind.title()));
+            }
+        }
+    }
+
+    fn below(&self, id: &'a NodeId, parent: Option<&'a NodeId>, way: Way) -> Vec<(&'a NodeId, &'a Edge)> {
+        let users = || self.users.get(id).into_iter().flatten().map(|edge| (&edge.to, *edge));
+        if way == Way::Down {
+            return users().collect();
+        }
+        let used = self.used.get(id).into_iter().flatten().map(|edge| (&edge.from, *edge));
+        match id.kind {
+            // files stand below the batches whose rows they have, unless a file is what is asked about
+            NodeKind::Batch => users().filter(|(_, edge)| edge.relation == Relation::WrittenAs).collect(),
+            NodeKind::DataFile if !self.is_file => {
+                users().filter(|(_, edge)| edge.relation == Relation::RewrittenAs).collect()
+            }
+            NodeKind::Dataset => {
+                used.filter(|(from, _)| from.kind != NodeKind::Batch && !self.has_batch(from)).collect()
+            }
+            NodeKind::Table => used.filter(|(from, _)| self.is_of(from, parent) && !self.has_batch(from)).collect(),
+            _ => used.collect(),
+        }
+    }
+
+    /// Whether a file stands below its batch already.
+    fn has_batch(&self, id: &NodeId) -> bool {
+        id.kind == NodeKind::DataFile && self.used.contains_key(id)
+    }
+
+    /// Whether what a table has is told where the table stands below `parent`: of a dataset's only what that has read.
+    fn is_of(&self, id: &NodeId, parent: Option<&NodeId>) -> bool {
+        match parent {
+            Some(parent) if parent.kind == NodeKind::Dataset => {
+                let mut uses = self.users.get(id).into_iter().flatten();
+                uses.any(|edge| edge.relation == Relation::ReadFor && edge.to == *parent)
+            }
+            _ => !self.is_pinned,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Where OpenLineage events go: to a file, a line an event, or to an HTTP endpoint, a request an event.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use hitherto_engine::{EventSink, RunEvent};
+use tokio::io::AsyncWriteExt;
+use url::Url;
+
+/// Where services that take events do so, unless a URL says otherwise.
+const ENDPOINT: &str = "/api/v1/lineage";
+/// How long one request may take.
+const REQUEST_MAX: Duration = Duration::from_secs(5);
+/// Bytes of a refusal that are told.
+const TOLD_BYTES: usize = 200;
+
+type Delivered = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// What takes the events of `url`, as the configuration has it: a path, `file:///…`, `http://…` or `https://…`. Nothing is opened
+/// before there is an event.
+pub(crate) fn open(url: &str) -> Result<Arc<dyn EventSink>> {
+    let Some((scheme, _)) = url.split_once("://") else {
+        return Ok(Arc::new(File(PathBuf::from(url))));
+    };
+    let parsed = Url::parse(url);
+    match (scheme, parsed) {
+        ("file", Ok(url)) => match url.to_file_path() {
+            Ok(path) => Ok(Arc::new(File(path))),
+            Err(()) => bail!("lineage.url: '{url}' names no file of this machine"),
+        },
+        ("http" | "https", Ok(mut url)) => {
+            if url.path() == "/" {
+                url.set_path(ENDPOINT);
+            }
+            Ok(Arc::new(Endpoint(url)))
+        }
+        // what it holds may be a secret
+        (_, Err(error)) => bail!("lineage.url is no URL: {error}"),
+        _ => bail!("lineage.url: '{scheme}://' takes no events; use a path, file:///…, http://… or https://…"),
+    }
+}
+
+/// A file that grows; made with its folder at the first event.
+#[derive(Debug)]
+struct File(PathBuf);
+
+#[async_trait]
+impl EventSink for File {
+    async fn deliver(&self, events: &[RunEvent]) -> Delivered {
+        let mut lines = Vec::new();
+        for event in events {
+            serde_json::to_writer(&mut lines, event)?;
+            lines.push(b'\n');
+        }
+        if let Some(folder) = self.0.parent().filter(|folder| *folder != Path::new("")) {
+            tokio::fs::create_dir_all(folder).await?;
+        }
+        let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(&self.0).await?;
+        // in one write, so that the lines of several processes do not mix
+        file.write_all(&lines).await?;
+        Ok(file.flush().await?)
+    }
+
+    fn describe(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+/// A service that takes events by POST, one a request. User and password of the URL become the request's.
+#[derive(Debug)]
+struct Endpoint(Url);
+
+#[async_trait]
+impl EventSink for Endpoint {
+    async fn deliver(&self, events: &[RunEvent]) -> Delivered {
+        // made here, because to read the machine's certificates takes longer than many a command
+        let client = reqwest::Client::builder().timeout(REQUEST_MAX).build()?;
+        for event in events {
+            let request = client.post(self.0.clone()).header("content-type", "application/json");
+            let sent = request.body(serde_json::to_vec(event)?).send().await;
+            let answer = sent.map_err(|error| causes(&error.without_url()))?;
+            let status = answer.status();
+            if !status.is_success() {
+                let said = answer.bytes().await.unwrap_or_default();
+                let said = String::from_utf8_lossy(&said[..said.len().min(TOLD_BYTES)]).trim().to_owned();
+                return Err(format!("it answered {status} {said}").trim_end().into());
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{}{port}{}", self.0.scheme(), self.0.host_str().unwrap_or_default(), self.0.path())
+    }
+}
+
+/// Every cause once: the first alone says only that a request could not be sent.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let said = source.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_a_url_are_not_told() {
+        let told = |url: &str| open(url).expect("a sink").describe();
+        assert_eq!(told("https://me:secret@host:5000/take?key=secret"), "https://host:5000/take");
+        assert_eq!(told("http://host"), "http://host/api/v1/lineage");
+        assert_eq!(told("file:///var/log/events.ndjson"), "/var/log/events.ndjson");
+        assert_eq!(told("events.ndjson"), "events.ndjson");
+        let refused = open("kafka://me:secret@host/topic").expect_err("no such sink").to_string();
+        assert_eq!(refused, "lineage.url: 'kafka://' takes no events; use a path, file:///…, http://… or https://…");
+    }
+}

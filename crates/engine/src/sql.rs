@@ -82,7 +82,7 @@ fn unknown_table(context: &SessionContext, catalog: &Catalog, query: &str, error
         matches!(table.schema(), None | Some(SCHEMA)) && table.catalog().is_none() && !known(table)
     })?;
     if unknown.schema().is_some() {
-        return Some(Error::unknown("table of the schema hitherto", unknown.table(), RecordsSchema::names()));
+        return Some(Error::unknown("table of the schema registry", unknown.table(), RecordsSchema::names()));
     }
     Some(Error::unknown("feature view", unknown.table(), catalog.views.keys().map(Name::as_str)))
 }

@@ -119,7 +119,7 @@ fn nothing_is_read_but_what_a_query_names() {
 #[test]
 fn a_feature_view_of_the_same_name_is_not_in_the_way() {
     let place = trained();
-    place.write("h.yaml", "kind: feature_view\nname: hitherto\nentity: aircraft\nfeatures: {models: int32}\n");
+    place.write("h.yaml", "kind: feature_view\nname: registry\nentity: aircraft\nfeatures: {models: int32}\n");
     ok(&place, "apply -f h.yaml");
     place.write("h.csv", "tailnum,event_timestamp,models\nN1,2013-01-01T10:00:00Z,7\n");
     ok(&place, "ingest registry h.csv");
@@ -132,19 +132,19 @@ fn a_feature_view_of_the_same_name_is_not_in_the_way() {
 fn tables_are_listed_and_a_misspelt_one_is_told() {
     let place = trained();
     let listed =
-        rows(&place, "select table_name from information_schema.tables where table_schema = 'hitherto' order by 1");
+        rows(&place, "select table_name from information_schema.tables where table_schema = 'registry' order by 1");
     let listed: Vec<&str> = listed.iter().map(|row| row["table_name"].as_str().expect("a name")).collect();
     let expected =
         ["aliases", "audit", "batches", "datasets", "evaluations", "feature_sets", "features", "lineage", "models"];
     assert_eq!(listed, expected);
     let types = rows(
         &place,
-        "select data_type from information_schema.columns where table_schema = 'hitherto' and column_name = 'built_at'",
+        "select data_type from information_schema.columns where table_schema = 'registry' and column_name = 'built_at'",
     );
     assert_eq!(types.len(), 1);
     assert_eq!(
         place.fails("sql 'select * from hitherto.model'"),
-        "error: no table of the schema hitherto 'model' (did you mean 'models'?)\n"
+        "error: no table of the schema registry 'model' (did you mean 'models'?)\n"
     );
     for query in
         ["drop table registry.models", "insert into registry.models values (1)", "create table registry.x as select 1"]

@@ -8,7 +8,6 @@ mod recorded;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use hitherto_core::Dataset;
 use serde::Serialize;
 
 pub use graph::{Direction, Edge, Node, NodeId, NodeKind, Relation};
@@ -54,7 +53,7 @@ impl Engine {
             edges.add(self.up(&all, &roots, &mut known).await?);
         }
         if direction != Direction::Up {
-            edges.add(self.down(&all, &roots, &mut known).await?);
+            edges.add(down(&all, &roots, &known));
         }
         let edges = edges.into_list();
         let mut nodes = Vec::new();
@@ -111,25 +110,6 @@ impl Engine {
         Ok(edges)
     }
 
-    async fn down(&self, all: &[Edge], roots: &[NodeId], known: &mut Known) -> Result<Vec<Edge>> {
-        let datasets: &[Dataset] = &known.recorded.datasets;
-        let mut edges = Vec::new();
-        for root in roots {
-            for logged in known.logged.values() {
-                match root.kind {
-                    NodeKind::Batch => edges.extend(logged.of_batch(root, datasets)),
-                    NodeKind::DataFile => edges.extend(logged.of_file(root, datasets).1),
-                    _ => {}
-                }
-            }
-        }
-        // of a batch's table nothing is followed: what others read of it need not have this batch
-        let read = edges.iter().filter(|edge| edge.to.kind == NodeKind::Dataset).map(|edge| edge.to.clone());
-        let from: Vec<NodeId> = roots.iter().cloned().chain(read).collect();
-        edges.extend(walk(all, &from, Way::Down));
-        Ok(edges)
-    }
-
     /// The log of the table with this id, read if it was not; none of a table that the registry does not know.
     async fn log_of<'a>(&self, table: &str, known: &'a mut Known) -> Result<Option<&'a Logged>> {
         if !known.logged.contains_key(table)
@@ -140,4 +120,24 @@ impl Engine {
         }
         Ok(known.logged.get(table))
     }
+}
+
+/// What was made of `roots`.
+fn down(all: &[Edge], roots: &[NodeId], known: &Known) -> Vec<Edge> {
+    let datasets = &known.recorded.datasets;
+    let mut edges = Vec::new();
+    for root in roots {
+        for logged in known.logged.values() {
+            match root.kind {
+                NodeKind::Batch => edges.extend(logged.of_batch(root, datasets)),
+                NodeKind::DataFile => edges.extend(logged.of_file(root, datasets).1),
+                _ => {}
+            }
+        }
+    }
+    // of a batch's table nothing is followed: what others read of it need not have this batch
+    let read = edges.iter().filter(|edge| edge.to.kind == NodeKind::Dataset).map(|edge| edge.to.clone());
+    let from: Vec<NodeId> = roots.iter().cloned().chain(read).collect();
+    edges.extend(walk(all, &from, Way::Down));
+    edges
 }

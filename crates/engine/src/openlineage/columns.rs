@@ -13,7 +13,7 @@ use crate::{Result, SPLIT_COLUMN, Transforms};
 
 /// A column that is read.
 #[derive(Clone, Debug)]
-pub(super) struct From {
+pub(super) struct Source {
     pub(super) place: Place,
     pub(super) field: String,
 }
@@ -30,11 +30,11 @@ pub(super) enum How<'a> {
 }
 
 /// What is told of an output column that came from these.
-pub(super) fn column(from: impl IntoIterator<Item = From>, how: How<'_>) -> Value {
+pub(super) fn column(from: impl IntoIterator<Item = Source>, how: How<'_>) -> Value {
     json!({"inputFields": from.into_iter().map(|from| input(&from, how)).collect::<Vec<_>>()})
 }
 
-fn input(from: &From, how: How<'_>) -> Value {
+fn input(from: &Source, how: How<'_>) -> Value {
     let transformation = match how {
         How::Same => json!({"type": "DIRECT", "subtype": "IDENTITY"}),
         How::Computed(text) => json!({"type": "DIRECT", "subtype": "TRANSFORMATION", "description": text}),
@@ -132,8 +132,8 @@ impl TrainingColumns<'_> {
     }
 
     /// Keys and times: they decide which row of a history stands in which row.
-    fn joined(&self) -> Vec<From> {
-        let mut joined: Vec<From> = self.of_spine(&self.dataset.event_timestamp).collect();
+    fn joined(&self) -> Vec<Source> {
+        let mut joined: Vec<Source> = self.of_spine(&self.dataset.event_timestamp).collect();
         for view_use in &self.set.resolved.uses {
             for key in &view_use.keys {
                 joined.extend(self.of_spine(&key.spine_column));
@@ -151,12 +151,12 @@ impl TrainingColumns<'_> {
         self.catalog.tables.get(&view_use.table).is_some_and(|table| table.created == Created::Column)
     }
 
-    fn of_spine(&self, column: &str) -> impl Iterator<Item = From> {
-        self.spine.iter().map(move |place| From { place: place.clone(), field: column.to_owned() })
+    fn of_spine(&self, column: &str) -> impl Iterator<Item = Source> {
+        self.spine.iter().map(move |place| Source { place: place.clone(), field: column.to_owned() })
     }
 
-    fn of_table(&self, view_use: &ViewUse, column: &str) -> Option<From> {
+    fn of_table(&self, view_use: &ViewUse, column: &str) -> Option<Source> {
         let place = self.places.get(view_use.table.as_str())?.clone();
-        Some(From { place, field: column.to_owned() })
+        Some(Source { place, field: column.to_owned() })
     }
 }

@@ -7,7 +7,7 @@ use hitherto_offline::input::Input;
 use hitherto_offline::{CREATED, EVENT};
 use serde_json::{Map, Value};
 
-use super::columns::{From, How, column};
+use super::columns::{How, Source, column};
 use super::event::{EventDataset, Field, Told, namespace};
 use super::place::Place;
 use super::{Run, text_of};
@@ -111,7 +111,7 @@ fn source_columns(view: &ViewVersion, table: &Table) -> Vec<(String, Field)> {
 
 fn lineage(files: &[Place], columns: &[(String, Field)]) -> Value {
     let of = |(name, source): &(String, Field)| {
-        let from = files.iter().map(|file| From { place: file.clone(), field: source.name.clone() });
+        let from = files.iter().map(|file| Source { place: file.clone(), field: source.name.clone() });
         (name.clone(), column(from, How::Same))
     };
     let fields: Map<String, Value> = columns.iter().map(of).collect();

@@ -35,6 +35,130 @@ enum Type {
 
 use Type::{Integer, IntegerOrNull, Number, Text, TextOrNull, Time, TimeOrNull, Truth, TruthOrNull};
 
+/// A column: its name, what it holds.
+type Column = (&'static str, Type);
+
+const FEATURES: &[Column] = &[
+    ("name", Text),
+    ("view", Text),
+    ("version", Integer),
+    ("is_latest", Truth),
+    ("feature", Text),
+    ("type", Text),
+    ("source_column", Text),
+    ("entities", Text),
+    ("table_id", Text),
+    ("description", TextOrNull),
+    ("tags", Text),
+];
+
+const FEATURE_SETS: &[Column] = &[
+    ("name", Text),
+    ("feature_set", Text),
+    ("version", Integer),
+    ("is_latest", Truth),
+    ("hash", Text),
+    ("features", Text),
+    ("request", Text),
+    ("transforms", Text),
+    ("description", TextOrNull),
+    ("tags", Text),
+];
+
+const DATASETS: &[Column] = &[
+    ("id", Text),
+    ("name", TextOrNull),
+    ("feature_set", Text),
+    ("feature_set_hash", Text),
+    ("mode", Text),
+    ("spine", Text),
+    ("spine_fingerprint", Text),
+    ("tables", Text),
+    ("rows", Integer),
+    ("location", Text),
+    ("file_hash", Text),
+    ("built_at", Time),
+    ("actor", Text),
+    ("engine_version", Text),
+    ("tags", Text),
+];
+
+const MODELS: &[Column] = &[
+    ("name", Text),
+    ("model", Text),
+    ("version", Integer),
+    ("kind", Text),
+    ("feature_set", Text),
+    ("feature_set_hash", Text),
+    ("dataset", TextOrNull),
+    ("aliases", Text),
+    ("artifact", TextOrNull),
+    ("artifact_sha256", TextOrNull),
+    ("code_version", TextOrNull),
+    ("runs", Text),
+    ("parameters", Text),
+    ("tags", Text),
+    ("registered_at", Time),
+];
+
+const ALIASES: &[Column] = &[
+    ("name", Text),
+    ("model", Text),
+    ("alias", Text),
+    ("version", Integer),
+    ("moved_at", Time),
+    ("split", Text),
+    ("shadow", IntegerOrNull),
+    ("gate", TextOrNull),
+    ("is_passed", TruthOrNull),
+    ("override_reason", TextOrNull),
+];
+
+const EVALUATIONS: &[Column] = &[
+    ("model", Text),
+    ("version", Integer),
+    ("evaluated_at", Time),
+    ("dataset", TextOrNull),
+    ("grader", TextOrNull),
+    ("slice", TextOrNull),
+    ("metric", Text),
+    ("value", Number),
+];
+
+const BATCHES: &[Column] = &[
+    ("name", Text),
+    ("view", Text),
+    ("table_id", Text),
+    ("batch_id", TextOrNull),
+    ("log_version", Integer),
+    ("ingested_at", TimeOrNull),
+    ("rows", Integer),
+    ("first_sequence", Integer),
+    ("last_sequence", Integer),
+];
+
+const AUDIT: &[Column] = &[
+    ("number", Integer),
+    ("at", Time),
+    ("who", Text),
+    ("verb", Text),
+    ("subject", Text),
+    ("before", TextOrNull),
+    ("after", TextOrNull),
+    ("previous", Text),
+    ("hash", Text),
+];
+
+const LINEAGE: &[Column] = &[
+    ("from_kind", Text),
+    ("from_name", Text),
+    ("to_kind", Text),
+    ("to_name", Text),
+    ("relation", Text),
+    ("last_sequence", IntegerOrNull),
+    ("weight", IntegerOrNull),
+];
+
 impl Records {
     pub(super) const ALL: [Self; 9] = [
         Self::Features,
@@ -68,120 +192,17 @@ impl Records {
     }
 
     /// No column is nested, so that every output of `sql` can write it: lists and maps are JSON texts.
-    fn columns(self) -> &'static [(&'static str, Type)] {
+    fn columns(self) -> &'static [Column] {
         match self {
-            Self::Features => &[
-                ("name", Text),
-                ("view", Text),
-                ("version", Integer),
-                ("is_latest", Truth),
-                ("feature", Text),
-                ("type", Text),
-                ("source_column", Text),
-                ("entities", Text),
-                ("table_id", Text),
-                ("description", TextOrNull),
-                ("tags", Text),
-            ],
-            Self::FeatureSets => &[
-                ("name", Text),
-                ("feature_set", Text),
-                ("version", Integer),
-                ("is_latest", Truth),
-                ("hash", Text),
-                ("features", Text),
-                ("request", Text),
-                ("transforms", Text),
-                ("description", TextOrNull),
-                ("tags", Text),
-            ],
-            Self::Datasets => &[
-                ("id", Text),
-                ("name", TextOrNull),
-                ("feature_set", Text),
-                ("feature_set_hash", Text),
-                ("mode", Text),
-                ("spine", Text),
-                ("spine_fingerprint", Text),
-                ("tables", Text),
-                ("rows", Integer),
-                ("location", Text),
-                ("file_hash", Text),
-                ("built_at", Time),
-                ("actor", Text),
-                ("engine_version", Text),
-                ("tags", Text),
-            ],
-            Self::Models => &[
-                ("name", Text),
-                ("model", Text),
-                ("version", Integer),
-                ("kind", Text),
-                ("feature_set", Text),
-                ("feature_set_hash", Text),
-                ("dataset", TextOrNull),
-                ("aliases", Text),
-                ("artifact", TextOrNull),
-                ("artifact_sha256", TextOrNull),
-                ("code_version", TextOrNull),
-                ("runs", Text),
-                ("parameters", Text),
-                ("tags", Text),
-                ("registered_at", Time),
-            ],
-            Self::Aliases => &[
-                ("name", Text),
-                ("model", Text),
-                ("alias", Text),
-                ("version", Integer),
-                ("moved_at", Time),
-                ("split", Text),
-                ("shadow", IntegerOrNull),
-                ("gate", TextOrNull),
-                ("is_passed", TruthOrNull),
-                ("override_reason", TextOrNull),
-            ],
-            Self::Evaluations => &[
-                ("model", Text),
-                ("version", Integer),
-                ("evaluated_at", Time),
-                ("dataset", TextOrNull),
-                ("grader", TextOrNull),
-                ("slice", TextOrNull),
-                ("metric", Text),
-                ("value", Number),
-            ],
-            Self::Batches => &[
-                ("name", Text),
-                ("view", Text),
-                ("table_id", Text),
-                ("batch_id", TextOrNull),
-                ("log_version", Integer),
-                ("ingested_at", TimeOrNull),
-                ("rows", Integer),
-                ("first_sequence", Integer),
-                ("last_sequence", Integer),
-            ],
-            Self::Audit => &[
-                ("number", Integer),
-                ("at", Time),
-                ("who", Text),
-                ("verb", Text),
-                ("subject", Text),
-                ("before", TextOrNull),
-                ("after", TextOrNull),
-                ("previous", Text),
-                ("hash", Text),
-            ],
-            Self::Lineage => &[
-                ("from_kind", Text),
-                ("from_name", Text),
-                ("to_kind", Text),
-                ("to_name", Text),
-                ("relation", Text),
-                ("last_sequence", IntegerOrNull),
-                ("weight", IntegerOrNull),
-            ],
+            Self::Features => FEATURES,
+            Self::FeatureSets => FEATURE_SETS,
+            Self::Datasets => DATASETS,
+            Self::Models => MODELS,
+            Self::Aliases => ALIASES,
+            Self::Evaluations => EVALUATIONS,
+            Self::Batches => BATCHES,
+            Self::Audit => AUDIT,
+            Self::Lineage => LINEAGE,
         }
     }
 }

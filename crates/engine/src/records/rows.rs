@@ -235,7 +235,7 @@ fn tables(
         Ok::<_, Error>(stream::try_unfold(begun, |(engine, datasets, mut left, page)| async move {
             let Some(table) = left.pop() else { return Ok(None) };
             let rows = page(&engine.logged(&table).await?, &datasets)?;
-            Ok(Some((rows, (engine, datasets, left, page))))
+            Ok::<_, Error>(Some((rows, (engine, datasets, left, page))))
         }))
     };
     stream::once(begun).try_flatten().boxed()

@@ -61,7 +61,7 @@ impl TableProvider for RecordsTable {
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let rows: Arc<dyn PartitionStream> = Arc::new(self.clone());
-        Ok(Arc::new(StreamingTableExec::try_new(self.schema(), vec![rows], projection, [], false, limit)?))
+        Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(&self.schema), vec![rows], projection, [], false, limit)?))
     }
 }
 

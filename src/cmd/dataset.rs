@@ -1,9 +1,9 @@
 //! `dataset show|list|verify|report|rebuild`.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Subcommand;
 use hitherto_core::Dataset;
-use hitherto_engine::{Engine, SpineSources};
+use hitherto_engine::{Engine, Rebuilt, SpineSources};
 
 use super::list::objects;
 use super::manifest::show;
@@ -106,6 +106,9 @@ async fn rebuild(engine: &Engine, id: &str, out: &str, spine: Option<String>, gl
     let rebuilt =
         engine.rebuild_dataset(&dataset, &sources, locations::output(out)?, |progress| bar.show(progress)).await?;
     bar.clear();
+    if !rebuilt.is_same(&dataset) {
+        return Err(differs(&rebuilt, &dataset, out));
+    }
     match global.output {
         Format::Json => output::json(&rebuilt.dataset)?,
         Format::Table => output::line(&rebuilt.dataset.id)?,
@@ -115,24 +118,25 @@ async fn rebuild(engine: &Engine, id: &str, out: &str, spine: Option<String>, gl
     }
     if rebuilt.dataset.file_hash == dataset.file_hash {
         output::note(format!("{out} is byte for byte what was built at {}", dataset.built_at));
-        return Ok(());
-    }
-    if rebuilt.is_same(&dataset) {
+    } else {
         output::note(format!("{out} has the rows that were built at {}, in another encoding", dataset.built_at));
-        return Ok(());
     }
+    Ok(())
+}
+
+fn differs(rebuilt: &Rebuilt, dataset: &Dataset, out: &str) -> anyhow::Error {
     if !rebuilt.erased.is_empty() {
-        bail!("{out} is not what was built, and nothing can be any more: {}", rebuilt.erased.join("; "));
+        return anyhow!("{out} is not what was built, and nothing can be any more: {}", rebuilt.erased.join("; "));
     }
     let fingerprint = |dataset: &Dataset| match dataset.format {
         0 => dataset.file_hash.clone(),
         _ => dataset.build.result_fingerprint.clone(),
     };
-    bail!(
+    anyhow!(
         "{out} differs from what was built: its fingerprint is {}, the manifest says {}; the spine and the history that it \
          saw are there, so rows of that history were changed, or version {} of the engine computed otherwise than {} does",
         fingerprint(&rebuilt.dataset),
-        fingerprint(&dataset),
+        fingerprint(dataset),
         dataset.build.engine_version,
         rebuilt.dataset.build.engine_version
     )

@@ -95,7 +95,11 @@ async fn holdings(engine: &Engine, entity: &ErasedEntity) -> Result<Vec<Holding>
 fn show(entity: &ErasedEntity, holdings: &[Holding]) -> Result<()> {
     let verb = if entity.id.is_some() { "ERASED" } else { "TO ERASE" };
     let tables = entity.tables.iter().map(|table| {
-        vec![format!("table {}", table.table), format!("{} rows", thousands(table.rows)), format!("{} files", table.files)]
+        vec![
+            format!("table {}", table.table),
+            format!("{} rows", thousands(table.rows)),
+            format!("{} files", table.files),
+        ]
     });
     let online = entity.online.iter().map(|reading| {
         let rows = if reading.held { "1 row" } else { "no row" };

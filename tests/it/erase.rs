@@ -41,17 +41,18 @@ fn trained() -> Hitherto {
     place.write("d.yaml", DEFINITIONS);
     place.ok("apply -f d.yaml");
     for day in 1..=10 {
-        let rows: String = ["N1", "N2", SECRET]
-            .iter()
-            .map(|tail| format!("{tail},2013-01-{day:02}T10:00:00Z,{day}\n"))
-            .collect();
+        let rows: String =
+            ["N1", "N2", SECRET].iter().map(|tail| format!("{tail},2013-01-{day:02}T10:00:00Z,{day}\n")).collect();
         place.write("legs.csv", format!("tailnum,event_timestamp,arr_delay\n{rows}"));
         place.ok("ingest legs legs.csv");
     }
     place.write("checks.csv", format!("tailnum,event_timestamp,passed\n{SECRET},2013-01-01T10:00:00Z,true\n"));
     place.ok("ingest checks checks.csv");
     place.ok("materialize");
-    place.write("with.csv", format!("tailnum,event_timestamp\n{SECRET},2013-01-05T12:00:00Z\nN1,2013-01-05T12:00:00Z\n"));
+    place.write(
+        "with.csv",
+        format!("tailnum,event_timestamp\n{SECRET},2013-01-05T12:00:00Z\nN1,2013-01-05T12:00:00Z\n"),
+    );
     place.write("without.csv", "tailnum,event_timestamp\nN2,2013-01-05T12:00:00Z\nN1,2013-01-06T12:00:00Z\n");
     place.write("early.csv", format!("tailnum,event_timestamp\n{SECRET},2012-12-31T12:00:00Z\n"));
     for name in ["with", "without", "early"] {
@@ -282,13 +283,13 @@ impl OnlineStore for Interrupted {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_read_it_before_does_not_bring_it_online_afterwards() {
     let place = trained();
-    place.write("legs.csv", format!("tailnum,event_timestamp,arr_delay\n{SECRET},2013-02-01T10:00:00Z,77\nN1,2013-02-01T10:00:00Z,78\n"));
+    place.write(
+        "legs.csv",
+        format!("tailnum,event_timestamp,arr_delay\n{SECRET},2013-02-01T10:00:00Z,77\nN1,2013-02-01T10:00:00Z,78\n"),
+    );
     place.ok("ingest legs legs.csv");
-    let store = Interrupted {
-        inner: place.online(None),
-        folder: place.folder().to_owned(),
-        is_erased: AtomicBool::new(false),
-    };
+    let store =
+        Interrupted { inner: place.online(None), folder: place.folder().to_owned(), is_erased: AtomicBool::new(false) };
     let engine = place.engine(Some(Arc::new(store)), Clock::System).await;
     let done = engine.materialize(&[]).await.expect("it begins again");
     assert_eq!(done.iter().map(|reading| reading.written).sum::<u64>(), 1, "{done:?}");

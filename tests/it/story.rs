@@ -193,9 +193,7 @@ async fn answered(client: &Client, sessions: u32) -> BTreeMap<u32, u32> {
 
 /// The version that answered, whose answer has the columns that it was trained on.
 async fn ask(client: &Client, session: &str) -> u32 {
-    let key = |name: &str, value: &str| {
-        Column::new(name, ValueType::String, vec![Value::String(value.to_owned())])
-    };
+    let key = |name: &str, value: &str| Column::new(name, ValueType::String, vec![Value::String(value.to_owned())]);
     let entity = vec![key("tailnum", AIRCRAFT), key("origin", "EWR"), key("carrier", "UA")];
     let model = Consumer::Model("late_flights@champion".parse().expect("a selector"));
     let wanted = GetFeatures { routing_key: Some(session.to_owned()), ..GetFeatures::new(model, entity) };

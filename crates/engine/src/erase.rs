@@ -186,9 +186,10 @@ impl Engine {
     async fn elsewhere(&self, catalog: &Catalog, entity: &ErasedEntity) -> Result<Vec<OtherView>> {
         let mut rows: BTreeMap<Name, u64> = BTreeMap::new();
         for table in catalog.tables.values().filter(|table| table.view != entity.view) {
-            let alike = entity.keys.iter().find(|(id, _)| {
-                catalog.tables.get(*id).is_some_and(|erased| erased.keys == table.keys)
-            });
+            let alike = entity
+                .keys
+                .iter()
+                .find(|(id, _)| catalog.tables.get(*id).is_some_and(|erased| erased.keys == table.keys));
             if let Some((_, key)) = alike {
                 let history = self.history(table)?;
                 *rows.entry(table.view.clone()).or_default() += history.history().find(key).await?.rows;

@@ -142,7 +142,9 @@ impl History {
         match self.search(&fresh, key).await {
             Ok(found) => held.extend(found),
             // a compaction and a vacuum came in between: the next attempt sees what there is now
-            Err(error) if error.kind() == hitherto_core::Kind::NotFound && !self.has_all(&fresh).await? => return Ok(()),
+            Err(error) if error.kind() == hitherto_core::Kind::NotFound && !self.has_all(&fresh).await? => {
+                return Ok(());
+            }
             Err(error) => return Err(error),
         }
         searched.extend(fresh.into_iter().map(|file| file.path));

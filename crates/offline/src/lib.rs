@@ -23,7 +23,8 @@ pub use erase::{Erased, Erasing, erasure_id};
 pub use error::{Error, Result};
 pub use key_match::KeyMark;
 pub use log::{
-    Chronicle, DataFile, FileOrigin, FilesChecked, History, LoggedBatch, LoggedFile, Purged, Snapshot, TableErasure, TimeRange,
+    Chronicle, DataFile, FileOrigin, FilesChecked, History, LoggedBatch, LoggedFile, Purged, Snapshot, TableErasure,
+    TimeRange,
 };
 pub use output::{OutputLocation, Written, write_parquet};
 pub use scan::{

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use hitherto_core::{
-    Alias, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, ModelVersion, Name, NewEvaluation, NewModelVersion,
-    Record, Selector, StoredVerdict, Timestamp, Traffic,
+    Alias, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, ModelVersion, Name, NewEvaluation,
+    NewModelVersion, Record, Selector, StoredVerdict, Timestamp, Traffic,
 };
 
 use crate::{AliasMove, Error, Expected, Grounds, Recorded, Registry, Result, remedy};

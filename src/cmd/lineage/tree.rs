@@ -80,7 +80,8 @@ impl<'a> Tree<'a> {
             if self.below(child, Some(id), way).is_empty() {
                 continue;
             }
-            let context = Some(id).filter(|id| id.kind == NodeKind::Dataset);
+            // of a table that a dataset read only what it read is told, so the same table may stand there otherwise elsewhere
+            let context = Some(id).filter(|id| way == Way::Up && id.kind == NodeKind::Dataset);
             if self.shown.insert((child, context)) {
                 self.branch(child, Some(id), way, depth + 1);
             } else if let Some(line) = self.lines.last_mut() {

@@ -123,7 +123,7 @@ fn a_model_leads_to_the_batches_files_and_definitions_that_it_came_from() {
     assert_eq!(edges(&found, "guards"), ["careful@1 > m@champion"]);
     let alias = attributes(&found, "alias", "m@champion");
     assert_eq!((&alias["evidence"]["gate"], &alias["evidence"]["is_passed"]), (&json!("careful@1"), &json!(true)));
-    assert_eq!(alias["evidence"]["conditions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(alias["evidence"]["conditions"].as_array().map(Vec::len), Some(2));
     let dataset = attributes(&found, "dataset", &id);
     assert_eq!((&dataset["name"], &dataset["rows"], &dataset["verdict"]), (&json!("first"), &json!(2), &Value::Null));
     place.ok("dataset verify first");

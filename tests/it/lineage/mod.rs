@@ -75,7 +75,7 @@ fn trained() -> Hitherto {
     ingest(&place, "legs", "wednesday", &legs(&["N2,2013-01-02T11:00:00Z,8,63"]));
     ok(&place, "model register m --dataset first");
     ok(&place, "model evaluate m@1 --metric auc=0.75 --grader human:ada");
-    ok(&place, "model evaluate m@1 --metric auc=0.7 --slice carrier=AA");
+    ok(&place, "model evaluate m@1 --metric auc=0.7 --slice carrier=AA --grader human:ada");
     ok(&place, "materialize");
     ok(&place, "model alias m@1 champion");
     place

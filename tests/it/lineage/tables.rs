@@ -47,7 +47,7 @@ fn each_table_has_what_is_recorded() {
     assert_eq!(aliases, [champion]);
     let evaluations = rows(&place, "select metric, value, slice, grader from registry.evaluations order by value");
     let expected = [
-        json!({"metric": "auc", "value": 0.7, "slice": "carrier=AA"}),
+        json!({"metric": "auc", "value": 0.7, "slice": "carrier=AA", "grader": "human:ada"}),
         json!({"metric": "auc", "value": 0.75, "grader": "human:ada"}),
     ];
     assert_eq!(evaluations, expected);
@@ -143,7 +143,7 @@ fn tables_are_listed_and_a_misspelt_one_is_told() {
     );
     assert_eq!(types.len(), 1);
     assert_eq!(
-        place.fails("sql 'select * from hitherto.model'"),
+        place.fails("sql 'select * from registry.model'"),
         "error: no table of the schema registry 'model' (did you mean 'models'?)\n"
     );
     for query in

@@ -102,7 +102,8 @@ impl History {
     ) -> Result<Appended, (Error, bool)> {
         let failed = |error: Error| (error, false);
         // what is erased from here on must not come back with these rows
-        let erasures = self.snapshot().await.map_err(failed)?.erasures.iter().map(|erasure| erasure.id.clone()).collect();
+        let erasures =
+            self.snapshot().await.map_err(failed)?.erasures.iter().map(|erasure| erasure.id.clone()).collect();
         let known = match &id {
             BatchId::Given(id) => self.known_batch(id).await.map_err(failed)?,
             BatchId::Content | BatchId::Unremembered => None,

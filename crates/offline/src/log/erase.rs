@@ -81,12 +81,14 @@ impl History {
         })?];
         actions.extend(self.replacing(excision));
         let version = last + 1;
+        // as it stands in the property, which is a JSON text within JSON
+        let witness = format!(r#"\"id\":\"{}\""#, excision.erasure.id);
         let entry = Entry {
             version,
             actions,
             // the predicate would name the entity
             operation: DeltaOperation::Delete { predicate: None },
-            witness: &excision.erasure.id,
+            witness: &witness,
             what: format!("erase from table '{}'", self.table.id),
         };
         let is_done = self.write_entry(&mut cached, entry).await?;
@@ -105,7 +107,7 @@ impl History {
                 erasure.forgotten_in = Some(version);
             }
         })?;
-        let witness = format!("\\\"forgotten_in\\\":{version}");
+        let witness = format!(r#"\"forgotten_in\":{version}"#);
         let entry = Entry {
             version,
             actions: vec![action],
@@ -130,15 +132,14 @@ impl History {
         let state = delta.map(DeltaTable::snapshot).transpose().map_err(|error| Error::delta(what(), error))?;
         let state = state.ok_or_else(|| Error::Invalid(format!("could not {}: it has no log", what())))?;
         let metadata = state.metadata().clone().add_config_key(PROPERTY.to_owned(), text);
-        Ok(Action::Metadata(metadata.map_err(|error| Error::delta(what(), error))?))
+        Ok(Action::Metadata(metadata.map_err(|error| Error::delta(what(), error.into()))?))
     }
 
     fn replacing(&self, excision: &Excision<'_>) -> Vec<Action> {
         let (removes, adds) = self.replacement(excision.inputs, excision.outputs);
         let removed_ms = excision.erasure.committed.0.div_euclid(1000);
-        let removes = removes.map(|remove| {
-            Action::Remove(Remove { data_change: true, deletion_timestamp: Some(removed_ms), ..remove })
-        });
+        let removes = removes
+            .map(|remove| Action::Remove(Remove { data_change: true, deletion_timestamp: Some(removed_ms), ..remove }));
         removes.chain(adds.map(|add| Action::Add(Add { data_change: true, ..add }))).collect()
     }
 }

@@ -39,11 +39,8 @@ impl History {
     pub async fn purge(&self, now: Timestamp) -> Result<Purged> {
         let snapshot = self.snapshot().await?;
         let mut purged = Purged::default();
-        let due: Vec<_> = snapshot
-            .erasures
-            .iter()
-            .filter(|erasure| erasure.forgotten_in.is_none() && erasure.due <= now)
-            .collect();
+        let due: Vec<_> =
+            snapshot.erasures.iter().filter(|erasure| erasure.forgotten_in.is_none() && erasure.due <= now).collect();
         if let Some(until) = due.iter().map(|erasure| erasure.committed).max() {
             let swept = self.sweep(until, Sweep::Delete).await?;
             (purged.files, purged.bytes) = (swept.deleted_files, swept.deleted_bytes);

@@ -63,7 +63,14 @@ impl PinnedTable {
         // the log has them in any order; ours is that of the history
         files.sort_by(|a, b| (a.first_sequence, &a.path).cmp(&(b.first_sequence, &b.path)));
         let pinned = files.into_iter().map(|file| PinnedFile { footer: OnceCell::new_with(known(&file)), file });
-        Self { store, table: Arc::new(table), files: pinned.collect(), last_sequence, log_version: None, erasures: Arc::new([]) }
+        Self {
+            store,
+            table: Arc::new(table),
+            files: pinned.collect(),
+            last_sequence,
+            log_version: None,
+            erasures: Arc::new([]),
+        }
     }
 
     /// The table.

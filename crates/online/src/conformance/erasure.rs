@@ -16,7 +16,9 @@ pub(super) async fn a_row_is_erased_with_every_run_before(store: &dyn OnlineStor
     let run = store.begin(&reading).await.expect("a run");
     store.advance(&reading, &run, marks(3)).await.expect("marks");
     for one in [store, other] {
-        put(one, &reading, &[write(b"gone", version(1, None, 1)), write(b"stays", version(1, None, 2))]).await.expect("rows");
+        put(one, &reading, &[write(b"gone", version(1, None, 1)), write(b"stays", version(1, None, 2))])
+            .await
+            .expect("rows");
         put(one, &beside, &[write(b"gone", version(1, None, 1))]).await.expect("rows");
     }
     let (before, elsewhere) =

@@ -95,7 +95,8 @@ impl OnlineStore for EmbeddedStore {
             // neighbours share pages of the tree
             records.sort_unstable_by(|a, b| a.address.cmp(&b.address));
             let (erasures, begun) = (Address::erasures(&self.project, reading), run.witness().to_vec());
-            let done = self.blocking("write to", move |environment| supersede(environment, &erasures, &begun, &records));
+            let done =
+                self.blocking("write to", move |environment| supersede(environment, &erasures, &begun, &records));
             written += done.await?.ok_or_else(|| Error::Overtaken { reading: reading.to_string() })?;
         }
         Ok(written)
@@ -114,8 +115,7 @@ impl OnlineStore for EmbeddedStore {
 
     async fn begin(&self, reading: &Reading) -> Result<Run> {
         // what is committed here stays: beside the marks, only erasures need a witness
-        let (marks, erasures) =
-            (Address::marks(&self.project, reading), Address::erasures(&self.project, reading));
+        let (marks, erasures) = (Address::marks(&self.project, reading), Address::erasures(&self.project, reading));
         begin(&self.environment, &marks, &erasures).map_err(|failure| failure.named("read", &self.environment))
     }
 

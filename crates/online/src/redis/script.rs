@@ -31,11 +31,7 @@ impl Scripts {
 }
 
 /// A call of a script that the server is believed to know.
-pub(super) fn call<'a>(
-    script: &Script,
-    keys: &[Vec<u8>],
-    args: impl Iterator<Item = &'a [u8]>,
-) -> Cmd {
+pub(super) fn call<'a>(script: &Script, keys: &[Vec<u8>], args: impl Iterator<Item = &'a [u8]>) -> Cmd {
     let mut command = redis::cmd("EVALSHA");
     command.arg(script.get_hash()).arg(keys.len());
     for key in keys {

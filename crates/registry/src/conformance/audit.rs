@@ -1,8 +1,8 @@
 //! The audit log.
 
 use hitherto_core::{
-    AuditEntry, AuditHead, Erasure, Finite, NewEvaluation, Notes, Record, Share, StoredVerdict, Traffic, verify_against,
-    verify_chain,
+    AuditEntry, AuditHead, Erasure, Finite, NewEvaluation, Notes, Record, Share, StoredVerdict, Traffic,
+    verify_against, verify_chain,
 };
 
 use super::models::with_set;

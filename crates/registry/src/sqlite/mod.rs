@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hitherto_core::{
-    Alias, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, ModelVersion, Name, NewEvaluation, NewModelVersion,
-    Record, Selector, StoredVerdict, Timestamp, Traffic,
+    Alias, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, ModelVersion, Name, NewEvaluation,
+    NewModelVersion, Record, Selector, StoredVerdict, Timestamp, Traffic,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};

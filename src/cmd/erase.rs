@@ -40,13 +40,16 @@ materializations and pushes that began before cannot bring it back. Rows that co
 should not be there.
 
 Files that still hold the rows are deleted when the delay is over, and the table's log from before with them: `hitherto \
-serve` does so by itself, otherwise run `hitherto vacuum`. With a delay of 0s they go at once, and readers at work fail.
+serve` does so by itself, otherwise run `hitherto vacuum`. Keep the delay longer than any ingest, training set or \
+rebuild takes: with 0s those that are at work fail, or lose their rows.
 
 Training sets are files of yours: those that hold rows of the entity are listed, with the model versions that were \
-trained on them, and stay. A training set with values of it cannot be built again. Backups, exports and the free pages \
-of databases are beyond reach.
+trained on them, and stay. A training set with values of it cannot be built again. One that is being built meanwhile \
+is not listed: look again afterwards. Backups, exports, batch ids that name somebody, rows with a null in another part \
+of their key, and the free pages of databases are beyond reach.
 
-Nothing that is kept names the entity: the audit log has the view, the numbers of rows and the erasure's id.";
+Nothing that is kept for good names the entity: the audit log has the view, the numbers of rows and the erasure's id. \
+For the delay, the table's log has a salted hash of the key.";
 
 /// Erase, or look, and say what was found where.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
@@ -64,18 +67,25 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         bar.set_length(of);
         bar.set_position(rows);
     };
-    let entity = engine.erase(&request, &options, &seen).await?;
-    bar.finish_and_clear();
-    if args.yes {
-        // what is due goes now; of a delay of 0s that is this erasure
-        engine.purge(std::slice::from_ref(&args.view)).await?;
+    let mut entity = engine.erase(&request, &options, &seen).await?;
+    if args.yes && engine.online().is_err() {
+        // the online store may have been made while history was rewritten, and filled from what it was before
+        let again = stores::open(config, Use::Existing, global.clock).await?;
+        if again.online().is_ok() {
+            entity = again.erase(&request, &options, &seen).await?;
+        }
     }
+    bar.finish_and_clear();
     let holdings = holdings(&engine, &entity).await?;
     match global.output {
         Format::Json => output::json(&object(&entity, &holdings))?,
         Format::Table => show(&entity, &holdings)?,
     }
     notes(&args, &entity);
+    if args.yes {
+        // what is due goes now; of a delay of 0s that is this erasure
+        engine.purge(std::slice::from_ref(&args.view)).await?;
+    }
     Ok(())
 }
 
@@ -133,6 +143,10 @@ fn notes(args: &Args, entity: &ErasedEntity) {
             other.view
         ));
     }
+    for (table, names) in &entity.other_keys {
+        let key = names.iter().map(|name| format!("{name}=…")).collect::<Vec<_>>().join(",");
+        output::note(format!("table {table} of the view has the key {key}, and was left as it is"));
+    }
     if entity.id.is_none() {
         output::note("nothing was changed: add --yes to erase");
     } else if args.delay > Span::ZERO && entity.rows() > 0 {
@@ -154,7 +168,7 @@ fn object(entity: &ErasedEntity, holdings: &[Holding]) -> serde_json::Value {
     };
     json!({
         "id": entity.id, "view": entity.view, "erased": entity.id.is_some(), "rows": entity.rows(),
-        "files_go_at": entity.files_go_at.to_string(), "tables": entity.tables, "online": entity.online,
+        "files_go_at": entity.files_go_at.to_string(), "tables": entity.tables, "other_keys": entity.other_keys, "online": entity.online,
         "other_views": entity.others, "datasets": holdings.iter().map(holding).collect::<Vec<_>>(),
     })
 }

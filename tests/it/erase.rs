@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use hitherto_engine::Clock;
+use hitherto_online::fixture::RedisServer;
 use hitherto_online::{Advance, Answer, Group, Marks, OnlineStore, Reading, Result, Run, Write, Written};
 use serde_json::Value as Json;
 
@@ -123,7 +124,11 @@ fn looking_changes_nothing_and_erasing_leaves_no_trace() {
 
     // a second time there is nothing to do, and it is done
     let again = json(&place, &format!("erase legs --entity tailnum={SECRET} --yes"));
-    assert_eq!((&again["rows"], &again["online"][0]["held"]), (&Json::from(0), &Json::Bool(false)));
+    assert_eq!(
+        (&again["rows"], &again["online"][0]["held"]),
+        (&Json::from(0), &Json::Bool(false)),
+        "its files are gone"
+    );
     place.ok("materialize");
     assert_eq!(arr_delay(&place, SECRET, ""), gone());
 }
@@ -295,4 +300,47 @@ async fn a_run_that_read_it_before_does_not_bring_it_online_afterwards() {
     assert_eq!(done.iter().map(|reading| reading.written).sum::<u64>(), 1, "{done:?}");
     assert_eq!(arr_delay(&place, SECRET, ""), gone());
     assert_eq!(arr_delay(&place, "N1", ""), present(78.0));
+}
+
+#[test]
+fn a_table_with_another_key_is_named_and_left() {
+    let place = trained();
+    let definitions = DEFINITIONS.replace("name: legs\nentity: aircraft", "name: legs\nentities: [aircraft, day]");
+    place.write(
+        "d2.yaml",
+        format!("kind: entity\nname: day\njoin_keys: {{day: int64}}\n---\n{definitions}")
+            .replace("---\nkind: feature_set\nname: late\nfeatures: [legs:arr_delay]\n", ""),
+    );
+    place.ok("apply -f d2.yaml --allow-new-table");
+    place.write("legs.csv", format!("tailnum,day,event_timestamp,arr_delay\n{SECRET},3,2013-02-01T10:00:00Z,77\n"));
+    place.ok("ingest legs legs.csv");
+    let old = json(&place, &format!("erase legs --entity tailnum={SECRET} --yes"));
+    assert_eq!((&old["rows"], &old["tables"][0]["table"]), (&Json::from(10), &Json::from("legs-1")));
+    assert_eq!(old["other_keys"], serde_json::json!({"legs-2": ["day", "tailnum"]}));
+    assert_eq!(rows_of(&place, "legs", SECRET), "n\n1\n");
+    let new = json(&place, &format!("erase legs --entity tailnum={SECRET},day=3 --yes"));
+    assert_eq!((&new["rows"], &new["tables"][0]["table"]), (&Json::from(1), &Json::from("legs-2")));
+    assert_eq!(rows_of(&place, "legs", SECRET), "n\n0\n");
+}
+
+#[test]
+fn what_an_online_store_that_is_down_left_undone_is_done_when_asked_again() {
+    let mut redis = RedisServer::start();
+    let place = trained();
+    place.write("hitherto.toml", format!("[online]\nurl = \"{}\"\n", redis.url()));
+    place.ok("materialize");
+    assert_eq!(arr_delay(&place, SECRET, ""), present(10.0));
+    redis.kill();
+    let said = place.fails(&format!("erase legs --entity tailnum={SECRET} --yes"));
+    assert!(said.contains("erased from history, and not from the online store"), "{said}");
+    assert!(place.ok("audit list").contains(" erase  feature_view legs"), "it is told all the same");
+    redis.restart();
+    let again = json(&place, &format!("erase legs --entity tailnum={SECRET} --yes"));
+    assert_eq!((&again["rows"], &again["tables"][0]["files"]), (&Json::from(10), &Json::from(0)), "it tells of both");
+    let told: Vec<&str> =
+        again["datasets"].as_array().expect("training sets").iter().filter_map(|of| of["models"][0].as_str()).collect();
+    assert_eq!(told, ["m@1"]);
+    place.ok("materialize");
+    assert_eq!(arr_delay(&place, SECRET, ""), gone());
+    assert_eq!(arr_delay(&place, "N1", ""), present(10.0));
 }

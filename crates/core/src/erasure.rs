@@ -1,6 +1,6 @@
 //! Erasures as the registry tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +15,8 @@ pub struct Erasure {
     pub view: Name,
     /// Per table of the view: how many rows went.
     pub tables: BTreeMap<String, u64>,
-    /// How many rows went from the online store.
-    pub online_rows: u64,
+    /// Earlier erasures of the same key whose files were still there: their rows are among these.
+    pub earlier: BTreeSet<String>,
     /// When the files that still hold the rows may go.
     pub files_go_at: Timestamp,
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hitherto_core::{Catalog, EntityKey, Erasure, KeyValue, Name, Selector, Span, Table, Timestamp};
-use hitherto_offline::{CompactOptions, Erasing, Purged};
+use hitherto_offline::{CompactOptions, Erased, Erasing, Purged};
 use hitherto_online::{Group, Reading};
 use serde::Serialize;
 
@@ -42,8 +42,11 @@ pub struct ErasedEntity {
     pub view: Name,
     /// When the files that still hold its rows go, or would.
     pub files_go_at: Timestamp,
-    /// Per table of the view.
+    /// Per table of the view that has such a key.
     pub tables: Vec<ErasedTable>,
+    /// Tables of the view with other keys, which the view had before or has by now, each with the names of its key: they
+    /// are left as they are.
+    pub other_keys: BTreeMap<String, Vec<Name>>,
     /// Per reading of those tables in the online store; none where there is no such store.
     pub online: Vec<ErasedReading>,
     /// Views with the same keys that have rows of it too: they are left as they are.
@@ -57,12 +60,14 @@ pub struct ErasedEntity {
 pub struct ErasedTable {
     /// Its id.
     pub table: String,
-    /// Rows that went, or would.
+    /// Rows that went, or would; with those of earlier erasures of the same key whose files are still there.
     pub rows: u64,
-    /// Files that held them.
+    /// Files that held them, and were rewritten now.
     pub files: usize,
     /// The least `_sequence` of the rows.
     pub first_sequence: Option<i64>,
+    /// Those earlier erasures.
+    pub earlier: Vec<String>,
 }
 
 /// What the online store had of the entity.
@@ -91,8 +96,8 @@ impl ErasedEntity {
 }
 
 impl Engine {
-    /// Erase an entity of a feature view: from all tables of the view, then from the online store, or only look what there
-    /// is. `seen` is told, per table, how many rows are rewritten and how many there are to rewrite.
+    /// Erase an entity of a feature view: from all tables of the view with such a key, then from the online store; or only
+    /// look what there is. `seen` is told, per table, how many rows are rewritten and how many there are to rewrite.
     ///
     /// Ingests, compactions, materializations and pushes that began before cannot bring it back; whoever begins afterwards
     /// may. Doing it again does what was left undone. Replaced files stay for the delay, and go with [`Engine::purge`].
@@ -104,21 +109,31 @@ impl Engine {
     ) -> Result<ErasedEntity> {
         let catalog = self.registry().catalog().await?;
         find_view(&catalog, &Selector::Latest(wanted.view.clone()))?;
-        // never the pretended clock: it is compared with times of the store
-        let now = Clock::System.now();
         let id = (wanted.act == Act::Erase).then(hitherto_offline::erasure_id);
         let mut entity = ErasedEntity {
             id: id.clone(),
             view: wanted.view.clone(),
-            files_go_at: now.saturating_add(wanted.delay),
+            files_go_at: Clock::System.now().saturating_add(wanted.delay),
             tables: Vec::new(),
+            other_keys: BTreeMap::new(),
             online: Vec::new(),
             others: Vec::new(),
             keys: BTreeMap::new(),
         };
         // every key is read before anything is done
+        let mut refused = None;
         for table in tables_of(&catalog, std::slice::from_ref(&wanted.view))? {
-            entity.keys.insert(table.id.clone(), key_of(table, &wanted.key)?);
+            match key_of(table, &wanted.key) {
+                Ok(key) => drop(entity.keys.insert(table.id.clone(), key)),
+                Err(error) => {
+                    let names = table.keys.iter().map(|(name, _)| name.clone()).collect();
+                    entity.other_keys.insert(table.id.clone(), names);
+                    refused = Some(error);
+                }
+            }
+        }
+        if let (true, Some(error)) = (entity.keys.is_empty(), refused) {
+            return Err(error);
         }
         for (table, key) in &entity.keys {
             let Some(table) = catalog.tables.get(table) else { continue };
@@ -126,14 +141,20 @@ impl Engine {
             let found = match &id {
                 None => history.history().find(key).await?,
                 Some(id) => {
-                    let erasing = Erasing { id, key, at: self.clock().now(), now, delay: wanted.delay };
+                    // never the pretended clock: it is compared with times of the store
+                    let now = || Clock::System.now();
+                    let erasing = Erasing { id, key, at: self.clock().now(), now: &now, delay: wanted.delay };
                     history.history().erase(&erasing, options, seen).await?
                 }
             };
-            let (rows, files, first_sequence) = (found.rows, found.files, found.first_sequence);
-            entity.tables.push(ErasedTable { table: table.id.clone(), rows, files, first_sequence });
+            let Erased { rows, first_sequence, files, earlier } = found;
+            entity.tables.push(ErasedTable { table: table.id.clone(), rows, files, first_sequence, earlier });
         }
-        entity.online = match self.online_rows(&catalog, &entity).await {
+        if let Some(id) = &id {
+            // told before the online store is asked, which may be down
+            self.registry().record_erasure(&record(id.clone(), &entity), self.clock().now()).await?;
+        }
+        entity.online = match self.online_rows(&entity).await {
             Ok(online) => online,
             Err(source) if id.is_some() => {
                 return Err(Error::NotErasedOnline { view: wanted.view.to_string(), source: Box::new(source) });
@@ -141,27 +162,29 @@ impl Engine {
             Err(error) => return Err(error),
         };
         entity.others = self.elsewhere(&catalog, &entity).await?;
-        if let Some(id) = id {
-            self.registry().record_erasure(&record(id, &entity), self.clock().now()).await?;
-        }
         Ok(entity)
     }
 
     /// Delete what still holds the rows of erasures whose delay is over, in the tables of these views, or of all views where
-    /// none is named.
+    /// none is named. A table that cannot be purged keeps no other from it; the first failure is returned at the end.
     pub async fn purge(&self, views: &[Name]) -> Result<Vec<Purged>> {
         let catalog = self.registry().catalog().await?;
         let now = Clock::System.now();
-        let mut purged = Vec::new();
+        let (mut purged, mut failed) = (Vec::new(), None);
         for table in tables_of(&catalog, views)? {
-            purged.push(self.history(table)?.history().purge(now).await?);
+            match self.history(table)?.history().purge(now).await {
+                Ok(done) => purged.push(done),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        Ok(purged)
+        failed.map_or(Ok(purged), |error| Err(error.into()))
     }
 
     /// The entity's rows in the online store: removed, or only looked for.
-    async fn online_rows(&self, catalog: &Catalog, entity: &ErasedEntity) -> Result<Vec<ErasedReading>> {
+    async fn online_rows(&self, entity: &ErasedEntity) -> Result<Vec<ErasedReading>> {
         let Ok(online) = self.online() else { return Ok(Vec::new()) };
+        // read again: a reading that was applied while history was rewritten may have been filled from what it was before
+        let catalog = self.registry().catalog().await?;
         let mut done = Vec::new();
         for (table, key) in &entity.keys {
             let versions = catalog.views.values().flatten().filter(|version| version.table == *table);
@@ -205,7 +228,7 @@ fn record(id: String, entity: &ErasedEntity) -> Erasure {
         id,
         view: entity.view.clone(),
         tables: entity.tables.iter().map(|table| (table.table.clone(), table.rows)).collect(),
-        online_rows: entity.online.iter().filter(|reading| reading.held).count() as u64,
+        earlier: entity.tables.iter().flat_map(|table| table.earlier.clone()).collect(),
         files_go_at: entity.files_go_at,
     }
 }

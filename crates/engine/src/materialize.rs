@@ -89,7 +89,7 @@ impl Engine {
             }
         }
         Err(Error::Unavailable(format!(
-            "could not finish a run for {}: its marks in {} were moved by others {ATTEMPTS} times; try again",
+            "could not finish a run for {}: its marks in {} were moved, or keys erased, by others {ATTEMPTS} times; try again",
             reading.view,
             online.describe()
         )))

@@ -1,7 +1,7 @@
 //! `vacuum`: files of history that no table needs any more are deleted, once nobody can be reading them.
 
 use hitherto_core::{Name, Span};
-use hitherto_offline::{Sweep, Vacuumed};
+use hitherto_offline::{Purged, Sweep, Vacuumed};
 
 use crate::compact::tables_of;
 use crate::{Clock, Engine, Result};
@@ -25,12 +25,16 @@ impl Engine {
         // never the pretended clock: files are as old as the store says, and a later clock would make those of an
         // ingest at work look abandoned
         let now = Clock::System.now();
-        if sweep == Sweep::Delete {
-            self.purge(views).await?;
-        }
         let mut done = Vec::new();
         for table in tables_of(&catalog, views)? {
-            let found = self.history(table)?.history().vacuum(retention, now, sweep).await?;
+            let history = self.history(table)?;
+            let purged = match sweep {
+                Sweep::Delete => history.history().purge(now).await?,
+                Sweep::DryRun => Purged::default(),
+            };
+            let mut found = history.history().vacuum(retention, now, sweep).await?;
+            found.deleted_files += purged.files;
+            found.deleted_bytes += purged.bytes;
             done.push(VacuumedTable { view: table.view.clone(), table: table.id.clone(), found });
         }
         Ok(done)

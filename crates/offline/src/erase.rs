@@ -3,21 +3,21 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use hitherto_core::{EntityKey, Span, Timestamp};
+use hitherto_core::{EntityKey, Kind, Span, Timestamp};
 use object_store::path::Path;
 use uuid::Uuid;
 
 use crate::compact::{Rows, RunRequest};
 use crate::key_match::{KeyMark, KeyMatch};
-use crate::log::{Excised, Excision, Failure, NewFile, Snapshot};
+use crate::log::{Excised, Excision, Failure, NewFile, Snapshot, backoff};
 use crate::scan::HeldRows;
 use crate::{CompactOptions, DataFile, Error, History, PinnedTable, Result, TableErasure};
 
 /// How often the table is searched again because others wrote to it meanwhile.
-const ATTEMPTS_MAX: usize = 50;
+const ATTEMPTS_MAX: u32 = 250;
 
 /// What is to be erased.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Erasing<'a> {
     /// The erasure's id: the same in every table that it concerns.
     pub id: &'a str,
@@ -26,7 +26,7 @@ pub struct Erasing<'a> {
     /// When, by the clock that users see.
     pub at: Timestamp,
     /// The real present, which is compared with times of the store.
-    pub now: Timestamp,
+    pub now: &'a (dyn Fn() -> Timestamp + Send + Sync),
     /// How long files that still hold the rows stay, for those who read them.
     pub delay: Span,
 }
@@ -45,15 +45,28 @@ pub struct Erased {
     pub first_sequence: Option<i64>,
     /// Files that held them.
     pub files: usize,
-    /// The version of the log that took them out; none where nothing was committed.
-    pub version: Option<u64>,
+    /// Earlier erasures of the same key whose files are still there. Their rows are among those above: whoever was
+    /// interrupted is told of them when he asks again.
+    pub earlier: Vec<String>,
+}
+
+/// What is known of a table's files while one is erased from it.
+#[derive(Default)]
+struct Search {
+    /// The files that were searched.
+    searched: HashSet<Path>,
+    /// Those of them that hold rows of the key.
+    held: Vec<HeldRows>,
+    /// What takes their place, once it is written.
+    written: Option<(Vec<Path>, Vec<NewFile>)>,
 }
 
 impl History {
     /// How many rows of an entity key the table has; nothing is changed.
     pub async fn find(&self, key: &EntityKey) -> Result<Erased> {
         let snapshot = self.snapshot().await?;
-        Ok(summary(&self.search(&snapshot.files, &KeyMatch::Key(key.clone())).await?, None))
+        let held = self.search(&snapshot.files, &KeyMatch::Key(key.clone())).await?;
+        Ok(Erased::new(&held, &earlier(&snapshot, key)))
     }
 
     /// Takes every row of a key out of the table, in one commit: the files that hold some are rewritten as one run without
@@ -68,31 +81,55 @@ impl History {
         options: &CompactOptions,
         progress: &(dyn Fn(u64, u64) + Send + Sync),
     ) -> Result<Erased> {
+        let mut search = Search::default();
+        let erased = self.erase_searching(wanted, options, progress, &mut search).await;
+        if let (Err(_), Some((_, files))) = (&erased, search.written.take()) {
+            self.discard(&files).await;
+        }
+        erased
+    }
+
+    async fn erase_searching(
+        &self,
+        wanted: &Erasing<'_>,
+        options: &CompactOptions,
+        progress: &(dyn Fn(u64, u64) + Send + Sync),
+        search: &mut Search,
+    ) -> Result<Erased> {
         let key = KeyMatch::Key(wanted.key.clone());
         let mark = KeyMark::new(wanted.key);
-        let (mut searched, mut held) = (HashSet::new(), Vec::new());
-        for _ in 0..ATTEMPTS_MAX {
+        for attempt in 0..ATTEMPTS_MAX {
             let snapshot = self.snapshot().await?;
             if snapshot.version.is_none() {
                 return Ok(Erased::default());
             }
             self.refuse_unknown_columns(&snapshot)?;
-            self.search_on(&snapshot, &key, &mut searched, &mut held).await?;
-            let found = summary(&held, None);
+            self.search_on(&snapshot, &key, search).await?;
+            let own = Erased::new(&search.held, &[]);
             let erasure = TableErasure {
                 id: wanted.id.to_owned(),
                 at: wanted.at,
-                rows: found.rows,
-                first_sequence: found.first_sequence,
-                committed: wanted.now,
-                due: wanted.now.saturating_add(wanted.delay),
+                rows: own.rows,
+                first_sequence: own.first_sequence,
+                // of the commit, which knows them
+                committed: Timestamp::MIN,
+                due: Timestamp::MIN,
+                files: Vec::new(),
                 mark: Some(mark.clone()),
                 forgotten_in: None,
             };
-            match self.take_out(&erasure, &held, &searched, &key, options, progress).await? {
-                Excised::Done { version } => return Ok(Erased { version: Some(version), ..found }),
-                Excised::Overtaken => {}
+            let ended = match self.write_without(&key, own.rows, options, progress, search).await {
+                Ok(()) => self.take_out(erasure, wanted, search).await,
+                Err(error) => Err(error),
+            };
+            match ended {
+                Ok(Excised::Done) => return Ok(Erased::new(&search.held, &earlier(&snapshot, wanted.key))),
+                Ok(Excised::Overtaken) => {}
+                // a compaction and a vacuum came in between: the next attempt sees what there is now
+                Err(error) if error.kind() == Kind::NotFound && !self.has_all(&search.inputs()).await? => {}
+                Err(error) => return Err(error),
             }
+            tokio::time::sleep(backoff(attempt)).await;
         }
         Err(Error::Conflict(format!(
             "could not erase from table '{}': others wrote to it {ATTEMPTS_MAX} times meanwhile; try again",
@@ -100,25 +137,34 @@ impl History {
         )))
     }
 
-    /// The rows of files that are not committed, and hold a key that was erased since `known`.
-    pub(crate) async fn refuse_erased(&self, files: &[NewFile], now: &Snapshot, known: &HashSet<String>) -> Result<()> {
-        let since = now.erasures.iter().filter(|erasure| !known.contains(&erasure.id));
-        let (ids, marks): (Vec<&str>, Vec<KeyMark>) =
-            since.filter_map(|erasure| Some((erasure.id.as_str(), erasure.mark.clone()?))).unzip();
-        if marks.is_empty() {
+    /// Refuses rows of files that are not committed, if they are of a key that was erased since `known`, and adds to it what
+    /// they were held against.
+    pub(crate) async fn refuse_erased(&self, files: &[NewFile], known: &mut HashSet<String>) -> Result<()> {
+        let now = self.snapshot().await?;
+        let since: Vec<&TableErasure> = now.erasures.iter().filter(|erasure| !known.contains(&erasure.id)).collect();
+        if since.is_empty() {
             return Ok(());
         }
+        let refused = |what: String, ids: &[&str]| {
+            Err(Error::Conflict(format!(
+                "could not append to table '{}': {what} ({}); nothing was appended: leave its rows out, or append again if it is \
+                 to come back",
+                self.table().id,
+                ids.join(", ")
+            )))
+        };
+        let ids: Vec<&str> = since.iter().map(|erasure| erasure.id.as_str()).collect();
+        let Some(marks) = since.iter().map(|erasure| erasure.mark.clone()).collect::<Option<Vec<KeyMark>>>() else {
+            // its delay was shorter than this append: nobody can tell any more whose rows it was
+            return refused("an entity was erased after this began, and its rows may be among these".to_owned(), &ids);
+        };
         let files: Vec<DataFile> = files.iter().map(|file| file.uncommitted(self)).collect();
         let rows: u64 = self.search(&files, &KeyMatch::Marks(marks)).await?.iter().map(|held| held.rows).sum();
-        if rows == 0 {
-            return Ok(());
+        if rows > 0 {
+            return refused(format!("{rows} of the rows are of an entity that was erased after this began"), &ids);
         }
-        Err(Error::Conflict(format!(
-            "could not append to table '{}': {rows} of the rows are of an entity that was erased after this began ({}); nothing \
-             was appended: leave its rows out, or append again if it is to come back",
-            self.table().id,
-            ids.join(", ")
-        )))
+        known.extend(ids.into_iter().map(str::to_owned));
+        Ok(())
     }
 
     async fn search(&self, files: &[DataFile], key: &KeyMatch) -> Result<Vec<HeldRows>> {
@@ -127,63 +173,62 @@ impl History {
     }
 
     /// Searches the files that were not yet, and forgets those that are gone.
-    async fn search_on(
-        &self,
-        snapshot: &Snapshot,
-        key: &KeyMatch,
-        searched: &mut HashSet<Path>,
-        held: &mut Vec<HeldRows>,
-    ) -> Result<()> {
+    async fn search_on(&self, snapshot: &Snapshot, key: &KeyMatch, search: &mut Search) -> Result<()> {
         let active: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
-        held.retain(|held| active.contains(&held.file.path));
-        searched.retain(|path| active.contains(path));
+        search.held.retain(|held| active.contains(&held.file.path));
+        search.searched.retain(|path| active.contains(path));
         let fresh: Vec<DataFile> =
-            snapshot.files.iter().filter(|file| !searched.contains(&file.path)).cloned().collect();
+            snapshot.files.iter().filter(|file| !search.searched.contains(&file.path)).cloned().collect();
         match self.search(&fresh, key).await {
-            Ok(found) => held.extend(found),
-            // a compaction and a vacuum came in between: the next attempt sees what there is now
-            Err(error) if error.kind() == hitherto_core::Kind::NotFound && !self.has_all(&fresh).await? => {
-                return Ok(());
-            }
+            Ok(found) => search.held.extend(found),
+            // what is gone has been replaced, and is searched at the next attempt
+            Err(error) if error.kind() == Kind::NotFound && !self.has_all(&fresh).await? => return Ok(()),
             Err(error) => return Err(error),
         }
-        searched.extend(fresh.into_iter().map(|file| file.path));
+        search.searched.extend(fresh.into_iter().map(|file| file.path));
         Ok(())
     }
 
-    async fn take_out(
+    /// Writes what takes the place of the files that hold rows, unless that was done before and they are still the same.
+    async fn write_without(
         &self,
-        erasure: &TableErasure,
-        held: &[HeldRows],
-        searched: &HashSet<Path>,
         key: &KeyMatch,
+        rows: u64,
         options: &CompactOptions,
         progress: &(dyn Fn(u64, u64) + Send + Sync),
-    ) -> Result<Excised> {
-        let inputs: Vec<DataFile> = held.iter().map(|held| held.file.clone()).collect();
-        let mut outputs = Vec::new();
-        let rows = Rows::Without { key, rows: erasure.rows };
-        let written = if inputs.is_empty() {
-            Ok(())
-        } else {
-            self.write_run(&RunRequest { inputs: &inputs, rows, options, progress }, &mut outputs).await
-        };
-        let done = match written {
-            Ok(()) => self.excise(&Excision { erasure, inputs: &inputs, outputs: &outputs, searched }).await,
-            Err(error) => Err(error.into()),
-        };
-        match done {
-            Ok(done @ Excised::Done { .. }) => Ok(done),
-            Ok(Excised::Overtaken) => {
-                self.discard(&outputs).await;
-                Ok(Excised::Overtaken)
-            }
+        search: &mut Search,
+    ) -> Result<()> {
+        let inputs = search.inputs();
+        let paths: Vec<Path> = inputs.iter().map(|file| file.path.clone()).collect();
+        if let Some((_, files)) = search.written.take_if(|(replaced, _)| *replaced != paths) {
+            self.discard(&files).await;
+        }
+        if search.written.is_some() || inputs.is_empty() {
+            return Ok(());
+        }
+        let (_, outputs) = search.written.insert((paths, Vec::new()));
+        let rows = Rows::Without { key, rows };
+        let written = self.write_run(&RunRequest { inputs: &inputs, rows, options, progress }, outputs).await;
+        if written.is_err()
+            && let Some((_, broken)) = search.written.take()
+        {
+            self.discard(&broken).await;
+        }
+        written
+    }
+
+    async fn take_out(&self, erasure: TableErasure, wanted: &Erasing<'_>, search: &mut Search) -> Result<Excised> {
+        let inputs = search.inputs();
+        let outputs = search.written.as_ref().map_or(&[][..], |(_, files)| files);
+        // they may have waited for longer than somebody's vacuum was told to
+        self.refuse_gone(outputs).await?;
+        let (delay, now, searched) = (wanted.delay, wanted.now, &search.searched);
+        match self.excise(Excision { erasure, delay, now, inputs: &inputs, outputs, searched }).await {
+            Ok(ended) => Ok(ended),
             Err(Failure { error, may_delete }) => {
-                if may_delete {
-                    self.discard(&outputs).await;
-                }
-                if error.kind() == hitherto_core::Kind::NotFound && !self.has_all(&inputs).await? {
-                    return Ok(Excised::Overtaken);
+                if !may_delete {
+                    // the log may name them
+                    search.written = None;
                 }
                 Err(error)
             }
@@ -191,13 +236,31 @@ impl History {
     }
 }
 
-fn summary(held: &[HeldRows], version: Option<u64>) -> Erased {
-    Erased {
-        rows: held.iter().map(|held| held.rows).sum(),
-        first_sequence: held.iter().map(|held| held.first_sequence).min(),
-        files: held.len(),
-        version,
+impl Search {
+    fn inputs(&self) -> Vec<DataFile> {
+        self.held.iter().map(|held| held.file.clone()).collect()
     }
+}
+
+impl Erased {
+    fn new(held: &[HeldRows], earlier: &[&TableErasure]) -> Self {
+        let first = held.iter().map(|held| held.first_sequence);
+        Self {
+            rows: held.iter().map(|held| held.rows).sum::<u64>()
+                + earlier.iter().map(|erasure| erasure.rows).sum::<u64>(),
+            first_sequence: first.chain(earlier.iter().filter_map(|erasure| erasure.first_sequence)).min(),
+            files: held.len(),
+            earlier: earlier.iter().map(|erasure| erasure.id.clone()).collect(),
+        }
+    }
+}
+
+/// Erasures of the key whose files are still there, as far as there were rows.
+fn earlier<'a>(snapshot: &'a Snapshot, key: &EntityKey) -> Vec<&'a TableErasure> {
+    let bytes = key.to_bytes();
+    let is_of =
+        |erasure: &&TableErasure| erasure.rows > 0 && erasure.mark.as_ref().is_some_and(|mark| mark.is_of(&bytes));
+    snapshot.erasures.iter().filter(is_of).collect()
 }
 
 #[cfg(test)]

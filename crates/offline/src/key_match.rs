@@ -25,7 +25,8 @@ impl KeyMark {
         Self { salt, hash }
     }
 
-    fn is_of(&self, key: &[u8]) -> bool {
+    /// Whether it is the mark of the key with these bytes.
+    pub(crate) fn is_of(&self, key: &[u8]) -> bool {
         Self::hash(&self.salt, key) == self.hash
     }
 

@@ -231,14 +231,19 @@ impl History {
     /// Whether the files are still there. The last was closed just now; those before it may have waited for longer than
     /// a vacuum was told to, and rows that a commit names and nobody has would be lost without a word.
     pub(crate) async fn refuse_missing(&self, files: &[NewFile]) -> Result<()> {
-        for file in files.iter().rev().skip(1) {
+        self.refuse_gone(&files[..files.len().saturating_sub(1)]).await
+    }
+
+    /// The same of files that have waited.
+    pub(crate) async fn refuse_gone(&self, files: &[NewFile]) -> Result<()> {
+        for file in files {
             let path = file.path(self);
             match self.store().store().head(&path).await {
                 Ok(_) => {}
                 Err(object_store::Error::NotFound { .. }) => {
                     return Err(Error::Conflict(format!(
-                        "could not commit to table '{}': '{path}' is gone, deleted by a vacuum whose retention was shorter than \
-                         this took; try again, and keep --retention longer",
+                        "could not commit to table '{}': '{path}' is gone, deleted by a vacuum or an erasure whose --retention or \
+                         --delay was shorter than this took; try again, and keep it longer",
                         self.table().id
                     )));
                 }

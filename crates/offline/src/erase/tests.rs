@@ -20,8 +20,12 @@ fn is_of(row: &BTreeMap<String, String>, number: i64) -> bool {
     row["k0"] == number.to_string()
 }
 
+fn present() -> Timestamp {
+    Timestamp(chrono::Utc::now().timestamp_micros())
+}
+
 fn erasing<'a>(id: &'a str, key: &'a EntityKey, delay: Span) -> Erasing<'a> {
-    Erasing { id, key, at: AT, now: Timestamp(chrono::Utc::now().timestamp_micros()), delay }
+    Erasing { id, key, at: AT, now: &present, delay }
 }
 
 async fn erase(history: &History, id: &str, number: i64, delay: Span) -> Erased {
@@ -39,7 +43,7 @@ fn days(days: i64) -> Span {
 }
 
 fn far() -> Timestamp {
-    Timestamp(chrono::Utc::now().timestamp_micros()).saturating_add(days(30))
+    present().saturating_add(days(30))
 }
 
 proptest! {
@@ -125,10 +129,10 @@ async fn a_purge_leaves_no_trace_of_the_key_in_files_and_log() {
     assert_eq!((erased.rows, erased.files), (25, 25));
 
     // before its time nothing goes
-    let early = history.purge(wanted.now.saturating_add(days(6))).await.expect("a purge");
+    let early = history.purge(present().saturating_add(days(6))).await.expect("a purge");
     assert_eq!(early, crate::Purged::default());
     assert_eq!(with_bytes(&store, secret.as_bytes()).await.len(), 25 + 25 + 1, "rows, entries, a checkpoint");
-    let purged = history.purge(wanted.now.saturating_add(days(7))).await.expect("a purge");
+    let purged = history.purge(present().saturating_add(days(7))).await.expect("a purge");
     assert_eq!((purged.files, purged.log_files >= 26), (25, true), "{purged:?}");
     assert_eq!(with_bytes(&store, secret.as_bytes()).await, Vec::<String>::new());
     assert_eq!(history.purge(far()).await.expect("another"), crate::Purged::default());
@@ -168,6 +172,15 @@ async fn an_append_that_began_before_does_not_bring_the_key_back() {
             assert_eq!(after, before + 2);
         }
     }
+    // nor where the delay was so short that nobody can tell any more
+    let rows = batch(&table, &[sample(9, 2)]);
+    let rows = stream::once(async {
+        erase(&other, "e0", 2, Span::ZERO).await;
+        other.purge(far()).await.expect("a purge");
+        Ok(rows)
+    });
+    let error = history.append(BatchId::Unremembered, rows, &|| AT).await.expect_err("they may be its rows");
+    assert!(error.to_string().contains("its rows may be among these (e0)"), "{error}");
     // who begins afterwards may know it again
     append(&history, &[sample(5, 3)], AT, &mut Read::new()).await;
     assert_eq!(history.find(&key(2)).await.expect("a search").rows, 2);
@@ -206,11 +219,33 @@ async fn compactions_and_appends_at_the_same_time_keep_everything_but_the_key() 
                 }
             },
             compacting.compact(&options, &|_, _| ()),
-            erase(&erasing, "e", 2, days(7)),
+            erase(&erasing, "e1", 2, days(7)),
         );
         compacted.expect("a compaction, or one that was overtaken");
         assert_eq!(erased.rows, 6, "round {round}");
         expected.retain(|_, row| !is_of(row, 2));
         assert_eq!(read(&appending, i64::MAX).await, expected, "round {round}");
     }
+}
+
+#[tokio::test]
+async fn asking_again_tells_what_went_before_and_files_that_came_meanwhile_go_too() {
+    let table = table(&[KeyType::String], Created::Column);
+    let store = memory();
+    let history = self::history(&store, &table);
+    let secret = "ä".repeat(10);
+    let key = EntityKey(vec![KeyValue::String(secret.clone())]);
+    append(&history, &[sample(10, 1), sample(1, 1)], AT, &mut Read::new()).await;
+    for (id, rows, files) in [("e1", 1, 1), ("e2", 1, 0)] {
+        let erased = history.erase(&erasing(id, &key, days(7)), &CompactOptions::default(), &|_, _| ()).await;
+        let erased = erased.expect("an erasure");
+        assert_eq!((erased.rows, erased.files, erased.first_sequence), (rows, files, Some(0)), "{id}");
+        assert_eq!(erased.earlier, if id == "e2" { vec!["e1".to_owned()] } else { Vec::new() });
+    }
+    // a writer that was killed left this a moment after the erasure
+    let left = history.root().clone().join("data").join("left.parquet");
+    store.store().put(&left, secret.clone().into_bytes().into()).await.expect("a file");
+    history.purge(far()).await.expect("a purge");
+    assert_eq!(with_bytes(&store, secret.as_bytes()).await, Vec::<String>::new());
+    assert_eq!(history.find(&key).await.expect("a search"), Erased::default(), "what is forgotten is not told");
 }

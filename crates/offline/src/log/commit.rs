@@ -46,8 +46,11 @@ impl History {
     /// Commits, again and again while others come first. Files are not rewritten: their place in the order travels
     /// with the commit.
     pub(crate) async fn commit(&self, offer: &Offer<'_>) -> std::result::Result<Committed, Failure> {
+        let mut known = offer.erasures.clone();
         for attempt in 0..ATTEMPTS_MAX {
-            if let Attempt::Done(committed) = self.attempt(offer).await? {
+            // the files are searched before the log is locked: that may take long
+            self.refuse_erased(offer.files, &mut known).await?;
+            if let Attempt::Done(committed) = self.attempt(offer, &known).await? {
                 return Ok(committed);
             }
             tokio::time::sleep(backoff(attempt)).await;
@@ -68,7 +71,7 @@ impl History {
         }
     }
 
-    async fn attempt(&self, offer: &Offer<'_>) -> std::result::Result<Attempt, Failure> {
+    async fn attempt(&self, offer: &Offer<'_>, erasures: &HashSet<String>) -> std::result::Result<Attempt, Failure> {
         // held for the whole attempt: the tasks of one process queue here instead of racing in the store
         let mut cached = self.cached.lock().await;
         let snapshot = self.refresh(&mut cached).await?;
@@ -81,7 +84,9 @@ impl History {
                 Err(other_content(id).into())
             };
         }
-        self.refuse_erased(offer.files, &snapshot, offer.erasures).await?;
+        if snapshot.erasures.iter().any(|erasure| !erasures.contains(&erasure.id)) {
+            return Ok(Attempt::Lost);
+        }
         let first_sequence = snapshot.next_sequence;
         let time = snapshot.last_commit.map_or((offer.now)(), |last| last.max((offer.now)()));
         let actions = self.actions(offer, &cached, &snapshot, time)?;

@@ -9,6 +9,7 @@ use deltalake_core::checkpoints::create_checkpoint;
 use deltalake_core::kernel::Action;
 use deltalake_core::kernel::transaction::{CommitBuilder, TableReference, TransactionError};
 use deltalake_core::protocol::DeltaOperation;
+use object_store::ObjectStoreExt;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -16,6 +17,8 @@ use super::check::HASH_TAG;
 use super::{Cached, History};
 use crate::{Error, Result};
 
+/// Where the log lies below the table's folder.
+pub(super) const LOG_FOLDER: &str = "_delta_log";
 /// Tries before a commit gives up for contention: with waits of up to half a second, more than a minute.
 pub(super) const ATTEMPTS_MAX: u32 = 250;
 /// Tries of one write whose outcome is unknown.
@@ -80,6 +83,10 @@ impl History {
         if !self.put_entry(cached, version, (actions, operation), witness, &what).await? {
             return Ok(false);
         }
+        if version > 0 && !self.follows_another(version).await? {
+            *cached = Cached::default();
+            return Ok(false);
+        }
         if version > 0 && version.is_multiple_of(CHECKPOINT_INTERVAL) {
             self.checkpoint(cached).await;
         }
@@ -132,6 +139,23 @@ impl History {
         }
     }
 
+    /// Whether the entry before `version` is there. Where it is not, the log was shortened since we read it, which deletes
+    /// entries from the first on: what was put in the place of a deleted one is part of no table, and is taken back.
+    async fn follows_another(&self, version: u64) -> std::result::Result<bool, Failure> {
+        let unknown = |error| Failure { error, may_delete: false };
+        let log = self.root.clone().join(LOG_FOLDER);
+        let failed = |error| Error::object_store(format!("look for the log of table '{}'", self.table.id), error);
+        match self.store.store().head(&log.clone().join(entry_name(version - 1))).await {
+            Ok(_) => return Ok(true),
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(unknown(failed(error))),
+        }
+        match self.store.store().delete(&log.join(entry_name(version))).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(unknown(failed(error))),
+        }
+    }
+
     /// Whether the log's entry `version` names the file; `None` where there is no such entry.
     async fn entry_names(&self, version: u64, file: &str) -> Result<Option<bool>> {
         let entry = self.log_store.read_commit_entry(version).await;
@@ -153,8 +177,12 @@ impl History {
     }
 }
 
+fn entry_name(version: u64) -> String {
+    format!("{version:020}.json")
+}
+
 /// Half to once 4 ms, doubled with each attempt up to 512 ms: those who collide must not meet again.
-pub(super) fn backoff(attempt: u32) -> Duration {
+pub(crate) fn backoff(attempt: u32) -> Duration {
     let most_us = 4_000_u64 << attempt.min(7);
     let random = u64::from(Uuid::new_v4().as_fields().0);
     Duration::from_micros(most_us / 2 + random % (most_us / 2))

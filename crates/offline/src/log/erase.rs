@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::{Action, Add, MetadataExt, Remove};
 use deltalake_core::protocol::DeltaOperation;
-use hitherto_core::Timestamp;
+use hitherto_core::{Span, Timestamp};
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
@@ -28,10 +28,13 @@ pub struct TableErasure {
     pub rows: u64,
     /// The least `_sequence` of them; none where there were none.
     pub first_sequence: Option<i64>,
-    /// When it was committed, by the real clock.
+    /// When it was committed: by the real clock, and not before what the store says of the files that it wrote.
     pub committed: Timestamp,
-    /// When the files that still hold the rows may go, by the real clock.
+    /// When what still holds the rows may go, by the same clock.
     pub due: Timestamp,
+    /// The files that held the rows, below the table's folder; none any more when they are gone.
+    #[serde(default)]
+    pub files: Vec<String>,
     /// What recognises the key in the files of those who began before; gone with the files.
     pub mark: Option<KeyMark>,
     /// The version of the log that recorded that the files are gone.
@@ -39,6 +42,12 @@ pub struct TableErasure {
 }
 
 impl TableErasure {
+    /// Files that the table has not needed since then go with the erasure: those that are older than it, and what writers
+    /// that began before it have left in the first half of its delay.
+    pub(super) fn swept_until(&self) -> Timestamp {
+        Timestamp(self.committed.0.midpoint(self.due.0))
+    }
+
     /// Whether what the table was up to `last_sequence` is no longer all there.
     pub fn concerns(&self, last_sequence: i64) -> bool {
         self.first_sequence.is_some_and(|first| first <= last_sequence)
@@ -48,7 +57,11 @@ impl TableErasure {
 /// What is to be committed: files without the key in the place of files with it.
 pub(crate) struct Excision<'a> {
     /// Without rows where the table has none of the key: the record alone stops writers that began before.
-    pub(crate) erasure: &'a TableErasure,
+    pub(crate) erasure: TableErasure,
+    /// From the commit to when what still holds the rows may go.
+    pub(crate) delay: Span,
+    /// The real present.
+    pub(crate) now: &'a (dyn Fn() -> Timestamp + Send + Sync),
     pub(crate) inputs: &'a [DataFile],
     pub(crate) outputs: &'a [NewFile],
     /// Every file that was searched.
@@ -58,16 +71,14 @@ pub(crate) struct Excision<'a> {
 /// How an attempt ended, if not in an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Excised {
-    Done {
-        version: u64,
-    },
+    Done,
     /// The table has other files now than those that were searched.
     Overtaken,
 }
 
 impl History {
     /// Commits at the log's end, if every file of the table was searched.
-    pub(crate) async fn excise(&self, excision: &Excision<'_>) -> std::result::Result<Excised, Failure> {
+    pub(crate) async fn excise(&self, mut excision: Excision<'_>) -> std::result::Result<Excised, Failure> {
         let mut cached = self.cached.lock().await;
         let snapshot = self.refresh(&mut cached).await?;
         let active: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
@@ -76,10 +87,15 @@ impl History {
         let Some(last) = snapshot.version.filter(|_| inputs_stay && all_searched) else {
             return Ok(Excised::Overtaken);
         };
+        let written = excision.outputs.iter().map(|file| Timestamp(file.modified_ms.saturating_mul(1000))).max();
+        let erasure = &mut excision.erasure;
+        erasure.committed = written.map_or((excision.now)(), |written| written.max((excision.now)()));
+        erasure.due = erasure.committed.saturating_add(excision.delay);
+        erasure.files = excision.inputs.iter().map(|file| self.below_root(&file.path)).collect();
         let mut actions = vec![self.remembering(cached.delta.as_ref(), &snapshot, |erasures| {
             erasures.push(excision.erasure.clone());
         })?];
-        actions.extend(self.replacing(excision));
+        actions.extend(self.replacing(&excision));
         let version = last + 1;
         // as it stands in the property, which is a JSON text within JSON
         let witness = format!(r#"\"id\":\"{}\""#, excision.erasure.id);
@@ -92,7 +108,7 @@ impl History {
             what: format!("erase from table '{}'", self.table.id),
         };
         let is_done = self.write_entry(&mut cached, entry).await?;
-        Ok(if is_done { Excised::Done { version } } else { Excised::Overtaken })
+        Ok(if is_done { Excised::Done } else { Excised::Overtaken })
     }
 
     /// Records that nothing is left of these erasures' rows; false where another commit came first.
@@ -104,6 +120,7 @@ impl History {
         let action = self.remembering(cached.delta.as_ref(), &snapshot, |erasures| {
             for erasure in erasures.iter_mut().filter(|erasure| ids.contains(&erasure.id)) {
                 erasure.mark = None;
+                erasure.files.clear();
                 erasure.forgotten_in = Some(version);
             }
         })?;

@@ -19,7 +19,7 @@ pub use erase::TableErasure;
 pub use snapshot::{DataFile, Snapshot, TimeRange};
 
 pub(crate) use commit::{Committed, Offer, other_content};
-pub(crate) use entry::{Failure, NewFile};
+pub(crate) use entry::{Failure, NewFile, backoff};
 pub(crate) use erase::{Excised, Excision};
 pub use purge::Purged;
 pub(crate) use rewrite::{Rewrite, Rewritten};

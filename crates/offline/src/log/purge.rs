@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use deltalake_core::DeltaTable;
 use deltalake_core::checkpoints::create_checkpoint;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 use hitherto_core::Timestamp;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore};
-use tokio::sync::Mutex;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::entry::{ATTEMPTS_MAX, backoff};
-use super::{Cached, History, Snapshot};
+use super::entry::{ATTEMPTS_MAX, LOG_FOLDER, backoff};
+use super::{History, Snapshot};
 use crate::{Error, Result, Sweep};
 
 /// Digits with which the name of each file of the log begins.
@@ -41,9 +41,13 @@ impl History {
         let mut purged = Purged::default();
         let due: Vec<_> =
             snapshot.erasures.iter().filter(|erasure| erasure.forgotten_in.is_none() && erasure.due <= now).collect();
-        if let Some(until) = due.iter().map(|erasure| erasure.committed).max() {
+        if let Some(until) = due.iter().map(|erasure| erasure.swept_until()).max() {
             let swept = self.sweep(until, Sweep::Delete).await?;
             (purged.files, purged.bytes) = (swept.deleted_files, swept.deleted_bytes);
+            // whatever the clocks of the store and of who erased say, these held the rows
+            let held = due.iter().flat_map(|erasure| &erasure.files);
+            let held = held.map(|name| name.split('/').fold(self.root.clone(), |path, part| path.join(part))).collect();
+            purged.files += self.delete_all(held).await?;
             purged.erasures = due.iter().map(|erasure| erasure.id.clone()).collect();
             self.forget_all(&purged.erasures.iter().cloned().collect()).await?;
         }
@@ -71,24 +75,34 @@ impl History {
             return Ok(0);
         };
         let failed = |error| Error::object_store(format!("shorten the log of table '{}'", self.table.id), error);
-        let log = self.root.clone().join("_delta_log");
+        let log = self.root.clone().join(LOG_FOLDER);
         let found: Vec<ObjectMeta> = self.store.store().list(Some(&log)).try_collect().await.map_err(failed)?;
-        let old: Vec<Path> = found
-            .into_iter()
-            .map(|file| file.location)
-            .filter(|path| version_of(path).is_some_and(|version| version < forgotten))
-            .collect();
+        let versions = found.into_iter().filter_map(|file| Some((version_of(&file.location)?, file.location)));
+        let mut old: Vec<(u64, Path)> = versions.filter(|(version, _)| *version < forgotten).collect();
         if old.is_empty() {
             return Ok(0);
         }
         self.stand_on_checkpoint().await?;
-        let count = old.len() as u64;
-        let mut deleted = self.store.store().delete_stream(stream::iter(old.into_iter().map(Ok)).boxed());
-        while let Some(done) = deleted.next().await {
-            match done {
+        // the first goes first: a writer that puts an entry where one was deleted knows it by the one before, which is gone
+        old.sort_unstable();
+        self.delete_all(old.into_iter().map(|(_, path)| path).collect()).await
+    }
+
+    /// Deletes files one after the other; how many were there.
+    async fn delete_all(&self, paths: Vec<Path>) -> Result<u64> {
+        let mut count = 0;
+        for path in paths {
+            // most stores do not say whether there was something to delete
+            let found = self.store.store().head(&path).await;
+            let deleted = match found {
+                Ok(_) => self.store.store().delete(&path).await,
+                Err(error) => Err(error),
+            };
+            match deleted {
+                Ok(()) => count += 1,
                 // another purge was faster
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(failed(error)),
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(Error::object_store(format!("delete '{path}'"), error)),
             }
         }
         Ok(count)
@@ -101,18 +115,10 @@ impl History {
         let expected = self.refresh(&mut cached).await?;
         let Some(delta) = &cached.delta else { return Ok(()) };
         create_checkpoint(delta, None).await.map_err(|error| Error::delta(what(), error))?;
-        drop(cached);
         // another eye, which begins with the checkpoint
-        let again = Self {
-            store: self.store.clone(),
-            table: self.table.clone(),
-            root: self.root.clone(),
-            log_store: Arc::clone(&self.log_store),
-            cached: Mutex::new(Cached::default()),
-        };
-        let found = again.snapshot().await?;
-        let is_later = found.version > expected.version;
-        if is_later || content(&found) == content(&expected) {
+        let mut again = DeltaTable::new(Arc::clone(&self.log_store));
+        again.load_version(delta.version().unwrap_or_default()).await.map_err(|error| Error::delta(what(), error))?;
+        if content(&self.read_snapshot(&again).await?) == content(&expected) {
             return Ok(());
         }
         Err(Error::Corrupt {
@@ -138,7 +144,51 @@ fn version_of(path: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use deltalake_core::kernel::{Action, Transaction};
+    use deltalake_core::protocol::DeltaOperation;
+    use hitherto_core::{Created, EntityKey, KeyType, KeyValue, Span};
+
+    use super::super::entry::Entry;
     use super::*;
+    use crate::compact::samples::{self, Sample, append, memory, table};
+    use crate::{CompactOptions, Erasing};
+
+    #[tokio::test]
+    async fn an_entry_in_the_place_of_a_deleted_one_is_no_commit() {
+        let table = table(&[KeyType::Int64], Created::Column);
+        let store = memory();
+        let (history, late) = (samples::history(&store, &table), samples::history(&store, &table));
+        let sample = |key, event| Sample { key, event, created: event, deleted: None, seed: 1 };
+        let mut rows = samples::Rows::new();
+        append(&history, &[sample(5, 1), sample(6, 1)], Timestamp(1), &mut rows).await;
+        let before = late.snapshot().await.expect("a snapshot").version.expect("a log");
+        let key = EntityKey(vec![KeyValue::Int(2)]);
+        let (now, delay) = (|| Timestamp(chrono::Utc::now().timestamp_micros()), Span::ZERO);
+        let erasing = Erasing { id: "e1", key: &key, at: Timestamp(1), now: &now, delay };
+        history.erase(&erasing, &CompactOptions::default(), &|_, _| ()).await.expect("an erasure");
+        append(&history, &[sample(6, 2)], Timestamp(1), &mut rows).await;
+        history.purge(now()).await.expect("a purge");
+
+        // prepared before the log was shortened, it lands below what anybody reads
+        let mut cached = late.cached.lock().await;
+        let entry = Entry {
+            version: before + 1,
+            actions: vec![Action::Txn(Transaction::new("late", 1))],
+            operation: DeltaOperation::SetTableProperties { properties: HashMap::new() },
+            witness: "\"late\"",
+            what: "commit late".to_owned(),
+        };
+        let put = late.write_entry(&mut cached, entry).await.map_err(|failure| failure.error).expect("nothing fails");
+        assert!(!put, "its entry is where another was");
+        drop(cached);
+        rows.remove(&0);
+        assert_eq!(samples::read(&history, i64::MAX).await, rows, "the table is as it was");
+        let commit = append(&late, &[sample(6, 3)], Timestamp(1), &mut rows).await;
+        assert_eq!(commit.first_sequence, 3);
+        assert_eq!(samples::read(&history, i64::MAX).await, rows);
+    }
 
     #[test]
     fn files_of_the_log_tell_their_version() {

@@ -45,7 +45,7 @@ async fn change_everything(registry: &dyn Registry) {
         id: "e1".to_owned(),
         view: name("weather"),
         tables: [("weather-1".to_owned(), 3)].into(),
-        online_rows: 1,
+        earlier: ["e0".to_owned()].into(),
         files_go_at: NOW,
     };
     registry.record_erasure(&erasure, NOW).await.expect("records");

@@ -105,9 +105,11 @@ async fn holdings(engine: &Engine, entity: &ErasedEntity) -> Result<Vec<Holding>
 fn show(entity: &ErasedEntity, holdings: &[Holding]) -> Result<()> {
     let verb = if entity.id.is_some() { "ERASED" } else { "TO ERASE" };
     let tables = entity.tables.iter().map(|table| {
+        let earlier: u64 = table.earlier.values().sum();
+        let before = if earlier > 0 { format!(", {} before", thousands(earlier)) } else { String::new() };
         vec![
             format!("table {}", table.table),
-            format!("{} rows", thousands(table.rows)),
+            format!("{} rows{before}", thousands(table.rows)),
             format!("{} files", table.files),
         ]
     });

@@ -15,7 +15,7 @@ pub struct Erasure {
     pub view: Name,
     /// Per table of the view: how many rows went.
     pub tables: BTreeMap<String, u64>,
-    /// Earlier erasures of the same key whose files were still there: their rows are among these.
+    /// Earlier erasures of the same key whose files were still there.
     pub earlier: BTreeSet<String>,
     /// When the files that still hold the rows may go.
     pub files_go_at: Timestamp,

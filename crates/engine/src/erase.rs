@@ -60,14 +60,14 @@ pub struct ErasedEntity {
 pub struct ErasedTable {
     /// Its id.
     pub table: String,
-    /// Rows that went, or would; with those of earlier erasures of the same key whose files are still there.
+    /// Rows that went, or would.
     pub rows: u64,
-    /// Files that held them, and were rewritten now.
+    /// Files that held them.
     pub files: usize,
-    /// The least `_sequence` of the rows.
+    /// Earlier erasures of the same key whose files are still there, and their rows.
+    pub earlier: BTreeMap<String, u64>,
+    /// The least `_sequence` of all these rows.
     pub first_sequence: Option<i64>,
-    /// Those earlier erasures.
-    pub earlier: Vec<String>,
 }
 
 /// What the online store had of the entity.
@@ -228,7 +228,7 @@ fn record(id: String, entity: &ErasedEntity) -> Erasure {
         id,
         view: entity.view.clone(),
         tables: entity.tables.iter().map(|table| (table.table.clone(), table.rows)).collect(),
-        earlier: entity.tables.iter().flat_map(|table| table.earlier.clone()).collect(),
+        earlier: entity.tables.iter().flat_map(|table| table.earlier.keys().cloned()).collect(),
         files_go_at: entity.files_go_at,
     }
 }

@@ -1,6 +1,6 @@
 //! Erasure: every row of one entity key leaves the table, and no writer that began before brings one back.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use hitherto_core::{EntityKey, Kind, Span, Timestamp};
@@ -41,13 +41,13 @@ pub fn erasure_id() -> String {
 pub struct Erased {
     /// Rows.
     pub rows: u64,
-    /// The least `_sequence` of them.
-    pub first_sequence: Option<i64>,
     /// Files that held them.
     pub files: usize,
-    /// Earlier erasures of the same key whose files are still there. Their rows are among those above: whoever was
-    /// interrupted is told of them when he asks again.
-    pub earlier: Vec<String>,
+    /// Earlier erasures of the same key whose files are still there, and their rows: whoever was interrupted is told of
+    /// them when he asks again.
+    pub earlier: BTreeMap<String, u64>,
+    /// The least `_sequence` of all these rows.
+    pub first_sequence: Option<i64>,
 }
 
 /// What is known of a table's files while one is erased from it.
@@ -246,11 +246,10 @@ impl Erased {
     fn new(held: &[HeldRows], earlier: &[&TableErasure]) -> Self {
         let first = held.iter().map(|held| held.first_sequence);
         Self {
-            rows: held.iter().map(|held| held.rows).sum::<u64>()
-                + earlier.iter().map(|erasure| erasure.rows).sum::<u64>(),
-            first_sequence: first.chain(earlier.iter().filter_map(|erasure| erasure.first_sequence)).min(),
+            rows: held.iter().map(|held| held.rows).sum(),
             files: held.len(),
-            earlier: earlier.iter().map(|erasure| erasure.id.clone()).collect(),
+            earlier: earlier.iter().map(|erasure| (erasure.id.clone(), erasure.rows)).collect(),
+            first_sequence: first.chain(earlier.iter().filter_map(|erasure| erasure.first_sequence)).min(),
         }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Args {
 
 const AFTER: &str = "\
 A name without a version stands for every version. The same edges are the table registry.lineage of `hitherto sql`.
+When an erasure is purged, the log of its table is deleted up to that version: the batches and files of before are not
+known any more, and the table says \"before version N the log is gone (an erasure was purged)\".
 
   hitherto lineage weather:wind_gust --down
   hitherto lineage delay_model@champion --up";

@@ -21,7 +21,8 @@ pub(super) fn line(node: &Node, edge: Option<&Edge>) -> String {
         NodeKind::Model => model(&told),
         NodeKind::Gate => told.texts("conditions").into_iter().map(str::to_owned).collect(),
         NodeKind::Alias => alias(&told),
-        NodeKind::Table | NodeKind::Spine => Vec::new(),
+        NodeKind::Table => told.text("gone").map(str::to_owned).into_iter().collect(),
+        NodeKind::Spine => Vec::new(),
     });
     parts.join(", ")
 }
@@ -61,7 +62,9 @@ fn data_file(told: &Told<'_>) -> Vec<String> {
     let rows = told.0.attributes.get("rows").and_then(Value::as_i64);
     let mut parts: Vec<String> = rows.map(|rows| format!("{} rows", thousands(rows))).into_iter().collect();
     parts.push(format!("{} bytes", thousands(told.number("bytes"))));
-    parts.extend((told.0.attributes.get("is_current") == Some(&Value::Bool(false))).then(|| "replaced".to_owned()));
+    let is_denied = |name: &str| told.0.attributes.get(name) == Some(&Value::Bool(false));
+    parts.extend(is_denied("is_current").then(|| "replaced".to_owned()));
+    parts.extend(is_denied("is_origin_known").then(|| "nothing tells any more what its rows came from".to_owned()));
     parts
 }
 

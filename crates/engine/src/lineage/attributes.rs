@@ -24,9 +24,9 @@ impl Engine {
                 let model = recorded.models.iter().find(|model| model_name(model).to_string() == id.name);
                 model.map_or(Value::Null, |model| of_model(model, known))
             }
-            NodeKind::Batch | NodeKind::DataFile => {
+            NodeKind::Batch | NodeKind::DataFile | NodeKind::Table => {
                 let told = known.logged.values().find_map(|logged| logged.attributes(id));
-                told.map_or(Value::Null, Value::Object)
+                told.map_or_else(|| of_definition(id, known), Value::Object)
             }
             _ => of_definition(id, known),
         };

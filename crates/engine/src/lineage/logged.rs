@@ -120,7 +120,7 @@ impl Logged {
         let version = dataset.build.delta_versions.get(&self.table.id).copied().flatten();
         let batches: HashSet<u64> = self.batches_of(dataset).map(|batch| batch.version).collect();
         self.chronicle.files.iter().filter(move |file| match (version, &file.origin) {
-            (Some(version), _) => known && file.was_part_at(version),
+            (Some(version), _) => known && self.chronicle.was_part_at(file, version),
             (None, FileOrigin::Batch(batch)) => batches.contains(batch),
             (None, _) => false,
         })
@@ -196,7 +196,14 @@ impl Logged {
         self.files.get(name).and_then(|index| self.chronicle.files.get(*index))
     }
 
-    /// What is to be told of a batch or file of this table; nothing of another's.
+    /// Where the telling begins, where it does so late: entries of the log that are gone are told of by nothing.
+    pub(crate) fn beginning(&self) -> Option<String> {
+        let Chronicle { begins_at, is_purged, .. } = self.chronicle;
+        let why = if is_purged { "an erasure was purged" } else { "another program deleted it" };
+        (begins_at > 0).then(|| format!("before version {begins_at} the log is gone ({why})"))
+    }
+
+    /// What is to be told of a batch or file of this table, or of the table itself; nothing of another's.
     pub(crate) fn attributes(&self, id: &NodeId) -> Option<Map<String, Value>> {
         let told = match id.kind {
             NodeKind::Batch => {
@@ -221,7 +228,16 @@ impl Logged {
                     "rows": file.rows,
                     "bytes": file.size_bytes,
                     "is_current": file.removed.is_none(),
+                    "is_origin_known": file.origin != FileOrigin::Unknown,
                 })
+            }
+            NodeKind::Table if id.name == self.table.id => {
+                let mut told = json!({"view": self.table.view});
+                if let (Some(beginning), Value::Object(told)) = (self.beginning(), &mut told) {
+                    told.insert("log_begins_at".to_owned(), self.chronicle.begins_at.into());
+                    told.insert("gone".to_owned(), beginning.into());
+                }
+                told
             }
             _ => return None,
         };
@@ -239,6 +255,11 @@ mod tests {
         LoggedFile { name: name.to_owned(), rows: Some(1), size_bytes: 1, origin, added: Some(added), removed }
     }
 
+    fn table() -> Table {
+        let view = "v".parse().expect("a name");
+        Table { id: "v-1".to_owned(), view, keys: Vec::new(), created: Created::Absent, columns: Vec::new() }
+    }
+
     /// Three batches of a row each; the first two were compacted at version 2, before the third.
     fn logged() -> Logged {
         let batch = |version, sequence| LoggedBatch {
@@ -251,6 +272,8 @@ mod tests {
         };
         let inputs = FileOrigin::Files(vec!["a".to_owned(), "b".to_owned()]);
         let chronicle = Chronicle {
+            begins_at: 0,
+            is_purged: false,
             batches: vec![batch(0, 0), batch(1, 1), batch(3, 2)],
             files: vec![
                 file("a", FileOrigin::Batch(0), 0, Some(2)),
@@ -259,11 +282,7 @@ mod tests {
                 file("c", FileOrigin::Batch(3), 3, None),
             ],
         };
-        let view = "v".parse().expect("a name");
-        Logged::new(
-            Table { id: "v-1".to_owned(), view, keys: Vec::new(), created: Created::Absent, columns: Vec::new() },
-            chronicle,
-        )
+        Logged::new(table(), chronicle)
     }
 
     fn dataset(last_sequence: i64, log_version: Option<u64>) -> Dataset {
@@ -330,5 +349,27 @@ mod tests {
         ];
         assert_eq!(told(&up), expected);
         assert_eq!(told(&down), ["v/v-1/r part_of v-1", "v/v-1/r read_for d"]);
+    }
+    /// A file was there when the log begins, at version 5; a batch of a row came after it.
+    #[test]
+    fn after_a_purge_no_dataset_reads_files_that_it_cannot_have_read() {
+        let old = LoggedFile { added: None, ..file("old", FileOrigin::Unknown, 0, None) };
+        let batch = LoggedBatch { version: 6, id: None, time: None, rows: 1, first_sequence: 9, last_sequence: 9 };
+        let chronicle = Chronicle {
+            begins_at: 5,
+            is_purged: true,
+            batches: vec![batch],
+            files: vec![old, file("new", FileOrigin::Batch(6), 6, None)],
+        };
+        let logged = Logged::new(table(), chronicle);
+        assert_eq!(told(&logged.pinned(&dataset(3, Some(2)))), Vec::<String>::new());
+        assert_eq!(told(&logged.pinned(&dataset(8, Some(5)))), ["v/v-1/old read_for d"]);
+        let told_of = |kind, name: &str| logged.attributes(&NodeId::new(kind, name)).map(Value::Object);
+        let told = told_of(NodeKind::Table, "v-1").expect("attributes");
+        let beginning = "before version 5 the log is gone (an erasure was purged)";
+        assert_eq!(told, json!({"view": "v", "log_begins_at": 5, "gone": beginning}));
+        assert_eq!(told_of(NodeKind::Table, "v-2"), None);
+        let told = told_of(NodeKind::DataFile, "v/v-1/old").expect("attributes");
+        assert_eq!((&told["is_origin_known"], &told["is_current"]), (&json!(false), &json!(true)));
     }
 }

@@ -130,7 +130,7 @@ fn content(snapshot: &Snapshot) -> Snapshot {
 }
 
 /// The version of a commit or a checkpoint; none of other files.
-fn version_of(path: &Path) -> Option<u64> {
+pub(super) fn version_of(path: &Path) -> Option<u64> {
     let name = path.filename()?;
     let (version, rest) = name.split_at_checked(VERSION_DIGITS)?;
     rest.starts_with('.').then(|| version.parse().ok()).flatten()

@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     let lineage = engine.lineage(&args.what, args.kind, direction).await?;
     match global.output {
         Format::Json => output::json(&lineage),
-        Format::Table => tree::lines(&lineage).iter().try_for_each(output::line),
+        Format::Table => tree::lines(&lineage, direction).iter().try_for_each(output::line),
     }
 }
 

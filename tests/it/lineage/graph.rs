@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{attributes, edges, id_of, ingest, json_of, lineage, names, ok, trained, weather};
+use super::{NOON, attributes, edges, id_of, ingest, json_of, lineage, names, ok, trained, weather};
 use crate::support::Hitherto;
 
 #[test]
@@ -152,6 +152,40 @@ fn a_batch_leads_to_the_models_that_were_trained_on_it_through_a_compaction() {
     assert_eq!(file["roots"], json!([{"kind": "data_file", "name": run}]));
     assert_eq!(names(&file, "batch"), ["legs-1/0", "legs-1/1", "legs-1/2"]);
     assert_eq!(names(&file, "model"), ["m@2"]);
+}
+
+#[test]
+fn a_batch_and_a_file_are_told_with_what_was_made_of_them_on_the_right_side() {
+    let place = trained();
+    let file = names(&lineage(&place, "monday"), "data_file").remove(0);
+    let bytes = std::fs::metadata(place.path(".hitherto/offline").join(&file)).expect("a file of history").len();
+    let made = format!(
+        "    dataset first {}, 2 rows, mode knowledge, built {NOON}, in {}\n      \
+         model m@1, served now as champion, registered {NOON}\n        \
+         alias m@champion, at @1, since {NOON}, gate careful@1 passed\n",
+        &id_of(&place, "first")[..12],
+        place.path("t.parquet").display()
+    );
+    let batch = format!("batch legs-1/0, 1 rows, _sequence 0 to 0, ingested {NOON}, id monday\n");
+    let data_file = format!("data file {file}, 1 rows, {} bytes\n", thousands(bytes));
+    let into = format!("{batch}  into\n    table legs-1\n    {data_file}{made}");
+    assert_eq!(place.ok("lineage monday"), into);
+    assert_eq!(place.ok("lineage monday --down"), into);
+    assert_eq!(place.ok("lineage legs-1/0 --up"), batch);
+    let from = format!("{data_file}  from\n    {batch}");
+    let into = format!("  into\n{made}    table legs-1\n");
+    assert_eq!(place.ok(&format!("lineage {file}")), format!("{from}{into}"));
+    assert_eq!(place.ok(&format!("lineage {file} --up")), from);
+    assert_eq!(place.ok(&format!("lineage {file} --down")), format!("{data_file}{into}"));
+}
+
+/// `1,234`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    match digits.split_at_checked(digits.len().saturating_sub(3)) {
+        Some((before, after)) if !before.is_empty() => format!("{before},{after}"),
+        _ => digits,
+    }
 }
 
 #[test]

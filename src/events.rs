@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -10,6 +11,8 @@ use hitherto_engine::{EventSink, RunEvent};
 use tokio::io::AsyncWriteExt;
 use url::Url;
 
+use crate::run::interrupted;
+
 /// Where services that take events do so, unless a URL says otherwise.
 const ENDPOINT: &str = "/api/v1/lineage";
 /// How long one request may take.
@@ -17,29 +20,79 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 /// Bytes of a refusal that are told.
 const TOLD_BYTES: usize = 200;
 
+/// Whether runs that have ended are being told, or were when the process was interrupted.
+static IS_TELLING: AtomicBool = AtomicBool::new(false);
+
 type Delivered = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// What takes the events of `url`, as the configuration has it: a path, `file:///…`, `http://…` or `https://…`. Nothing is opened
 /// before there is an event.
 pub(crate) fn open(url: &str) -> Result<Arc<dyn EventSink>> {
     let Some((scheme, _)) = url.split_once("://") else {
-        return Ok(Arc::new(File(PathBuf::from(url))));
+        return Ok(Arc::new(Interruptible(File(PathBuf::from(url)))));
     };
     let parsed = Url::parse(url);
     match (scheme, parsed) {
         ("file", Ok(url)) => match url.to_file_path() {
-            Ok(path) => Ok(Arc::new(File(path))),
+            Ok(path) => Ok(Arc::new(Interruptible(File(path)))),
             Err(()) => bail!("lineage.url: '{url}' names no file of this machine"),
         },
         ("http" | "https", Ok(mut url)) => {
             if url.path() == "/" {
                 url.set_path(ENDPOINT);
             }
-            Ok(Arc::new(Endpoint(url)))
+            Ok(Arc::new(Interruptible(Endpoint(url))))
         }
         // what it holds may be a secret
         (_, Err(error)) => bail!("lineage.url is no URL: {error}"),
         _ => bail!("lineage.url: '{scheme}://' takes no events; use a path, file:///…, http://… or https://…"),
+    }
+}
+
+/// Whether an interruption that has just come ends no more than the telling of runs: they have ended, and what they did is
+/// still to be reported. To be asked once for each interruption.
+pub(crate) fn take_interruption() -> bool {
+    IS_TELLING.swap(false, Ordering::Relaxed)
+}
+
+/// A sink that is left when the process is interrupted.
+#[derive(Debug)]
+struct Interruptible<S>(S);
+
+#[async_trait]
+impl<S: EventSink> EventSink for Interruptible<S> {
+    async fn deliver(&self, events: &[RunEvent]) -> Delivered {
+        let telling = Telling::begin();
+        tokio::select! {
+            // it has to listen before anything is sent
+            biased;
+            () = interrupted() => {
+                // whoever else hears of it may do so later, and asks then
+                std::mem::forget(telling);
+                Err("the process was interrupted".into())
+            }
+            done = self.0.deliver(events) => done,
+        }
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+/// Says that runs are being told, for as long as it lives.
+struct Telling;
+
+impl Telling {
+    fn begin() -> Self {
+        IS_TELLING.store(true, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        IS_TELLING.store(false, Ordering::Relaxed);
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use super::{DEFINITIONS, NOON, SPINE, id_of, json_of, legs, weather};
+use crate::support::process::signal;
 use crate::support::{EventEndpoint, Hitherto, Ran};
 
 const FILE: &str = "told/events.ndjson";
@@ -288,6 +289,40 @@ fn who_does_not_take_events_is_in_nobodys_way() {
     place.write("folder/x", "");
     let ran = with("folder", "materialize");
     assert!(ran.stderr.contains("Is a directory"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_refusal_makes_nobody_wait_twice() {
+    let place = place(FILE);
+    let refusing = EventEndpoint::start(place.path("taken.ndjson"), 503);
+    let with = |line: &str| {
+        let line = format!("--clock {NOON} {line}");
+        let mut command = place.command(&line);
+        let output = command.env("HITHERTO_LINEAGE__URL", &refusing.url).output().expect("the binary can be started");
+        Ran::of(&line, output).expect_code(0)
+    };
+    let ran = with("materialize");
+    let said = "the lineage events of materialize.legs and 1 more could not be delivered to ";
+    assert_eq!(ran.stderr.matches(said).count(), 1, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("lineage events").count(), 1, "both views are told at once: {}", ran.stderr);
+    assert_eq!(refusing.taken().len(), 1);
+    let ran = with("ingest legs legs.csv --to both");
+    assert!(ran.stderr.contains("of materialize.legs could not be delivered to "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("of ingest.legs are not sent to "), "{}", ran.stderr);
+    assert_eq!(refusing.taken().len(), 2, "after a failed delivery no other is tried for a while");
+}
+
+#[test]
+fn who_interrupts_the_telling_of_a_run_does_not_undo_it() {
+    // it takes the connection and says nothing
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let place = place(&format!("http://{}", silent.local_addr().expect("an address")));
+    let running = place.start(&format!("--clock {NOON} ingest legs legs.csv"));
+    let (_connection, _) = silent.accept().expect("it is told");
+    signal("INT", running.id());
+    let ran = running.wait().expect_code(0);
+    assert_eq!(ran.stdout, "legs: 2 rows, _sequence 0 to 1\n");
+    assert!(ran.stderr.contains("could not be delivered to "), "{}", ran.stderr);
 }
 
 #[test]

@@ -26,6 +26,13 @@ pub struct RunEvent {
     schema_url: &'static str,
 }
 
+impl RunEvent {
+    /// The job whose run it tells of.
+    pub(super) fn job_name(&self) -> &str {
+        self.job["name"].as_str().unwrap_or_default()
+    }
+}
+
 /// What is to be told of a run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {

@@ -30,7 +30,7 @@ impl Engine {
         });
         let Some((latest, table)) = found else {
             told.inputs = files.into_iter().map(EventDataset::at).collect();
-            return self.tell(run, told).await;
+            return self.tell(&run, told).await;
         };
         let columns = source_columns(latest, table);
         let fields: Vec<Field> = columns.iter().map(|(_, field)| field.clone()).collect();
@@ -41,7 +41,7 @@ impl Engine {
             let output = self.event_table(table, last).with_output(rows, None);
             told.outputs.push(output.with_column_lineage(lineage(&files, &columns)));
         }
-        self.tell(run, told).await;
+        self.tell(&run, told).await;
     }
 
     /// A table's history, up to a `_sequence`: what its folder holds, by the name of its view too.

@@ -42,7 +42,7 @@ impl Engine {
         {
             told.outputs.push(self.event_file(place, built, set, &catalog, &spine));
         }
-        self.tell(run, told).await;
+        self.tell(&run, told).await;
     }
 
     fn event_spine(&self, place: &Place, set: Option<&SetVersion>, built: &Result<TrainingSet>) -> EventDataset {

@@ -86,6 +86,7 @@ fn an_ingest_is_told_with_its_files_and_its_table() {
     let again = last(&place);
     assert_ne!(again["run"]["runId"], complete["run"]["runId"]);
     assert_eq!(again["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"], 0);
+    assert_eq!(again["outputs"][0]["facets"]["version"]["datasetVersion"], "1", "the table is as it was");
     place.ok("list models");
     place.ok("sql 'select * from legs'");
     assert_eq!(told(&place).len(), 4, "what only reads is not told");
@@ -223,6 +224,31 @@ fn a_failure_is_told_as_one() {
 }
 
 #[test]
+fn rows_that_history_has_and_the_online_store_has_not_are_told() {
+    let place = place(FILE);
+    let closed = closed_port();
+    place.write(
+        "hitherto.toml",
+        format!("[lineage]\nurl = \"{FILE}\"\n[online]\nurl = \"redis://127.0.0.1:{closed}\"\n"),
+    );
+    noon(&place, "ingest legs legs.csv --to both").expect_code(1);
+    let event = last(&place);
+    assert_eq!((&event["eventType"], &event["job"]["name"]), (&json!("FAIL"), &json!("ingest.legs")));
+    let output = &event["outputs"][0];
+    assert_eq!(output["facets"]["version"]["datasetVersion"], "1");
+    assert_eq!(output["outputFacets"]["outputStatistics"]["rowCount"], 2);
+    // of a batch that was there before nothing is told but that it failed
+    noon(&place, "ingest legs legs.csv --to both").expect_code(1);
+    assert_eq!(last(&place)["outputs"], json!([]));
+}
+
+/// A port at which nobody listens.
+fn closed_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+#[test]
 fn an_endpoint_is_sent_each_event() {
     let place = place(FILE);
     let endpoint = EventEndpoint::start(place.path("taken.ndjson"), 201);
@@ -271,12 +297,9 @@ fn who_does_not_take_events_is_in_nobodys_way() {
     assert!(ran.stderr.contains(&said), "{}", ran.stderr);
     assert_eq!(refusing.taken().len(), 1, "after one refusal the other event is not tried");
 
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("an address")
-    };
-    let ran = with(&format!("http://ada:secret@{closed}"), "ingest weather weather.csv");
-    assert!(ran.stderr.contains(&format!("http://{closed}/api/v1/lineage: ")), "{}", ran.stderr);
+    let closed = closed_port();
+    let ran = with(&format!("http://ada:secret@127.0.0.1:{closed}"), "ingest weather weather.csv");
+    assert!(ran.stderr.contains(&format!("http://127.0.0.1:{closed}/api/v1/lineage: ")), "{}", ran.stderr);
     assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
 
     // it takes the connection and says nothing

@@ -12,7 +12,7 @@ use super::event::{EventDataset, Field, Told, namespace};
 use super::place::Place;
 use super::{Run, text_of};
 use crate::engine::find_view;
-use crate::{Engine, Ingested, Result};
+use crate::{Engine, Error, Ingested, Result};
 
 /// So many files are named one by one; of more, their folders are.
 const FILES_MAX: usize = 64;
@@ -35,13 +35,28 @@ impl Engine {
         let columns = source_columns(latest, table);
         let fields: Vec<Field> = columns.iter().map(|(_, field)| field.clone()).collect();
         told.inputs = files.iter().map(|file| EventDataset::at(file.clone()).with_schema(&fields)).collect();
-        if let Ok(done) = done {
-            let last = done.commit.as_ref().map(|commit| commit.last_sequence);
-            let rows = done.commit.as_ref().map_or(0, |commit| commit.rows);
+        if let Some((last, rows)) = self.appended(table, done).await {
             let output = self.event_table(table, last).with_output(rows, None);
             told.outputs.push(output.with_column_lineage(lineage(&files, &columns)));
         }
         self.tell(&run, told).await;
+    }
+
+    /// The last `_sequence` of a table after an ingest, and how many rows it appended; none where it failed before that.
+    async fn appended(&self, table: &Table, done: &Result<Ingested>) -> Option<(Option<i64>, u64)> {
+        match done {
+            Ok(Ingested { commit: Some(commit), .. }) => Some((Some(commit.last_sequence), commit.rows)),
+            // nothing changed: the table is as it was
+            Ok(_) => {
+                let history = self.history(table).ok()?;
+                Some((history.pin().await.ok().map(|pinned| pinned.last_sequence()), 0))
+            }
+            // the rows are in history all the same
+            Err(Error::NotOnline { sequences: Some((first, last)), .. }) => {
+                Some((Some(*last), (last - first + 1).cast_unsigned()))
+            }
+            Err(_) => None,
+        }
     }
 
     /// A table's history, up to a `_sequence`: what its folder holds, by the name of its view too.

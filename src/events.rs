@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use async_trait::async_trait;
 use hitherto_engine::{EventSink, RunEvent};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::run::interrupted;
@@ -41,7 +42,7 @@ pub(crate) fn open(url: &str) -> Result<Arc<dyn EventSink>> {
             if url.path() == "/" {
                 url.set_path(ENDPOINT);
             }
-            Ok(Arc::new(Interruptible(Endpoint(url))))
+            Ok(Arc::new(Interruptible(Endpoint { url, client: OnceCell::new() })))
         }
         // what it holds may be a secret
         (_, Err(error)) => bail!("lineage.url is no URL: {error}"),
@@ -111,6 +112,10 @@ impl EventSink for File {
         if let Some(folder) = self.0.parent().filter(|folder| *folder != Path::new("")) {
             tokio::fs::create_dir_all(folder).await?;
         }
+        // to open a pipe would wait for who reads it, and for no longer than the process is there
+        if tokio::fs::metadata(&self.0).await.is_ok_and(|found| !found.is_file()) {
+            return Err("it is no regular file".into());
+        }
         let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(&self.0).await?;
         // in one write, so that the lines of several processes do not mix
         file.write_all(&lines).await?;
@@ -124,31 +129,54 @@ impl EventSink for File {
 
 /// A service that takes events by POST, one a request. User and password of the URL become the request's.
 #[derive(Debug)]
-struct Endpoint(Url);
+struct Endpoint {
+    url: Url,
+    /// Made with the first event, because to read the machine's certificates takes longer than many a command.
+    client: OnceCell<reqwest::Client>,
+}
 
 #[async_trait]
 impl EventSink for Endpoint {
     async fn deliver(&self, events: &[RunEvent]) -> Delivered {
-        // made here, because to read the machine's certificates takes longer than many a command
-        let client = reqwest::Client::builder().timeout(REQUEST_MAX).build()?;
+        // a redirect may lead anywhere, or turn a POST into a GET, which would be answered and take nothing
+        let build = || async {
+            reqwest::Client::builder().timeout(REQUEST_MAX).redirect(reqwest::redirect::Policy::none()).build()
+        };
+        let client = self.client.get_or_try_init(build).await?;
         for event in events {
-            let request = client.post(self.0.clone()).header("content-type", "application/json");
+            let request = client.post(self.url.clone()).header("content-type", "application/json");
             let sent = request.body(serde_json::to_vec(event)?).send().await;
             let answer = sent.map_err(|error| causes(&error.without_url()))?;
-            let status = answer.status();
-            if !status.is_success() {
-                let said = answer.bytes().await.unwrap_or_default();
-                let said = String::from_utf8_lossy(&said[..said.len().min(TOLD_BYTES)]).trim().to_owned();
-                return Err(format!("it answered {status} {said}").trim_end().into());
+            if !answer.status().is_success() {
+                return Err(refusal(answer).await.into());
             }
         }
         Ok(())
     }
 
     fn describe(&self) -> String {
-        let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{}://{}{port}{}", self.0.scheme(), self.0.host_str().unwrap_or_default(), self.0.path())
+        let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{}{port}{}", self.url.scheme(), self.url.host_str().unwrap_or_default(), self.url.path())
     }
+}
+
+/// What an answer says that is no success, as far as it is told.
+async fn refusal(mut answer: reqwest::Response) -> String {
+    let status = answer.status();
+    if status.is_redirection() {
+        return format!(
+            "it answered {status}, and redirects are not followed: name the place that takes events itself"
+        );
+    }
+    let mut said = Vec::new();
+    // however long it is, no more is read
+    while said.len() < TOLD_BYTES
+        && let Ok(Some(chunk)) = answer.chunk().await
+    {
+        said.extend_from_slice(&chunk);
+    }
+    said.truncate(TOLD_BYTES);
+    format!("it answered {status} {}", String::from_utf8_lossy(&said).trim()).trim_end().to_owned()
 }
 
 /// Every cause once: the first alone says only that a request could not be sent.

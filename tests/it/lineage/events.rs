@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -25,6 +26,14 @@ fn place(url: &str) -> Hitherto {
 
 fn noon(place: &Hitherto, line: &str) -> Ran {
     place.run(&format!("--clock {NOON} {line}"))
+}
+
+/// A command that succeeds, with events sent to `url`.
+fn told_at(place: &Hitherto, url: &str, line: &str) -> Ran {
+    let line = format!("--clock {NOON} {line}");
+    let mut command = place.command(&line);
+    let output = command.env("HITHERTO_LINEAGE__URL", url).output().expect("the binary can be started");
+    Ran::of(&line, output).expect_code(0)
 }
 
 /// The events in the file, in their order.
@@ -253,12 +262,7 @@ fn an_endpoint_is_sent_each_event() {
     let place = place(FILE);
     let endpoint = EventEndpoint::start(place.path("taken.ndjson"), 201);
     let url = endpoint.url.replacen("http://", "http://ada:secret@", 1);
-    let run = |line: &str, url: &str| {
-        let line = format!("--clock {NOON} {line}");
-        let mut command = place.command(&line);
-        let output = command.env("HITHERTO_LINEAGE__URL", url).output().expect("the binary can be started");
-        Ran::of(&line, output).expect_code(0)
-    };
+    let run = |line: &str, url: &str| told_at(&place, url, line);
     let ran = run("ingest legs legs.csv", &url);
     assert_eq!(ran.stderr, "");
     run("ingest weather weather.csv", &format!("{}/take?me=1", endpoint.url));
@@ -280,12 +284,7 @@ fn an_endpoint_is_sent_each_event() {
 #[test]
 fn who_does_not_take_events_is_in_nobodys_way() {
     let place = place(FILE);
-    let with = |url: &str, line: &str| {
-        let line = format!("--clock {NOON} {line}");
-        let mut command = place.command(&line);
-        let output = command.env("HITHERTO_LINEAGE__URL", url).output().expect("the binary can be started");
-        Ran::of(&line, output).expect_code(0)
-    };
+    let with = |url: &str, line: &str| told_at(&place, url, line);
     let refusing = EventEndpoint::start(place.path("taken.ndjson"), 503);
     let ran = with(&refusing.url, "ingest legs legs.csv");
     assert_eq!(ran.stdout, "legs: 2 rows, _sequence 0 to 1\n");
@@ -311,19 +310,49 @@ fn who_does_not_take_events_is_in_nobodys_way() {
 
     place.write("folder/x", "");
     let ran = with("folder", "materialize");
-    assert!(ran.stderr.contains("Is a directory"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("/folder: it is no regular file; "), "{}", ran.stderr);
+}
+
+#[test]
+fn a_redirect_is_a_refusal_and_is_named() {
+    let place = place(FILE);
+    let moved = EventEndpoint::start(place.path("taken.ndjson"), 307);
+    let ran = told_at(&place, &moved.url, "ingest legs legs.csv");
+    let said = "/api/v1/lineage: it answered 307 Temporary Redirect, and redirects are not followed";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert_eq!(moved.taken().len(), 1, "nothing is sent elsewhere");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_refused_at_once() {
+    let place = place(FILE);
+    let made = Command::new("mkfifo").arg(place.path("pipe")).status().expect("there is a command mkfifo");
+    assert!(made.success());
+    let ran = told_at(&place, "pipe", "ingest legs legs.csv");
+    assert!(ran.stderr.contains("/pipe: it is no regular file; "), "{}", ran.stderr);
+}
+
+#[test]
+fn an_empty_url_means_that_nobody_is_told() {
+    let place = place(FILE);
+    assert_eq!(told_at(&place, "", "ingest legs legs.csv").stderr, "");
+    place.write("nowhere", "\n");
+    place.write("hitherto.toml", "[lineage]\nurl_file = \"nowhere\"\n");
+    noon(&place, "ingest weather weather.csv").expect_code(0);
+    assert_eq!(told(&place), Vec::<Value>::new());
+    let files: Vec<String> = fs::read_dir(place.folder())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().display().to_string())
+        .filter(|name| name.contains("told"))
+        .collect();
+    assert_eq!(files, Vec::<String>::new());
 }
 
 #[test]
 fn a_refusal_makes_nobody_wait_twice() {
     let place = place(FILE);
     let refusing = EventEndpoint::start(place.path("taken.ndjson"), 503);
-    let with = |line: &str| {
-        let line = format!("--clock {NOON} {line}");
-        let mut command = place.command(&line);
-        let output = command.env("HITHERTO_LINEAGE__URL", &refusing.url).output().expect("the binary can be started");
-        Ran::of(&line, output).expect_code(0)
-    };
+    let with = |line: &str| told_at(&place, &refusing.url, line);
     let ran = with("materialize");
     let said = "the lineage events of materialize.legs and 1 more could not be delivered to ";
     assert_eq!(ran.stderr.matches(said).count(), 1, "{}", ran.stderr);

@@ -222,14 +222,28 @@ fn a_failure_is_told_as_one() {
     let event = last(&place);
     assert_eq!(event["eventType"], "FAIL");
     let message = event["run"]["facets"]["errorMessage"]["message"].as_str().expect("a message");
-    assert_eq!(refused.stderr, format!("error: {message}\n"));
+    let said = message.strip_prefix("INVALID_ARGUMENT: ").expect("the kind");
+    assert_eq!(refused.stderr, format!("error: {said}\n"));
     assert_eq!(event["outputs"], json!([]));
     assert_eq!(event["inputs"][0]["name"], place.path("bad.csv").display().to_string());
     noon(&place, "training-set --feature-set lte --spine spine.csv --out t.parquet").expect_code(1);
     let event = last(&place);
     assert_eq!((&event["eventType"], &event["job"]["name"]), (&json!("FAIL"), &json!("training_set.lte")));
-    let said = "no feature set 'lte' (did you mean 'late'?)";
+    let said = "NOT_FOUND: no feature set 'lte' (did you mean 'late'?)";
     assert_eq!(event["run"]["facets"]["errorMessage"]["message"], said);
+    // what is wrong with a value is told, and the value is not
+    place.write("secret.csv", legs(&["N1,2013-01-01T10:00:00Z,hunter2,60"]));
+    let refused = noon(&place, "ingest legs secret.csv").expect_code(1);
+    assert!(refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    let message = last(&place)["run"]["facets"]["errorMessage"]["message"].clone();
+    let said = "secret.csv': column 'arr_delay', row 1: a value is no float32";
+    assert!(message.as_str().is_some_and(|message| message.contains(said)), "{message}");
+    assert!(!fs::read_to_string(place.path(FILE)).expect("events").contains("hunter2"));
+    let query = "select tailnum as origin, event_timestamp, cast(tailnum as bigint) as x from legs";
+    noon(&place, "ingest legs legs.csv").expect_code(0);
+    noon(&place, &format!("training-set --feature-set clear --spine-sql '{query}' --out t.parquet")).expect_code(1);
+    let message = last(&place)["run"]["facets"]["errorMessage"]["message"].clone();
+    assert_eq!(message, "INVALID_ARGUMENT: could not run the spine's query");
 }
 
 #[test]

@@ -7,10 +7,11 @@ use hitherto_offline::input::Input;
 use hitherto_offline::{CREATED, EVENT};
 use serde_json::{Map, Value};
 
+use super::Run;
 use super::columns::{How, Source, column};
 use super::event::{EventDataset, Field, Told, namespace};
+use super::failure::message;
 use super::place::Place;
-use super::{Run, text_of};
 use crate::engine::find_view;
 use crate::{Engine, Error, Ingested, Result};
 
@@ -21,7 +22,7 @@ impl Engine {
     /// Tell of an ingest that has ended.
     pub(crate) async fn tell_ingest(&self, run: Run, view: &Name, input: &Input, done: &Result<Ingested>) {
         let mut told =
-            Told { job: format!("ingest.{view}"), failure: done.as_ref().err().map(text_of), ..Told::default() };
+            Told { job: format!("ingest.{view}"), failure: done.as_ref().err().map(message), ..Told::default() };
         let files = files(input);
         let catalog = self.registry().catalog().await.ok();
         let found = catalog.as_ref().and_then(|catalog| {

@@ -1,8 +1,9 @@
 //! The run of a materialization: a table's history in, a reading of the online store out.
 
+use super::Run;
 use super::event::{EventDataset, RunEvent, Told, namespace};
+use super::failure::message;
 use super::place::Place;
-use super::{Run, text_of};
 use crate::readings::ServedReading;
 use crate::{Engine, Materialized, Result};
 
@@ -17,7 +18,7 @@ impl Engine {
         let last = done.as_ref().ok().map(|done| done.marks.sequence);
         let mut told = Told {
             job: format!("materialize.{}", reading.view),
-            failure: done.as_ref().err().map(text_of),
+            failure: done.as_ref().err().map(message),
             inputs: vec![self.event_table(&reading.table, last)],
             ..Told::default()
         };

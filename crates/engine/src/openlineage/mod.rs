@@ -6,6 +6,7 @@
 
 mod columns;
 mod event;
+mod failure;
 mod ingest;
 mod materialize;
 mod place;
@@ -23,7 +24,7 @@ use uuid::Uuid;
 pub use event::RunEvent;
 
 use self::event::{Told, events};
-use crate::{Engine, Error};
+use crate::Engine;
 
 /// How long runs that are done wait for their events to be taken.
 const DELIVERY_MAX: Duration = Duration::from_secs(10);
@@ -104,21 +105,6 @@ fn jobs(events: &[RunEvent]) -> String {
         [first, _, ..] => format!("{first} and {} more", names.len() - 1),
         names => names.concat(),
     }
-}
-
-/// What a failure says in an event: every cause once.
-fn text_of(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        let said = source.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = source.source();
-    }
-    text
 }
 
 /// The sink as an engine holds it.

@@ -19,11 +19,10 @@ impl Place {
         };
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         if scheme == "file" {
             return Some(Self::file(&format!("/{path}")));
         }
-        let namespace = format!("{scheme}://{host}");
+        let namespace = format!("{scheme}://{}", without_user(scheme, authority));
         Some(Self { name: path.to_owned(), uri: format!("{namespace}/{}", encoded(path)), namespace })
     }
 
@@ -44,6 +43,15 @@ impl Place {
     pub(super) fn folder(&self) -> Self {
         let up = |text: &str| text.rsplit_once('/').map_or_else(String::new, |(folder, _)| folder.to_owned());
         Self { namespace: self.namespace.clone(), name: up(&self.name), uri: up(&self.uri) }
+    }
+}
+
+/// Where a URL leads, without who goes there. In `abfss://container@account` the container stands where others have a user,
+/// and two of them are two places; whatever has a password is a user.
+pub(super) fn without_user<'a>(scheme: &str, authority: &'a str) -> &'a str {
+    match authority.rsplit_once('@') {
+        Some((user, host)) if matches!(scheme, "http" | "https") || user.contains(':') => host,
+        _ => authority,
     }
 }
 
@@ -70,6 +78,10 @@ mod tests {
             ("s3://bucket/x/y.csv", "s3://bucket", "x/y.csv", "s3://bucket/x/y.csv"),
             ("https://me:secret@host/a?key=b", "https://host", "a", "https://host/a"),
             ("file:///data/x", "file", "/data/x", "file:///data/x"),
+            ("s3://key:secret@bucket/x", "s3://bucket", "x", "s3://bucket/x"),
+            ("az://box/x", "az://box", "x", "az://box/x"),
+            ("abfss://box@account.host/x", "abfss://box@account.host", "x", "abfss://box@account.host/x"),
+            ("abfss://other@account.host/x", "abfss://other@account.host", "x", "abfss://other@account.host/x"),
         ] {
             let found = Place::of(place).expect("a place");
             assert_eq!((found.namespace.as_str(), found.name.as_str(), found.uri.as_str()), (namespace, name, uri));

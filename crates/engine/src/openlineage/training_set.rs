@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use hitherto_core::{Catalog, Selector, SetVersion};
 use hitherto_offline::types::type_name;
 
+use super::Run;
 use super::columns::{TrainingColumns, spine_columns};
 use super::event::{EventDataset, Field, Told};
+use super::failure::message;
 use super::ingest::files;
 use super::place::Place;
-use super::{Run, text_of};
 use crate::engine::find_set;
 use crate::{Engine, Result, Spine, TrainingSet, TrainingSetRequest};
 
@@ -22,7 +23,7 @@ impl Engine {
                 Spine::Sql(query) => Some(query.clone()),
                 _ => None,
             },
-            failure: built.as_ref().err().map(text_of),
+            failure: built.as_ref().err().map(message),
             ..Told::default()
         };
         let spine = match &wanted.spine {
@@ -91,7 +92,7 @@ impl Engine {
             Ok(lineage) => file.with_column_lineage(lineage),
             // it compiled when the set was applied
             Err(error) => {
-                tracing::warn!("the columns of a training set cannot be told: {}", text_of(&error));
+                tracing::warn!(%error, "the columns of a training set cannot be told");
                 file
             }
         }

@@ -101,6 +101,37 @@ fn an_ingest_is_told_with_its_files_and_its_table() {
     assert_eq!(told(&place).len(), 4, "what only reads is not told");
 }
 
+/// What a column of an event's output came from, as `field of the file or folder`.
+fn came_from(event: &Value, column: &str) -> Vec<String> {
+    let inputs = event["outputs"][0]["facets"]["columnLineage"]["fields"][column]["inputFields"].as_array().cloned();
+    let told = |input: Value| {
+        let place = input["name"].as_str().expect("a name").rsplit('/').next().expect("a part").to_owned();
+        format!("{} of {place}", input["field"].as_str().expect("a field"))
+    };
+    inputs.into_iter().flatten().map(told).collect()
+}
+
+#[test]
+fn an_ingest_is_told_with_the_columns_of_every_live_version_that_its_files_have() {
+    let place = place(FILE);
+    place.write(
+        "d2.yaml",
+        super::DEFINITIONS.split("---\nkind: feature_set").next().expect("views").replace("  visib: float32\n", ""),
+    );
+    place.ok("apply -f d2.yaml");
+    noon(&place, "ingest weather weather.csv").expect_code(0);
+    let event = last(&place);
+    let fields = "origin:string event_timestamp:timestamp wind_gust:float32 visib:float32";
+    assert_eq!(facets(&event["inputs"][0]).1, fields);
+    assert_eq!(event["inputs"][0]["facets"]["schema"]["fields"][2]["description"], "miles an hour");
+    assert_eq!(came_from(&event, "visib"), ["visib of weather.csv"], "weather@1 has it still");
+    place.write("less.csv", "origin,event_timestamp,wind_gust\nEWR,2013-01-02T10:00:00Z,31\n");
+    noon(&place, "ingest weather less.csv").expect_code(0);
+    let event = last(&place);
+    assert_eq!(came_from(&event, "wind_gust"), ["wind_gust of less.csv"]);
+    assert_eq!(came_from(&event, "visib"), Vec::<String>::new());
+}
+
 #[test]
 fn a_training_set_is_told_with_its_columns() {
     let place = place(FILE);

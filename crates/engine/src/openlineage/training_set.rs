@@ -6,7 +6,7 @@ use hitherto_core::{Catalog, Selector, SetVersion};
 use hitherto_offline::types::type_name;
 
 use super::Run;
-use super::columns::{TrainingColumns, spine_columns};
+use super::columns::{TrainingColumns, spine_columns, told};
 use super::event::{EventDataset, Field, Told};
 use super::failure::message;
 use super::ingest::files;
@@ -17,7 +17,7 @@ use crate::{Engine, Result, Spine, TrainingSet, TrainingSetRequest};
 impl Engine {
     /// Tell of a training set that was built, found as it was built before, or not built.
     pub(crate) async fn tell_training_set(&self, run: Run, wanted: &TrainingSetRequest, built: &Result<TrainingSet>) {
-        let mut told = Told {
+        let mut ended = Told {
             job: format!("training_set.{}", wanted.feature_set.name()),
             query: match &wanted.spine {
                 Spine::Sql(query) => Some(query.clone()),
@@ -36,21 +36,14 @@ impl Engine {
             Err(_) => wanted.feature_set.clone(),
         };
         let set = find_set(&catalog, &wanted_set).ok();
-        told.inputs = spine.iter().map(|place| self.event_spine(place, set, built)).collect();
-        told.inputs.extend(self.event_histories(&catalog, set, &wanted.spine, built));
+        ended.inputs = spine.iter().map(|place| event_spine(place, spine.len(), set, built)).collect();
+        ended.inputs.extend(self.event_histories(&catalog, set, &wanted.spine, built));
         if let (Ok(built), Some(set)) = (built, set)
             && let Some(place) = Place::of(&built.dataset.location)
         {
-            told.outputs.push(self.event_file(place, built, set, &catalog, &spine));
+            ended.outputs.push(self.event_file(place, built, set, &catalog, &spine));
         }
-        self.tell(&run, told).await;
-    }
-
-    fn event_spine(&self, place: &Place, set: Option<&SetVersion>, built: &Result<TrainingSet>) -> EventDataset {
-        let spine = EventDataset::at(place.clone());
-        let (Ok(built), Some(set)) = (built, set) else { return spine };
-        let count = spine_columns(&built.dataset, set, &built.schema);
-        spine.with_schema(&fields(built, set)[..count]).with_version(&built.dataset.spine_fingerprint)
+        self.tell(&run, ended).await;
     }
 
     /// The histories that were read: of the feature set's views, and those that the spine's query names.
@@ -97,6 +90,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// One of so many files of a spine.
+fn event_spine(place: &Place, files: usize, set: Option<&SetVersion>, built: &Result<TrainingSet>) -> EventDataset {
+    let spine = EventDataset::at(place.clone());
+    let (Ok(built), Some(set)) = (built, set) else { return spine };
+    let count = spine_columns(&built.dataset, set, &built.schema);
+    spine.with_schema(told(&fields(built, set)[..count], files)).with_version(&built.dataset.spine_fingerprint)
 }
 
 /// The columns of a training set's file.

@@ -247,7 +247,12 @@ fn what_is_ambiguous_or_unknown_is_told() {
     assert_eq!(names(&lineage(&place, "legs --kind entity"), "feature_view"), Vec::<String>::new());
     assert_eq!(names(&lineage(&place, "legs --kind feature-view --up"), "entity"), ["aircraft"]);
     for (line, said) in [
-        ("lineage wether:wind_gust", "nothing is called 'wether:wind_gust' (did you mean 'weather:wind_gust'?)"),
+        (
+            "lineage wether:wind_gust",
+            "nothing is called 'wether:wind_gust' (did you mean 'weather:wind_gust'?); if it is a batch or a data file, say so \
+             with --kind batch or --kind data-file",
+        ),
+        ("lineage monnday --kind batch", "no batch 'monnday'"),
         ("lineage m@challenger", "nothing is called 'm@challenger'"),
         ("lineage lat --kind feature-set", "no feature set 'lat' (did you mean 'late'?)"),
         ("lineage m@2", "nothing is called 'm@2'"),

@@ -17,6 +17,8 @@ fn what_came_before_a_purge_is_not_told_and_said_to_be_gone() {
     assert!(files.len() == 1 && files[0].starts_with("weather/"), "the file of today is none that it read: {files:?}");
     assert_eq!(*attributes(&early, "table", "legs-1"), json!({"view": "legs", "log_begins_at": 4, "gone": GONE}));
     assert_eq!(*attributes(&early, "table", "weather-1"), json!({"view": "weather"}));
+    let said = place.fails("lineage monday");
+    assert_eq!(said, format!("error: nothing is called 'monday'; of table legs-1, {GONE}\n"));
     let told = ok(&place, "lineage m@1 --up");
     let expected = format!("\n      table legs-1, up to _sequence 2, {GONE}\n");
     assert!(told.contains(&expected), "{told}");

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::Known;
 use super::graph::{NodeId, NodeKind};
-use super::recorded::{alias_name, feature_name, model_name};
+use super::recorded::{alias_name, feature_name, model_name, served_as};
 use crate::{Engine, Result};
 
 impl Engine {
@@ -77,8 +77,7 @@ impl Engine {
 }
 
 fn of_model(model: &ModelVersion, known: &Known) -> Value {
-    let served: Vec<&str> =
-        known.recorded.served_as(&model.name, model.version).map(|alias| alias.alias.as_str()).collect();
+    let served: Vec<&str> = served_as(&known.recorded.aliases, model).map(|alias| alias.alias.as_str()).collect();
     let provenance = &model.provenance;
     json!({
         "kind": provenance.kind.name(),

@@ -13,7 +13,7 @@ use serde::Serialize;
 pub use graph::{Direction, Edge, Node, NodeId, NodeKind, Relation};
 
 pub(crate) use logged::Logged;
-pub(crate) use recorded::{Recorded, alias_name, feature_name, model_name};
+pub(crate) use recorded::{Recorded, alias_name, feature_name, model_name, served_as};
 
 use self::graph::{Edges, Way, walk};
 use crate::{Engine, Result};

@@ -21,15 +21,27 @@ impl Engine {
         let catalog = registry.catalog().await?;
         let datasets = registry.datasets().await?;
         let models = self.all_model_versions().await?;
-        let mut evaluations = Vec::new();
-        for model in &models {
-            evaluations.extend(registry.evaluations(&model.name, model.version).await?);
-        }
-        let mut aliases = Vec::new();
-        for latest in registry.models().await? {
-            aliases.extend(registry.aliases(&latest.name).await?);
-        }
+        let evaluations = self.all_evaluations(&models).await?;
+        let aliases = self.all_aliases().await?;
         Ok(Recorded { catalog, datasets, models, aliases, evaluations })
+    }
+
+    /// The evaluations of these model versions, in their order.
+    pub(crate) async fn all_evaluations(&self, models: &[ModelVersion]) -> Result<Vec<Evaluation>> {
+        let mut evaluations = Vec::new();
+        for model in models {
+            evaluations.extend(self.registry().evaluations(&model.name, model.version).await?);
+        }
+        Ok(evaluations)
+    }
+
+    /// The aliases of every model.
+    pub(crate) async fn all_aliases(&self) -> Result<Vec<Alias>> {
+        let mut aliases = Vec::new();
+        for latest in self.registry().models().await? {
+            aliases.extend(self.registry().aliases(&latest.name).await?);
+        }
+        Ok(aliases)
     }
 }
 
@@ -80,18 +92,18 @@ impl Recorded {
         }
         edges
     }
+}
 
-    /// The aliases under which a model version answers now.
-    pub(crate) fn served_as<'a>(&'a self, name: &'a Name, version: u32) -> impl Iterator<Item = &'a Alias> {
-        self.aliases.iter().filter(move |alias| {
-            let answers = if alias.split.is_empty() {
-                alias.version == version
-            } else {
-                alias.split.iter().any(|share| share.version == version)
-            };
-            alias.model == *name && answers
-        })
-    }
+/// Those of `aliases` under which a model version answers now.
+pub(crate) fn served_as<'a>(aliases: &'a [Alias], model: &ModelVersion) -> impl Iterator<Item = &'a Alias> {
+    aliases.iter().filter(move |alias| {
+        let answers = if alias.split.is_empty() {
+            alias.version == model.version
+        } else {
+            alias.split.iter().any(|share| share.version == model.version)
+        };
+        alias.model == model.name && answers
+    })
 }
 
 fn of_view(view: &ViewVersion) -> Vec<Edge> {

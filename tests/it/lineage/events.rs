@@ -220,6 +220,9 @@ fn a_spine_of_sql_is_told_by_its_query_and_the_histories_that_it_reads() {
         .map(|input| input["name"].as_str().expect("a name").rsplit('/').next().expect("a folder").to_owned())
         .collect();
     assert_eq!(names, ["legs-1", "weather-1"]);
+    let versions =
+        last(&place)["inputs"].as_array().expect("inputs").iter().map(|input| facets(input).0).collect::<Vec<_>>();
+    assert_eq!(versions, ["1", "0"]);
 }
 
 #[test]

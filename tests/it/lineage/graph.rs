@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NOON, attributes, edges, id_of, ingest, json_of, lineage, names, ok, trained, weather};
+use super::{NOON, attributes, edges, id_of, ingest, json_of, legs, lineage, names, ok, trained, weather};
 use crate::support::Hitherto;
 
 #[test]
@@ -152,6 +152,31 @@ fn a_batch_leads_to_the_models_that_were_trained_on_it_through_a_compaction() {
     assert_eq!(file["roots"], json!([{"kind": "data_file", "name": run}]));
     assert_eq!(names(&file, "batch"), ["legs-1/0", "legs-1/1", "legs-1/2"]);
     assert_eq!(names(&file, "model"), ["m@2"]);
+}
+
+#[test]
+fn what_a_spines_query_read_is_part_of_what_a_dataset_came_from() {
+    let place = trained();
+    let query = "select tailnum as origin, event_timestamp from legs";
+    ok(&place, &format!("training-set --feature-set clear --spine-sql '{query}' --out s.parquet --name queried"));
+    ingest(&place, "legs", "thursday", &legs(&["N1,2013-01-02T12:00:00Z,9,64"]));
+    let id = id_of(&place, "queried");
+    let manifest = json_of(&place.ok("dataset show queried --output json"));
+    assert_eq!(manifest["build"]["spine_tables"], json!({"legs-1": 3}));
+    assert_eq!(manifest["build"]["delta_versions"], json!({"legs-1": 2, "weather-1": 0}));
+    assert_eq!(manifest["tables"], json!({"weather-1": 0}), "what decides the id is what it was");
+    let found = lineage(&place, "queried --up");
+    assert_eq!(names(&found, "batch"), ["legs-1/0", "legs-1/1", "legs-1/2", "weather-1/0"]);
+    assert_eq!(names(&found, "data_file").len(), 4);
+    let read = edges(&found, "read_for");
+    for edge in [format!("legs-1 > {query}"), format!("legs-1 > {id}"), format!("weather-1 > {id}")] {
+        assert!(read.contains(&edge), "{edge} of {read:?}");
+    }
+    assert_eq!(names(&lineage(&place, "wednesday --down"), "dataset"), [id.clone()]);
+    assert_eq!(names(&lineage(&place, "legs-1 --down"), "spine"), [query]);
+    let query = format!("select count(*) as n from registry.lineage where to_name = '{id}' and from_name like 'legs%'");
+    let counted = place.ok(&format!("sql \"{query}\" --format json"));
+    assert_eq!(counted, "{\"n\":7}\n", "the table, three batches and their files");
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Logged {
 
     /// The last `_sequence` of the table that `dataset` saw; none where it did not read it.
     fn last_read(&self, dataset: &Dataset) -> Option<i64> {
-        dataset.tables.get(&self.table.id).copied()
+        dataset.last_sequence_read(&self.table.id)
     }
 
     fn has_read_batch(&self, dataset: &Dataset, batch: &LoggedBatch) -> bool {

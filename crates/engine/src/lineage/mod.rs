@@ -103,7 +103,7 @@ impl Engine {
             return Ok(Vec::new());
         };
         let mut edges = Vec::new();
-        for table in dataset.tables.keys() {
+        for table in dataset.tables_read() {
             let logged = self.log_of(table, known).await?;
             edges.extend(logged.map(|logged| logged.pinned(&dataset)).unwrap_or_default());
         }

@@ -2,7 +2,7 @@
 
 use hitherto_core::{Alias, Catalog, Dataset, Evaluation, ModelVersion, Name, SetVersion, VersionedName, ViewVersion};
 
-use super::graph::{Edge, NodeId, NodeKind, Relation};
+use super::graph::{Edge, Edges, NodeId, NodeKind, Relation};
 use crate::{Engine, Result};
 
 /// What the registry records, read once.
@@ -53,7 +53,10 @@ impl Recorded {
         let datasets = self.datasets.iter().flat_map(of_dataset);
         let models = self.models.iter().flat_map(|model| self.of_model(model));
         let aliases = self.aliases.iter().flat_map(|alias| self.of_alias(alias));
-        views.chain(sets).chain(datasets).chain(models).chain(aliases).collect()
+        let mut edges = Edges::default();
+        // two datasets of one query have its edges in common
+        edges.add(views.chain(sets).chain(datasets).chain(models).chain(aliases));
+        edges.into_list()
     }
 
     fn of_model(&self, model: &ModelVersion) -> Vec<Edge> {
@@ -138,12 +141,19 @@ fn of_dataset(dataset: &Dataset) -> Vec<Edge> {
     let id = NodeId::new(NodeKind::Dataset, &dataset.id);
     let spine = NodeId::new(NodeKind::Spine, &dataset.spine);
     let set = NodeId::new(NodeKind::FeatureSet, &dataset.feature_set);
-    let tables = dataset.tables.iter().map(|(table, last)| {
-        let edge = Edge::new(NodeId::new(NodeKind::Table, table), id.clone(), Relation::ReadFor);
-        Edge { last_sequence: Some(*last), ..edge }
+    let read_for =
+        |table: &str, by: &NodeId| Edge::new(NodeId::new(NodeKind::Table, table), by.clone(), Relation::ReadFor);
+    let queried = dataset.build.spine_tables.keys().map(|table| read_for(table, &spine));
+    let tables = dataset.tables_read().into_iter().map(|table| {
+        let last_sequence = dataset.last_sequence_read(table);
+        Edge { last_sequence, ..read_for(table, &id) }
     });
-    let first = [Edge::new(spine, id.clone(), Relation::EnrichedInto), Edge::new(set, id.clone(), Relation::Defines)];
-    first.into_iter().chain(tables).collect()
+    let mut edges = vec![
+        Edge::new(spine.clone(), id.clone(), Relation::EnrichedInto),
+        Edge::new(set, id.clone(), Relation::Defines),
+    ];
+    edges.extend(tables.chain(queried));
+    edges
 }
 
 /// `view@1:feature`.

@@ -1,6 +1,6 @@
 //! The run of a training set: a spine and histories in, a file out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use hitherto_core::{Catalog, Selector, SetVersion};
 use hitherto_offline::types::type_name;
@@ -60,9 +60,9 @@ impl Engine {
             let views = self.views_of(catalog, query).unwrap_or_default();
             ids.extend(views.into_iter().map(|view| view.table.as_str()));
         }
-        let pins: BTreeMap<String, i64> = built.as_ref().map(|built| built.dataset.tables.clone()).unwrap_or_default();
+        let last = |table: &str| built.as_ref().ok().and_then(|built| built.dataset.last_sequence_read(table));
         let tables = ids.into_iter().filter_map(|id| catalog.tables.get(id));
-        tables.map(|table| self.event_table(table, pins.get(&table.id).copied())).collect()
+        tables.map(|table| self.event_table(table, last(&table.id))).collect()
     }
 
     fn event_file(

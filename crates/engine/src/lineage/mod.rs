@@ -43,7 +43,8 @@ impl Engine {
     /// name without a version stands for every version.
     ///
     /// Of a model, dataset or alias the batches and files are those that its training set saw, up to the last `_sequence` that
-    /// its manifest names; of a table or what is above it, all that there are.
+    /// its manifest names; of a table or what is above it, all that there are. What a log no longer tells, because an erasure was
+    /// purged, is left out, and the table's attribute `gone` says so.
     pub async fn lineage(&self, what: &str, kind: Option<NodeKind>, direction: Direction) -> Result<Lineage> {
         let mut known = Known { recorded: self.recorded().await?, logged: BTreeMap::new() };
         let roots = self.find_nodes(what, kind, &mut known).await?;

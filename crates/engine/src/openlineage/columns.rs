@@ -36,7 +36,7 @@ const COLUMNS_MAX: usize = 1000;
 const INPUTS_MAX: usize = 10_000;
 
 /// As many of the columns of each of so many datasets as an event tells.
-pub(super) fn told<T>(columns: &[T], datasets: usize) -> &[T] {
+pub(super) fn first_columns<T>(columns: &[T], datasets: usize) -> &[T] {
     let most = COLUMNS_MAX.min(INPUTS_MAX / datasets.max(1));
     &columns[..columns.len().min(most)]
 }

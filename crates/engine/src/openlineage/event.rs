@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Run;
-use super::columns::told;
+use super::columns::first_columns;
 use super::place::Place;
 
 /// Who says so: this program, as a package URL.
@@ -82,7 +82,7 @@ impl EventDataset {
 
     /// With its columns.
     pub(super) fn with_schema(mut self, fields: &[Field]) -> Self {
-        let fields: Vec<Value> = told(fields, 1)
+        let fields: Vec<Value> = first_columns(fields, 1)
             .iter()
             .map(|field| {
                 let mut told = json!({"name": field.name, "type": field.value_type});

@@ -6,7 +6,7 @@ use hitherto_offline::{CREATED, EVENT};
 use serde_json::Value;
 
 use super::Run;
-use super::columns::{ColumnOrigins, How, Source, told};
+use super::columns::{ColumnOrigins, How, Source, first_columns};
 use super::event::{EventDataset, Field, Told, namespace};
 use super::failure::message;
 use super::place::{Place, bounded};
@@ -29,7 +29,7 @@ impl Engine {
         ended.inputs = files.iter().cloned().map(EventDataset::at).collect();
         if let Some((feed, columns)) = fed.filter(|(_, columns)| !columns.is_empty()) {
             let fields: Vec<Field> = columns.iter().map(|column| source_field(feed, view, column)).collect();
-            let fields = told(&fields, files.len());
+            let fields = first_columns(&fields, files.len());
             ended.inputs = ended.inputs.into_iter().map(|file| file.with_schema(fields)).collect();
             if let Some((last, rows)) = self.appended(&feed.table, done).await {
                 let output = self.event_table(&feed.table, last).with_output(rows, None);

@@ -6,7 +6,7 @@ use hitherto_core::{Catalog, Selector, SetVersion};
 use hitherto_offline::types::type_name;
 
 use super::Run;
-use super::columns::{TrainingColumns, spine_columns, told};
+use super::columns::{TrainingColumns, first_columns, spine_columns};
 use super::event::{EventDataset, Field, Told};
 use super::failure::message;
 use super::ingest::files;
@@ -97,7 +97,7 @@ fn event_spine(place: &Place, files: usize, set: Option<&SetVersion>, built: &Re
     let spine = EventDataset::at(place.clone());
     let (Ok(built), Some(set)) = (built, set) else { return spine };
     let count = spine_columns(&built.dataset, set, &built.schema);
-    spine.with_schema(told(&fields(built, set)[..count], files)).with_version(&built.dataset.spine_fingerprint)
+    spine.with_schema(first_columns(&fields(built, set)[..count], files)).with_version(&built.dataset.spine_fingerprint)
 }
 
 /// The columns of a training set's file.

@@ -203,7 +203,9 @@ impl Written {
         if let Some(url) = url(self.registry.url, self.registry.url_file, &base, "registry")? {
             config.registry_url = url;
         }
-        if let Some(url) = url(self.lineage.url, self.lineage.url_file, &base, "lineage")? {
+        // an empty one is how a variable takes back what the file says: nobody is told
+        if let Some(url) = url(self.lineage.url, self.lineage.url_file, &base, "lineage")?.filter(|url| !url.is_empty())
+        {
             let is_path = !url.contains("://");
             config.lineage_url = Some(if is_path { base.join(url).display().to_string() } else { url });
         }

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::allocator::bound_heaps;
 use crate::args::{Cli, Command};
 use crate::config::Config;
-use crate::{cmd, output};
+use crate::{cmd, events, output};
 
 /// Parse the arguments, run the command, report what went wrong.
 pub fn run() -> ExitCode {
@@ -31,15 +31,19 @@ pub fn run() -> ExitCode {
     let serves = matches!(cli.command, Command::Serve(_));
     let done = runtime.block_on(async {
         let _refused = survive_file_size_limits();
-        let work = dispatch(cli);
+        let mut work = std::pin::pin!(dispatch(cli));
         // a server has an end of its own, in which requests in flight finish
         if serves {
             return work.await;
         }
-        tokio::select! {
-            done = work => done,
-            // what is dropped half done takes its unfinished files along
-            () = interrupted() => Err(anyhow!("interrupted; nothing was left half done")),
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                // what is dropped half done takes its unfinished files along
+                () = interrupted() => if !events::take_interruption() {
+                    return Err(anyhow!("interrupted; nothing was left half done"));
+                },
+            }
         }
     });
     match done {

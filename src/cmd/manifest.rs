@@ -66,6 +66,9 @@ fn built(dataset: &Dataset) -> Result<()> {
     if !build.engine_version.is_empty() {
         field("engine version", &build.engine_version)?;
     }
+    for (table, last) in &build.spine_tables {
+        field("spine read", format!("{table} up to _sequence {last}"))?;
+    }
     for (table, version) in &build.delta_versions {
         let version = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
         field("delta version", format!("{table} {version}"))?;

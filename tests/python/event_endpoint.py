@@ -1,6 +1,7 @@
 """An HTTP service that takes events: event_endpoint.py FILE STATUS. Prints its URL, then serves until its stdin is closed.
 
-Each POST becomes a line of FILE, a JSON object with path, content_type, authorization and body, and is answered with STATUS.
+Each POST becomes a line of FILE, a JSON object with path, content_type, authorization and body, and is answered with STATUS; one
+that redirects leads to /elsewhere.
 """
 import json
 import os
@@ -24,6 +25,8 @@ class Taker(BaseHTTPRequestHandler):
             file.write(json.dumps(line) + "\n")
         answer = b"" if status < 300 else b"no room for events"
         self.send_response(status)
+        if 300 <= status < 400:
+            self.send_header("location", "/elsewhere")
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)

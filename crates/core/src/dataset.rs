@@ -1,6 +1,6 @@
 //! A training set's manifest: what decided its values, and what is known of it besides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -60,6 +60,17 @@ pub struct Dataset {
 impl Dataset {
     /// How ids and fingerprints are taken today.
     pub const FORMAT: u32 = 1;
+
+    /// The last `_sequence` of a table that was read for it, for its features or by its spine's query; none of a table that
+    /// was not.
+    pub fn last_sequence_read(&self, table: &str) -> Option<i64> {
+        self.tables.get(table).max(self.build.spine_tables.get(table)).copied()
+    }
+
+    /// The tables that were read for it, each once.
+    pub fn tables_read(&self) -> BTreeSet<&str> {
+        self.tables.keys().chain(self.build.spine_tables.keys()).map(String::as_str).collect()
+    }
 }
 
 /// A pinned view as a training set read it.
@@ -114,6 +125,10 @@ pub struct Build {
     pub file_bytes: u64,
     /// Per table: the version of its Delta log, none where nothing was ever appended.
     pub delta_versions: BTreeMap<String, Option<u64>>,
+    /// Per table that the spine's query read: the last `_sequence` that it saw (−1 for none). What came of it is in the spine's
+    /// fingerprint. Empty where the spine was no query, and in manifests from before it was noted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub spine_tables: BTreeMap<String, i64>,
     /// The sum, in hex, of its rows' hashes: the same rows in any order and any encoding have the same. Empty in manifests
     /// of format 0.
     pub result_fingerprint: String,
@@ -215,6 +230,18 @@ mod tests {
         assert_eq!(read.build, Build::default());
         let again: Dataset = serde_json::from_str(&serde_json::to_string(&read).expect("JSON")).expect("a manifest");
         assert_eq!(again, read);
+    }
+
+    #[test]
+    fn a_table_that_features_and_spine_read_counts_as_far_as_either_did() {
+        let text = r#"{"id":"ab","name":null,"feature_set":{"name":"late","version":1},"feature_set_hash":"aa",
+            "mode":"knowledge","spine":"select","spine_fingerprint":"f0","event_timestamp":"t","evidence":false,
+            "tables":{"a-1":4,"b-1":-1},"location":"/t.parquet","rows":2,"file_hash":"cc","built_at":7,
+            "build":{"spine_tables":{"a-1":3,"b-1":9,"c-1":0}}}"#;
+        let read: Dataset = serde_json::from_str(text).expect("a manifest");
+        let last = ["a-1", "b-1", "c-1", "d-1"].map(|table| read.last_sequence_read(table));
+        assert_eq!(last, [Some(4), Some(9), Some(0), None]);
+        assert_eq!(read.tables_read().into_iter().collect::<Vec<_>>(), ["a-1", "b-1", "c-1"]);
     }
 
     #[test]

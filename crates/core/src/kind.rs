@@ -23,6 +23,20 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As programs read it: `NOT_FOUND`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::Conflict => "CONFLICT",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Exhausted => "EXHAUSTED",
+            Self::Unsupported => "UNSUPPORTED",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
     /// Whether the same call may succeed later without a change to it.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Conflict | Self::Unavailable | Self::Exhausted)

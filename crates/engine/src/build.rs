@@ -69,9 +69,12 @@ impl Engine {
         let Seen { fingerprint, profiles } = witness.seen().await?;
         manifest.rows = written.rows;
         manifest.file_hash.clone_from(&written.sha256);
+        // of what the spine's query reads they are known; what the features read besides was pinned after it
+        let mut delta_versions = std::mem::take(&mut manifest.build.delta_versions);
+        delta_versions.extend(pins.iter().map(|(id, pinned)| (id.clone(), pinned.log_version())));
         manifest.build = Build {
             engine_version: env!("CARGO_PKG_VERSION").to_owned(),
-            delta_versions: pins.iter().map(|(id, pinned)| (id.clone(), pinned.log_version())).collect(),
+            delta_versions,
             file_bytes: written.bytes,
             result_fingerprint: fingerprint,
             profiles,

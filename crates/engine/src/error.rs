@@ -137,7 +137,7 @@ impl Error {
     }
 }
 
-fn kept(view: &str, sequences: Option<(i64, i64)>) -> String {
+pub(crate) fn kept(view: &str, sequences: Option<(i64, i64)>) -> String {
     match sequences {
         Some((first, last)) => {
             let rows = last - first + 1;

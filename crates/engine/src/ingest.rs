@@ -7,7 +7,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use futures::{Stream, StreamExt};
 use hitherto_core::{Catalog, Created, Name, Selector, Table, Timestamp, ViewVersion};
-use hitherto_offline::input::{ExtraColumns, Input, Role, Target, TargetColumn, canonical};
+use hitherto_offline::input::{Canonical, ExtraColumns, Input, Role, Target, TargetColumn, canonical};
 use hitherto_offline::{Appended, BatchId, CREATED, Commit, DELETED, EVENT};
 
 use crate::engine::find_view;
@@ -40,6 +40,15 @@ pub struct Ingested {
     pub online: Vec<Materialized>,
 }
 
+/// What an ingest feeds, as the registry says when it begins.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) catalog: Catalog,
+    pub(crate) table: Table,
+    /// How the source's columns become the table's.
+    pub(crate) target: Target,
+}
+
 impl Engine {
     /// Append the rows of `input` to the history of `view`, all of them or none. `seen` is told how many rows were read.
     ///
@@ -54,31 +63,43 @@ impl Engine {
         seen: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Ingested> {
         let run = self.begin_run();
-        let done = self.ingest_files(view, input, batch, extra, to, seen).await;
+        let (fed, done) = match self.feed(view).await {
+            Ok(feed) => {
+                let rows = canonical(input, feed.target.clone(), extra);
+                let counts = rows.counts();
+                let done = self.ingest_rows(&feed, view, rows, batch, to, seen).await;
+                (Some((feed, counts)), done)
+            }
+            Err(error) => (None, Err(error)),
+        };
         if let Some(run) = run {
-            self.tell_ingest(run, view, input, &done).await;
+            let fed = fed.as_ref().map(|(feed, counts)| (feed, counts.found(&feed.target)));
+            self.tell_ingest(run, view, input, fed, &done).await;
         }
         done
     }
 
-    async fn ingest_files(
+    async fn feed(&self, view: &Name) -> Result<Feed> {
+        let catalog = self.registry().catalog().await?;
+        let (table, target) = target_of(&catalog, view)?;
+        Ok(Feed { catalog, table, target })
+    }
+
+    async fn ingest_rows(
         &self,
+        feed: &Feed,
         view: &Name,
-        input: &Input,
+        rows: Canonical,
         batch: BatchId,
-        extra: ExtraColumns,
         to: Destination,
         seen: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Ingested> {
-        let catalog = self.registry().catalog().await?;
-        let (table, target) = target_of(&catalog, view)?;
-        let rows = canonical(input, target, extra);
         let counts = rows.counts();
-        let latest = find_view(&catalog, &Selector::Latest(view.clone()))?;
+        let latest = find_view(&feed.catalog, &Selector::Latest(view.clone()))?;
         let backdated = Arc::new(AtomicU64::new(0));
         let rows = rows.map(|rows| rows.map_err(Into::into));
-        let counted = self.count_backdated(rows, table.created, latest, &backdated, seen);
-        let mut done = self.append(&table, view, batch, counted).await?;
+        let counted = self.count_backdated(rows, feed.table.created, latest, &backdated, seen);
+        let mut done = self.append(&feed.table, view, batch, counted).await?;
         done.count(counts.null_key_rows(), backdated.load(Ordering::Relaxed));
         if to == Destination::Both {
             self.bring_online(&mut done).await?;

@@ -7,7 +7,7 @@ use hitherto_online::{Advance, Marks, Reading, Written};
 
 use crate::online_rows::OnlineRows;
 use crate::readings::{ServedReading, served_readings};
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Result, RunEvent};
 
 /// How often a run begins again when somebody else moved the marks meanwhile.
 const ATTEMPTS: usize = 4;
@@ -37,16 +37,28 @@ impl Engine {
             return Err(Error::unknown("feature view", view.as_str(), catalog.views.keys().map(Name::as_str)));
         }
         let models = self.all_model_versions().await?;
+        let mut readings = served_readings(&catalog, &models);
+        readings.retain(|reading| views.is_empty() || views.contains(&reading.view));
+        // told when all is done: nobody waits for rows because somebody does not take events
+        let mut events = Vec::new();
+        let done = self.materialize_readings(&readings, &mut events).await;
+        self.deliver(&events).await;
+        done
+    }
+
+    async fn materialize_readings(
+        &self,
+        readings: &[ServedReading],
+        events: &mut Vec<RunEvent>,
+    ) -> Result<Vec<Materialized>> {
         let mut done = Vec::new();
-        for reading in served_readings(&catalog, &models) {
-            if views.is_empty() || views.contains(&reading.view) {
-                let run = self.begin_run();
-                let materialized = self.materialize_reading(&reading).await;
-                if let Some(run) = run {
-                    self.tell_materialize(run, &reading, &materialized).await;
-                }
-                done.push(materialized?);
+        for reading in readings {
+            let run = self.begin_run();
+            let materialized = self.materialize_reading(reading).await;
+            if let Some(run) = run {
+                events.extend(self.events_of_materialize(&run, reading, &materialized));
             }
+            done.push(materialized?);
         }
         Ok(done)
     }

@@ -14,6 +14,7 @@ use hitherto_offline::input::Input;
 use hitherto_offline::{OutputLocation, spine_of_batches, spine_of_input, write_parquet};
 
 use crate::fingerprint::Fingerprint;
+use crate::sql_views::Reads;
 use crate::{Engine, Error, Result};
 
 /// A spine with no more bytes than this, or than an eighth of the memory limit, stays in memory from the first reading to
@@ -43,6 +44,8 @@ pub(crate) struct OpenSpine {
     pub(crate) schema: SchemaRef,
     /// What the manifest calls it.
     pub(crate) origin: String,
+    /// What its query reads of history, where it is one.
+    pub(crate) reads: Reads,
     rows: BoxStream<'static, Result<RecordBatch>>,
     /// Where it can be read again; a query cannot.
     again: Option<Input>,
@@ -85,7 +88,8 @@ impl Engine {
                 let schema = batches.schema();
                 let rows = batches.map_err(|error| hitherto_offline::Error::from(error).into()).boxed();
                 let origin = input.places().collect::<Vec<_>>().join(" ");
-                Ok(OpenSpine { schema, origin, rows, again: Some(input.clone()), kept_bytes_max })
+                let again = Some(input.clone());
+                Ok(OpenSpine { schema, origin, reads: Reads::new(), rows, again, kept_bytes_max })
             }
             Spine::Columns { file, columns } => {
                 let batches = file.stream().await.map_err(hitherto_offline::Error::from)?;
@@ -97,23 +101,25 @@ impl Engine {
                     let batch = batch.map_err(hitherto_offline::Error::from)?;
                     batch.project(&columns).map_err(failed)
                 });
-                Ok(OpenSpine { schema, origin, rows: rows.boxed(), again: None, kept_bytes_max })
+                let rows = rows.boxed();
+                Ok(OpenSpine { schema, origin, reads: Reads::new(), rows, again: None, kept_bytes_max })
             }
             Spine::Batches(batch) => {
                 let rows = stream::iter([Ok(batch.clone())]).boxed();
                 Ok(OpenSpine {
                     schema: batch.schema(),
                     origin: "rows in memory".to_owned(),
+                    reads: Reads::new(),
                     rows,
                     again: None,
                     kept_bytes_max,
                 })
             }
             Spine::Sql(query) => {
-                let rows = self.sql(query).await?;
+                let (rows, reads) = self.sql_with_reads(query).await?;
                 let schema = rows.schema();
                 let rows = rows.map_err(|error| crate::sql::failed("could not run the spine's query", &error)).boxed();
-                Ok(OpenSpine { schema, origin: query.clone(), rows, again: None, kept_bytes_max })
+                Ok(OpenSpine { schema, origin: query.clone(), reads, rows, again: None, kept_bytes_max })
             }
         }
     }

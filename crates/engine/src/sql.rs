@@ -1,6 +1,6 @@
 //! `sql`: feature history, and what is recorded of it, as tables, read-only.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser;
 use hitherto_core::{Catalog, Kind, Name, Selector, ViewVersion};
 
 use crate::records::{RecordsSchema, SCHEMA};
-use crate::sql_views::ViewsSchema;
+use crate::sql_views::{Reads, ViewsSchema};
 use crate::{Engine, Error, Result};
 
 /// The catalog of all schemas.
@@ -26,8 +26,14 @@ impl Engine {
     /// Only queries: whatever writes, creates, sets or copies is refused by the planner, and no file can be named. Nothing is
     /// read but what the query names.
     pub async fn sql(&self, query: &str) -> Result<SendableRecordBatchStream> {
+        Ok(self.sql_with_reads(query).await?.0)
+    }
+
+    /// The same, with what it reads of history.
+    pub(crate) async fn sql_with_reads(&self, query: &str) -> Result<(SendableRecordBatchStream, Reads)> {
         let catalog = Arc::new(self.registry().catalog().await?);
-        let context = self.sql_context(&catalog)?;
+        let reads = Arc::default();
+        let context = self.sql_context(&catalog, &reads)?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let planned = context.sql_with_options(query, options).await;
         let frame = match planned {
@@ -37,12 +43,14 @@ impl Engine {
                 return Err(unknown.unwrap_or_else(|| recovered("could not plan the query", error)));
             }
         };
-        frame.execute_stream().await.map_err(|error| recovered("could not run the query", error))
+        let rows = frame.execute_stream().await.map_err(|error| recovered("could not run the query", error))?;
+        let reads = reads.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok((rows, reads))
     }
 
     /// The feature views whose history `query` reads.
     pub(crate) fn views_of<'a>(&self, catalog: &'a Catalog, query: &str) -> Result<Vec<&'a ViewVersion>> {
-        let context = self.sql_context(&Arc::new(catalog.clone()))?;
+        let context = self.sql_context(&Arc::new(catalog.clone()), &Arc::default())?;
         let state = context.state();
         let parsed = state.sql_to_statement(query, &state.config_options().sql_parser.dialect);
         let named = parsed.and_then(|statement| state.resolve_table_references(&statement));
@@ -51,11 +59,11 @@ impl Engine {
         Ok(of_views.filter_map(|table| catalog.view(&table.table().parse::<Selector>().ok()?)).collect())
     }
 
-    fn sql_context(&self, catalog: &Arc<Catalog>) -> Result<SessionContext> {
+    fn sql_context(&self, catalog: &Arc<Catalog>, reads: &Arc<Mutex<Reads>>) -> Result<SessionContext> {
         let config =
             SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema(CATALOG, PUBLIC);
         let context = SessionContext::new_with_config_rt(config, Arc::clone(self.runtime()));
-        let views = Arc::new(ViewsSchema::new(self.clone(), Arc::clone(catalog)));
+        let views = Arc::new(ViewsSchema::new(self.clone(), Arc::clone(catalog), Arc::clone(reads)));
         let records = Arc::new(RecordsSchema::new(self.clone()));
         let schemas = context.catalog(CATALOG).ok_or_else(|| Error::internal("SQL has no catalog", CATALOG))?;
         let registered = schemas.register_schema(PUBLIC, views).and_then(|_| schemas.register_schema(SCHEMA, records));

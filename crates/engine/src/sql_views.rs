@@ -1,26 +1,32 @@
 //! The feature views of SQL: a table's log is read when a query names it, and not before.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::TableType;
 use hitherto_core::{Catalog, Selector, ViewVersion};
-use hitherto_offline::HistoryTable;
+use hitherto_offline::{HistoryTable, PinnedTable};
 
 use crate::{Engine, Error, Result};
+
+/// What a query reads of each table, by its id: the last `_sequence`, and the version of the log in which it was found.
+pub(crate) type Reads = BTreeMap<String, (i64, Option<u64>)>;
 
 /// Each view under its name, in its latest version, and each version as `view@1`.
 #[derive(Debug)]
 pub(crate) struct ViewsSchema {
     engine: Engine,
     catalog: Arc<Catalog>,
+    reads: Arc<Mutex<Reads>>,
 }
 
 impl ViewsSchema {
-    pub(crate) fn new(engine: Engine, catalog: Arc<Catalog>) -> Self {
-        Self { engine, catalog }
+    /// For one query; what it reads is noted in `reads` when it is planned.
+    pub(crate) fn new(engine: Engine, catalog: Arc<Catalog>, reads: Arc<Mutex<Reads>>) -> Self {
+        Self { engine, catalog, reads }
     }
 
     fn view(&self, name: &str) -> Option<&ViewVersion> {
@@ -32,7 +38,17 @@ impl ViewsSchema {
     async fn history(&self, view: &ViewVersion) -> Result<HistoryTable> {
         let table = self.catalog.tables.get(&view.table);
         let table = table.ok_or_else(|| Error::internal("a view reads an unknown table", view.table.clone()))?;
-        Ok(HistoryTable::try_new(self.engine.history(table)?.pin().await?, view)?)
+        let pinned = self.engine.history(table)?.pin().await?;
+        self.note(&pinned);
+        Ok(HistoryTable::try_new(pinned, view)?)
+    }
+
+    /// Two names of one table may be pinned at two moments: it is read up to the later.
+    fn note(&self, pinned: &PinnedTable) {
+        let read = (pinned.last_sequence(), pinned.log_version());
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = reads.entry(pinned.table().id.clone()).or_insert(read);
+        *known = read.max(*known);
     }
 }
 

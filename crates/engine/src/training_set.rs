@@ -151,6 +151,9 @@ impl Engine {
         let pins = self.pin(&catalog, set).await?;
         let mut manifest = self.manifest(wanted, set, split, &pins);
         open.origin.clone_into(&mut manifest.spine);
+        manifest.build.spine_tables = open.reads.iter().map(|(table, (last, _))| (table.clone(), *last)).collect();
+        manifest.build.delta_versions =
+            open.reads.iter().map(|(table, (_, version))| (table.clone(), *version)).collect();
         let evidence = evidence_columns(wanted.evidence);
         let request =
             JoinRequest { set, event_timestamp: &wanted.event_timestamp, mode: wanted.mode, evidence, pins: &pins };

@@ -3,31 +3,31 @@
 use hitherto_core::Kind;
 use tonic::Code;
 
-const TABLE: [(Kind, Code, &str); 8] = [
-    (Kind::NotFound, Code::NotFound, "NOT_FOUND"),
-    (Kind::AlreadyExists, Code::AlreadyExists, "ALREADY_EXISTS"),
-    (Kind::InvalidArgument, Code::InvalidArgument, "INVALID_ARGUMENT"),
-    (Kind::Conflict, Code::Aborted, "CONFLICT"),
-    (Kind::Unavailable, Code::Unavailable, "UNAVAILABLE"),
-    (Kind::Exhausted, Code::ResourceExhausted, "EXHAUSTED"),
-    (Kind::Unsupported, Code::Unimplemented, "UNSUPPORTED"),
-    (Kind::Internal, Code::Internal, "INTERNAL"),
+const TABLE: [(Kind, Code); 8] = [
+    (Kind::NotFound, Code::NotFound),
+    (Kind::AlreadyExists, Code::AlreadyExists),
+    (Kind::InvalidArgument, Code::InvalidArgument),
+    (Kind::Conflict, Code::Aborted),
+    (Kind::Unavailable, Code::Unavailable),
+    (Kind::Exhausted, Code::ResourceExhausted),
+    (Kind::Unsupported, Code::Unimplemented),
+    (Kind::Internal, Code::Internal),
 ];
 
 /// The code that says `kind` on the wire; internal for a kind that this table does not know.
 pub fn code(kind: Kind) -> Code {
-    row(kind).map_or(Code::Internal, |(_, code, _)| *code)
+    row(kind).map_or(Code::Internal, |(_, code)| *code)
 }
 
 /// The word that says `kind` in `google.rpc.ErrorInfo`, as its `reason`.
 pub fn reason(kind: Kind) -> &'static str {
-    row(kind).map_or("INTERNAL", |(_, _, reason)| reason)
+    kind.name()
 }
 
 /// The kind that `code` says. Codes that only others send (a proxy, the transport) get the kind that calls for the
 /// same answer.
 pub fn kind(code: Code) -> Kind {
-    if let Some((kind, _, _)) = TABLE.iter().find(|(_, ours, _)| *ours == code) {
+    if let Some((kind, _)) = TABLE.iter().find(|(_, ours)| *ours == code) {
         return *kind;
     }
     match code {
@@ -39,8 +39,8 @@ pub fn kind(code: Code) -> Kind {
     }
 }
 
-fn row(kind: Kind) -> Option<&'static (Kind, Code, &'static str)> {
-    TABLE.iter().find(|(ours, _, _)| *ours == kind)
+fn row(kind: Kind) -> Option<&'static (Kind, Code)> {
+    TABLE.iter().find(|(ours, _)| *ours == kind)
 }
 
 #[cfg(test)]

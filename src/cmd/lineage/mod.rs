@@ -15,8 +15,9 @@ use crate::stores::{self, Use};
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Args {
-    /// A feature (VIEW:FEATURE), an entity, view, set, model, gate or table, with @VERSION or @ALIAS where one is meant, a
-    /// dataset's name or id, a batch's id, a data file
+    /// A feature (VIEW:FEATURE), an entity, view, set, model or gate, with @VERSION or @ALIAS where one is meant; a table
+    /// (weather-1); a dataset's name, its id or six letters of it; a spine, as `dataset show` has it; a batch by its name
+    /// (weather-1/12) or the id that it was ingested with; a data file by its path or the end of it
     #[arg(value_name = "WHAT")]
     what: String,
     /// What it is, where its name is that of several things: entity, table, feature-view, feature, feature-set, spine,
@@ -33,8 +34,14 @@ pub(crate) struct Args {
 
 const AFTER: &str = "\
 A name without a version stands for every version. The same edges are the table registry.lineage of `hitherto sql`.
+When an erasure is purged, the log of its table is deleted up to that version: the batches and files of before are not
+known any more, and the table says \"before version N the log is gone (an erasure was purged)\".
+
+A name that only a batch or a data file can have is looked for in the log of every table: say which it is with --kind where
+the name is like another.
 
   hitherto lineage weather:wind_gust --down
+  hitherto lineage weather-1/12
   hitherto lineage delay_model@champion --up";
 
 /// Show the graph around one thing.
@@ -48,7 +55,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     let lineage = engine.lineage(&args.what, args.kind, direction).await?;
     match global.output {
         Format::Json => output::json(&lineage),
-        Format::Table => tree::lines(&lineage).iter().try_for_each(output::line),
+        Format::Table => tree::lines(&lineage, direction).iter().try_for_each(output::line),
     }
 }
 

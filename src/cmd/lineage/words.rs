@@ -7,7 +7,7 @@ use crate::output::thousands;
 
 /// The node, as it is reached by `edge`, if it is.
 pub(super) fn line(node: &Node, edge: Option<&Edge>) -> String {
-    let told = Told(node);
+    let told = Attributes(node);
     let mut parts = vec![format!("{} {}", node.id.kind.title(), name(&told))];
     parts.extend(edge.and_then(reached));
     parts.extend(match node.id.kind {
@@ -21,7 +21,8 @@ pub(super) fn line(node: &Node, edge: Option<&Edge>) -> String {
         NodeKind::Model => model(&told),
         NodeKind::Gate => told.texts("conditions").into_iter().map(str::to_owned).collect(),
         NodeKind::Alias => alias(&told),
-        NodeKind::Table | NodeKind::Spine => Vec::new(),
+        NodeKind::Table => told.text("gone").map(str::to_owned).into_iter().collect(),
+        NodeKind::Spine => Vec::new(),
     });
     parts.join(", ")
 }
@@ -40,7 +41,7 @@ fn reached(edge: &Edge) -> Option<String> {
 }
 
 /// A dataset is told by its name too, where it has one, and a spine's query on one line.
-fn name(told: &Told<'_>) -> String {
+fn name(told: &Attributes<'_>) -> String {
     let id = told.0.id.name.as_str();
     match (told.0.id.kind, told.text("name")) {
         (NodeKind::Dataset, Some(name)) => format!("{name} {}", short(id)),
@@ -49,7 +50,7 @@ fn name(told: &Told<'_>) -> String {
     }
 }
 
-fn batch(told: &Told<'_>) -> Vec<String> {
+fn batch(told: &Attributes<'_>) -> Vec<String> {
     let mut parts = vec![format!("{} rows", thousands(told.number("rows")))];
     parts.push(format!("_sequence {} to {}", told.number("first_sequence"), told.number("last_sequence")));
     parts.extend(told.text("ingested_at").map(|at| format!("ingested {at}")));
@@ -57,21 +58,23 @@ fn batch(told: &Told<'_>) -> Vec<String> {
     parts
 }
 
-fn data_file(told: &Told<'_>) -> Vec<String> {
+fn data_file(told: &Attributes<'_>) -> Vec<String> {
     let rows = told.0.attributes.get("rows").and_then(Value::as_i64);
     let mut parts: Vec<String> = rows.map(|rows| format!("{} rows", thousands(rows))).into_iter().collect();
     parts.push(format!("{} bytes", thousands(told.number("bytes"))));
-    parts.extend((told.0.attributes.get("is_current") == Some(&Value::Bool(false))).then(|| "replaced".to_owned()));
+    let is_denied = |name: &str| told.0.attributes.get(name) == Some(&Value::Bool(false));
+    parts.extend(is_denied("is_current").then(|| "replaced".to_owned()));
+    parts.extend(is_denied("is_origin_known").then(|| "nothing tells any more what its rows came from".to_owned()));
     parts
 }
 
-fn feature_view(told: &Told<'_>) -> Vec<String> {
+fn feature_view(told: &Attributes<'_>) -> Vec<String> {
     let delay = told.text("source_delay").filter(|delay| *delay != "0s");
     let delay = delay.map(|delay| format!("source delay {delay}"));
     delay.into_iter().chain(told.text("ttl").map(|ttl| format!("ttl {ttl}"))).collect()
 }
 
-fn dataset(told: &Told<'_>) -> Vec<String> {
+fn dataset(told: &Attributes<'_>) -> Vec<String> {
     let mut parts = vec![format!("{} rows", thousands(told.number("rows")))];
     parts.extend(told.text("mode").map(|mode| format!("mode {}", mode.to_lowercase())));
     parts.extend(told.text("built_at").map(|at| format!("built {at}")));
@@ -81,7 +84,7 @@ fn dataset(told: &Told<'_>) -> Vec<String> {
     parts
 }
 
-fn model(told: &Told<'_>) -> Vec<String> {
+fn model(told: &Attributes<'_>) -> Vec<String> {
     let served = told.texts("served_as");
     let mut parts = vec![match served.as_slice() {
         [] => "under no alias now".to_owned(),
@@ -91,7 +94,7 @@ fn model(told: &Told<'_>) -> Vec<String> {
     parts
 }
 
-fn alias(told: &Told<'_>) -> Vec<String> {
+fn alias(told: &Attributes<'_>) -> Vec<String> {
     let mut parts = vec![format!("at @{}", told.number("version"))];
     parts.extend(told.text("moved_at").map(|at| format!("since {at}")));
     let evidence = told.0.attributes.get("evidence");
@@ -104,10 +107,10 @@ fn alias(told: &Told<'_>) -> Vec<String> {
     parts
 }
 
-/// What is told of a node, by name.
-struct Told<'a>(&'a Node);
+/// A node's attributes, by name.
+struct Attributes<'a>(&'a Node);
 
-impl<'a> Told<'a> {
+impl<'a> Attributes<'a> {
     fn text(&self, name: &str) -> Option<&'a str> {
         self.0.attributes.get(name)?.as_str()
     }

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::{DEFINITIONS, NOON, SPINE, id_of, json_of, legs, weather};
+use crate::support::process::signal;
 use crate::support::{EventEndpoint, Hitherto, Ran};
 
 const FILE: &str = "told/events.ndjson";
@@ -24,6 +26,14 @@ fn place(url: &str) -> Hitherto {
 
 fn noon(place: &Hitherto, line: &str) -> Ran {
     place.run(&format!("--clock {NOON} {line}"))
+}
+
+/// A command that succeeds, with events sent to `url`.
+fn told_at(place: &Hitherto, url: &str, line: &str) -> Ran {
+    let line = format!("--clock {NOON} {line}");
+    let mut command = place.command(&line);
+    let output = command.env("HITHERTO_LINEAGE__URL", url).output().expect("the binary can be started");
+    Ran::of(&line, output).expect_code(0)
 }
 
 /// The events in the file, in their order.
@@ -85,9 +95,41 @@ fn an_ingest_is_told_with_its_files_and_its_table() {
     let again = last(&place);
     assert_ne!(again["run"]["runId"], complete["run"]["runId"]);
     assert_eq!(again["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"], 0);
+    assert_eq!(again["outputs"][0]["facets"]["version"]["datasetVersion"], "1", "the table is as it was");
     place.ok("list models");
     place.ok("sql 'select * from legs'");
     assert_eq!(told(&place).len(), 4, "what only reads is not told");
+}
+
+/// What a column of an event's output came from, as `field of the file or folder`.
+fn came_from(event: &Value, column: &str) -> Vec<String> {
+    let inputs = event["outputs"][0]["facets"]["columnLineage"]["fields"][column]["inputFields"].as_array().cloned();
+    let told = |input: Value| {
+        let place = input["name"].as_str().expect("a name").rsplit('/').next().expect("a part").to_owned();
+        format!("{} of {place}", input["field"].as_str().expect("a field"))
+    };
+    inputs.into_iter().flatten().map(told).collect()
+}
+
+#[test]
+fn an_ingest_is_told_with_the_columns_of_every_live_version_that_its_files_have() {
+    let place = place(FILE);
+    place.write(
+        "d2.yaml",
+        super::DEFINITIONS.split("---\nkind: feature_set").next().expect("views").replace("  visib: float32\n", ""),
+    );
+    place.ok("apply -f d2.yaml");
+    noon(&place, "ingest weather weather.csv").expect_code(0);
+    let event = last(&place);
+    let fields = "origin:string event_timestamp:timestamp wind_gust:float32 visib:float32";
+    assert_eq!(facets(&event["inputs"][0]).1, fields);
+    assert_eq!(event["inputs"][0]["facets"]["schema"]["fields"][2]["description"], "miles an hour");
+    assert_eq!(came_from(&event, "visib"), ["visib of weather.csv"], "weather@1 has it still");
+    place.write("less.csv", "origin,event_timestamp,wind_gust\nEWR,2013-01-02T10:00:00Z,31\n");
+    noon(&place, "ingest weather less.csv").expect_code(0);
+    let event = last(&place);
+    assert_eq!(came_from(&event, "wind_gust"), ["wind_gust of less.csv"]);
+    assert_eq!(came_from(&event, "visib"), Vec::<String>::new());
 }
 
 #[test]
@@ -178,6 +220,9 @@ fn a_spine_of_sql_is_told_by_its_query_and_the_histories_that_it_reads() {
         .map(|input| input["name"].as_str().expect("a name").rsplit('/').next().expect("a folder").to_owned())
         .collect();
     assert_eq!(names, ["legs-1", "weather-1"]);
+    let versions =
+        last(&place)["inputs"].as_array().expect("inputs").iter().map(|input| facets(input).0).collect::<Vec<_>>();
+    assert_eq!(versions, ["1", "0"]);
 }
 
 #[test]
@@ -211,14 +256,53 @@ fn a_failure_is_told_as_one() {
     let event = last(&place);
     assert_eq!(event["eventType"], "FAIL");
     let message = event["run"]["facets"]["errorMessage"]["message"].as_str().expect("a message");
-    assert_eq!(refused.stderr, format!("error: {message}\n"));
+    let said = message.strip_prefix("INVALID_ARGUMENT: ").expect("the kind");
+    assert_eq!(refused.stderr, format!("error: {said}\n"));
     assert_eq!(event["outputs"], json!([]));
     assert_eq!(event["inputs"][0]["name"], place.path("bad.csv").display().to_string());
     noon(&place, "training-set --feature-set lte --spine spine.csv --out t.parquet").expect_code(1);
     let event = last(&place);
     assert_eq!((&event["eventType"], &event["job"]["name"]), (&json!("FAIL"), &json!("training_set.lte")));
-    let said = "no feature set 'lte' (did you mean 'late'?)";
+    let said = "NOT_FOUND: no feature set 'lte' (did you mean 'late'?)";
     assert_eq!(event["run"]["facets"]["errorMessage"]["message"], said);
+    // what is wrong with a value is told, and the value is not
+    place.write("secret.csv", legs(&["N1,2013-01-01T10:00:00Z,hunter2,60"]));
+    let refused = noon(&place, "ingest legs secret.csv").expect_code(1);
+    assert!(refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    let message = last(&place)["run"]["facets"]["errorMessage"]["message"].clone();
+    let said = "secret.csv': column 'arr_delay', row 1: a value is no float32";
+    assert!(message.as_str().is_some_and(|message| message.contains(said)), "{message}");
+    assert!(!fs::read_to_string(place.path(FILE)).expect("events").contains("hunter2"));
+    let query = "select tailnum as origin, event_timestamp, cast(tailnum as bigint) as x from legs";
+    noon(&place, "ingest legs legs.csv").expect_code(0);
+    noon(&place, &format!("training-set --feature-set clear --spine-sql '{query}' --out t.parquet")).expect_code(1);
+    let message = last(&place)["run"]["facets"]["errorMessage"]["message"].clone();
+    assert_eq!(message, "INVALID_ARGUMENT: could not run the spine's query");
+}
+
+#[test]
+fn rows_that_history_has_and_the_online_store_has_not_are_told() {
+    let place = place(FILE);
+    let closed = closed_port();
+    place.write(
+        "hitherto.toml",
+        format!("[lineage]\nurl = \"{FILE}\"\n[online]\nurl = \"redis://127.0.0.1:{closed}\"\n"),
+    );
+    noon(&place, "ingest legs legs.csv --to both").expect_code(1);
+    let event = last(&place);
+    assert_eq!((&event["eventType"], &event["job"]["name"]), (&json!("FAIL"), &json!("ingest.legs")));
+    let output = &event["outputs"][0];
+    assert_eq!(output["facets"]["version"]["datasetVersion"], "1");
+    assert_eq!(output["outputFacets"]["outputStatistics"]["rowCount"], 2);
+    // of a batch that was there before nothing is told but that it failed
+    noon(&place, "ingest legs legs.csv --to both").expect_code(1);
+    assert_eq!(last(&place)["outputs"], json!([]));
+}
+
+/// A port at which nobody listens.
+fn closed_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
 }
 
 #[test]
@@ -226,12 +310,7 @@ fn an_endpoint_is_sent_each_event() {
     let place = place(FILE);
     let endpoint = EventEndpoint::start(place.path("taken.ndjson"), 201);
     let url = endpoint.url.replacen("http://", "http://ada:secret@", 1);
-    let run = |line: &str, url: &str| {
-        let line = format!("--clock {NOON} {line}");
-        let mut command = place.command(&line);
-        let output = command.env("HITHERTO_LINEAGE__URL", url).output().expect("the binary can be started");
-        Ran::of(&line, output).expect_code(0)
-    };
+    let run = |line: &str, url: &str| told_at(&place, url, line);
     let ran = run("ingest legs legs.csv", &url);
     assert_eq!(ran.stderr, "");
     run("ingest weather weather.csv", &format!("{}/take?me=1", endpoint.url));
@@ -253,12 +332,7 @@ fn an_endpoint_is_sent_each_event() {
 #[test]
 fn who_does_not_take_events_is_in_nobodys_way() {
     let place = place(FILE);
-    let with = |url: &str, line: &str| {
-        let line = format!("--clock {NOON} {line}");
-        let mut command = place.command(&line);
-        let output = command.env("HITHERTO_LINEAGE__URL", url).output().expect("the binary can be started");
-        Ran::of(&line, output).expect_code(0)
-    };
+    let with = |url: &str, line: &str| told_at(&place, url, line);
     let refusing = EventEndpoint::start(place.path("taken.ndjson"), 503);
     let ran = with(&refusing.url, "ingest legs legs.csv");
     assert_eq!(ran.stdout, "legs: 2 rows, _sequence 0 to 1\n");
@@ -270,12 +344,9 @@ fn who_does_not_take_events_is_in_nobodys_way() {
     assert!(ran.stderr.contains(&said), "{}", ran.stderr);
     assert_eq!(refusing.taken().len(), 1, "after one refusal the other event is not tried");
 
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("an address")
-    };
-    let ran = with(&format!("http://ada:secret@{closed}"), "ingest weather weather.csv");
-    assert!(ran.stderr.contains(&format!("http://{closed}/api/v1/lineage: ")), "{}", ran.stderr);
+    let closed = closed_port();
+    let ran = with(&format!("http://ada:secret@127.0.0.1:{closed}"), "ingest weather weather.csv");
+    assert!(ran.stderr.contains(&format!("http://127.0.0.1:{closed}/api/v1/lineage: ")), "{}", ran.stderr);
     assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
 
     // it takes the connection and says nothing
@@ -287,7 +358,71 @@ fn who_does_not_take_events_is_in_nobodys_way() {
 
     place.write("folder/x", "");
     let ran = with("folder", "materialize");
-    assert!(ran.stderr.contains("Is a directory"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("/folder: it is no regular file; "), "{}", ran.stderr);
+}
+
+#[test]
+fn a_redirect_is_a_refusal_and_is_named() {
+    let place = place(FILE);
+    let moved = EventEndpoint::start(place.path("taken.ndjson"), 307);
+    let ran = told_at(&place, &moved.url, "ingest legs legs.csv");
+    let said = "/api/v1/lineage: it answered 307 Temporary Redirect, and redirects are not followed";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert_eq!(moved.taken().len(), 1, "nothing is sent elsewhere");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_refused_at_once() {
+    let place = place(FILE);
+    let made = Command::new("mkfifo").arg(place.path("pipe")).status().expect("there is a command mkfifo");
+    assert!(made.success());
+    let ran = told_at(&place, "pipe", "ingest legs legs.csv");
+    assert!(ran.stderr.contains("/pipe: it is no regular file; "), "{}", ran.stderr);
+}
+
+#[test]
+fn an_empty_url_means_that_nobody_is_told() {
+    let place = place(FILE);
+    assert_eq!(told_at(&place, "", "ingest legs legs.csv").stderr, "");
+    place.write("nowhere", "\n");
+    place.write("hitherto.toml", "[lineage]\nurl_file = \"nowhere\"\n");
+    noon(&place, "ingest weather weather.csv").expect_code(0);
+    assert_eq!(told(&place), Vec::<Value>::new());
+    let files: Vec<String> = fs::read_dir(place.folder())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().display().to_string())
+        .filter(|name| name.contains("told"))
+        .collect();
+    assert_eq!(files, Vec::<String>::new());
+}
+
+#[test]
+fn a_refusal_makes_nobody_wait_twice() {
+    let place = place(FILE);
+    let refusing = EventEndpoint::start(place.path("taken.ndjson"), 503);
+    let with = |line: &str| told_at(&place, &refusing.url, line);
+    let ran = with("materialize");
+    let said = "the lineage events of materialize.legs and 1 more could not be delivered to ";
+    assert_eq!(ran.stderr.matches(said).count(), 1, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("lineage events").count(), 1, "both views are told at once: {}", ran.stderr);
+    assert_eq!(refusing.taken().len(), 1);
+    let ran = with("ingest legs legs.csv --to both");
+    assert!(ran.stderr.contains("of materialize.legs could not be delivered to "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("of ingest.legs are not sent to "), "{}", ran.stderr);
+    assert_eq!(refusing.taken().len(), 2, "after a failed delivery no other is tried for a while");
+}
+
+#[test]
+fn who_interrupts_the_telling_of_a_run_does_not_undo_it() {
+    // it takes the connection and says nothing
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let place = place(&format!("http://{}", silent.local_addr().expect("an address")));
+    let running = place.start(&format!("--clock {NOON} ingest legs legs.csv"));
+    let (_connection, _) = silent.accept().expect("it is told");
+    signal("INT", running.id());
+    let ran = running.wait().expect_code(0);
+    assert_eq!(ran.stdout, "legs: 2 rows, _sequence 0 to 1\n");
+    assert!(ran.stderr.contains("could not be delivered to "), "{}", ran.stderr);
 }
 
 #[test]

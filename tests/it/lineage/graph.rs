@@ -2,40 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{id_of, ingest, json_of, ok, trained, weather};
+use super::{NOON, attributes, edges, id_of, ingest, json_of, legs, lineage, names, ok, trained, weather};
 use crate::support::Hitherto;
-
-fn lineage(place: &Hitherto, line: &str) -> Value {
-    json_of(&place.ok(&format!("lineage {line} --output json")))
-}
-
-/// The nodes of one kind, by their names.
-fn names(lineage: &Value, kind: &str) -> Vec<String> {
-    let nodes = lineage["nodes"].as_array().expect("nodes");
-    let nodes = nodes.iter().filter(|node| node["kind"] == kind);
-    let mut names: Vec<String> = nodes.map(|node| node["name"].as_str().expect("a name").to_owned()).collect();
-    names.sort();
-    names
-}
-
-/// What is told of the only node of a kind with this name.
-fn attributes<'a>(lineage: &'a Value, kind: &str, name: &str) -> &'a Value {
-    let nodes = lineage["nodes"].as_array().expect("nodes");
-    let mut found = nodes.iter().filter(|node| node["kind"] == kind && node["name"] == name);
-    let node = found.next().unwrap_or_else(|| panic!("no {kind} {name} in {lineage:#}"));
-    assert_eq!(found.next(), None, "each node is told once");
-    &node["attributes"]
-}
-
-/// The edges of one relation, as `from > to`.
-fn edges(lineage: &Value, relation: &str) -> Vec<String> {
-    let edges = lineage["edges"].as_array().expect("edges").iter().filter(|edge| edge["relation"] == relation);
-    let told = |edge: &Value, end: &str| edge[end].as_str().expect("a name").to_owned();
-    let mut told: Vec<String> =
-        edges.map(|edge| format!("{} > {}", told(edge, "from_name"), told(edge, "to_name"))).collect();
-    told.sort();
-    told
-}
 
 #[test]
 fn a_feature_leads_to_the_models_that_use_it_and_are_served() {
@@ -187,6 +155,65 @@ fn a_batch_leads_to_the_models_that_were_trained_on_it_through_a_compaction() {
 }
 
 #[test]
+fn what_a_spines_query_read_is_part_of_what_a_dataset_came_from() {
+    let place = trained();
+    let query = "select tailnum as origin, event_timestamp from legs";
+    ok(&place, &format!("training-set --feature-set clear --spine-sql '{query}' --out s.parquet --name queried"));
+    ingest(&place, "legs", "thursday", &legs(&["N1,2013-01-02T12:00:00Z,9,64"]));
+    let id = id_of(&place, "queried");
+    let manifest = json_of(&place.ok("dataset show queried --output json"));
+    assert_eq!(manifest["build"]["spine_tables"], json!({"legs-1": 3}));
+    assert_eq!(manifest["build"]["delta_versions"], json!({"legs-1": 2, "weather-1": 0}));
+    assert_eq!(manifest["tables"], json!({"weather-1": 0}), "what decides the id is what it was");
+    let found = lineage(&place, "queried --up");
+    assert_eq!(names(&found, "batch"), ["legs-1/0", "legs-1/1", "legs-1/2", "weather-1/0"]);
+    assert_eq!(names(&found, "data_file").len(), 4);
+    let read = edges(&found, "read_for");
+    for edge in [format!("legs-1 > {query}"), format!("legs-1 > {id}"), format!("weather-1 > {id}")] {
+        assert!(read.contains(&edge), "{edge} of {read:?}");
+    }
+    assert_eq!(names(&lineage(&place, "wednesday --down"), "dataset"), [id.clone()]);
+    assert_eq!(names(&lineage(&place, "legs-1 --down"), "spine"), [query]);
+    let query = format!("select count(*) as n from registry.lineage where to_name = '{id}' and from_name like 'legs%'");
+    let counted = place.ok(&format!("sql \"{query}\" --format json"));
+    assert_eq!(counted, "{\"n\":7}\n", "the table, three batches and their files");
+}
+
+#[test]
+fn a_batch_and_a_file_are_told_with_what_was_made_of_them_on_the_right_side() {
+    let place = trained();
+    let file = names(&lineage(&place, "monday"), "data_file").remove(0);
+    let bytes = std::fs::metadata(place.path(".hitherto/offline").join(&file)).expect("a file of history").len();
+    let made = format!(
+        "    dataset first {}, 2 rows, mode knowledge, built {NOON}, in {}\n      \
+         model m@1, served now as champion, registered {NOON}\n        \
+         alias m@champion, at @1, since {NOON}, gate careful@1 passed\n",
+        &id_of(&place, "first")[..12],
+        place.path("t.parquet").display()
+    );
+    let batch = format!("batch legs-1/0, 1 rows, _sequence 0 to 0, ingested {NOON}, id monday\n");
+    let data_file = format!("data file {file}, 1 rows, {} bytes\n", thousands(bytes));
+    let into = format!("{batch}  into\n    table legs-1\n    {data_file}{made}");
+    assert_eq!(place.ok("lineage monday"), into);
+    assert_eq!(place.ok("lineage monday --down"), into);
+    assert_eq!(place.ok("lineage legs-1/0 --up"), batch);
+    let from = format!("{data_file}  from\n    {batch}");
+    let into = format!("  into\n{made}    table legs-1\n");
+    assert_eq!(place.ok(&format!("lineage {file}")), format!("{from}{into}"));
+    assert_eq!(place.ok(&format!("lineage {file} --up")), from);
+    assert_eq!(place.ok(&format!("lineage {file} --down")), format!("{data_file}{into}"));
+}
+
+/// `1,234`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    match digits.split_at_checked(digits.len().saturating_sub(3)) {
+        Some((before, after)) if !before.is_empty() => format!("{before},{after}"),
+        _ => digits,
+    }
+}
+
+#[test]
 fn a_canary_a_shadow_and_a_test_set_are_told_apart() {
     let place = trained();
     place.write("test.csv", "tailnum,origin,event_timestamp\nN2,JFK,2013-01-03T10:00:00Z\n");
@@ -245,7 +272,12 @@ fn what_is_ambiguous_or_unknown_is_told() {
     assert_eq!(names(&lineage(&place, "legs --kind entity"), "feature_view"), Vec::<String>::new());
     assert_eq!(names(&lineage(&place, "legs --kind feature-view --up"), "entity"), ["aircraft"]);
     for (line, said) in [
-        ("lineage wether:wind_gust", "nothing is called 'wether:wind_gust' (did you mean 'weather:wind_gust'?)"),
+        (
+            "lineage wether:wind_gust",
+            "nothing is called 'wether:wind_gust' (did you mean 'weather:wind_gust'?); if it is a batch or a data file, say so \
+             with --kind batch or --kind data-file",
+        ),
+        ("lineage monnday --kind batch", "no batch 'monnday'"),
         ("lineage m@challenger", "nothing is called 'm@challenger'"),
         ("lineage lat --kind feature-set", "no feature set 'lat' (did you mean 'late'?)"),
         ("lineage m@2", "nothing is called 'm@2'"),

@@ -2,6 +2,7 @@
 
 mod events;
 mod graph;
+mod purged;
 mod tables;
 
 use serde_json::Value;
@@ -97,6 +98,39 @@ fn weather(row: &str) -> String {
 /// Run a command at noon.
 fn ok(place: &Hitherto, line: &str) -> String {
     place.ok(&format!("--clock {NOON} {line}"))
+}
+
+/// The graph of `lineage` as JSON.
+fn lineage(place: &Hitherto, line: &str) -> Value {
+    json_of(&place.ok(&format!("lineage {line} --output json")))
+}
+
+/// The nodes of one kind, by their names.
+fn names(lineage: &Value, kind: &str) -> Vec<String> {
+    let nodes = lineage["nodes"].as_array().expect("nodes");
+    let nodes = nodes.iter().filter(|node| node["kind"] == kind);
+    let mut names: Vec<String> = nodes.map(|node| node["name"].as_str().expect("a name").to_owned()).collect();
+    names.sort();
+    names
+}
+
+/// What is told of the only node of a kind with this name.
+fn attributes<'a>(lineage: &'a Value, kind: &str, name: &str) -> &'a Value {
+    let nodes = lineage["nodes"].as_array().expect("nodes");
+    let mut found = nodes.iter().filter(|node| node["kind"] == kind && node["name"] == name);
+    let node = found.next().unwrap_or_else(|| panic!("no {kind} {name} in {lineage:#}"));
+    assert_eq!(found.next(), None, "each node is told once");
+    &node["attributes"]
+}
+
+/// The edges of one relation, as `from > to`.
+fn edges(lineage: &Value, relation: &str) -> Vec<String> {
+    let edges = lineage["edges"].as_array().expect("edges").iter().filter(|edge| edge["relation"] == relation);
+    let told = |edge: &Value, end: &str| edge[end].as_str().expect("a name").to_owned();
+    let mut told: Vec<String> =
+        edges.map(|edge| format!("{} > {}", told(edge, "from_name"), told(edge, "to_name"))).collect();
+    told.sort();
+    told
 }
 
 fn json_of(text: &str) -> Value {

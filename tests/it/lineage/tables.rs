@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{id_of, json_of, ok, trained};
+use super::{id_of, json_of, lineage, names, ok, trained};
 use crate::support::Hitherto;
 
 /// The rows of a query, as JSON objects.
@@ -112,6 +112,20 @@ fn nothing_is_read_but_what_a_query_names() {
     assert_eq!(rows(&place, "select count(*) as n from legs"), [json!({"n": 4})]);
     assert!(place.fails("sql 'select * from registry.batches'").contains("weather-1"));
     assert!(place.fails("sql 'select * from weather'").contains("weather-1"));
+    // nor who asks for what other logs or the registry have
+    let batches = "select count(*) as n from registry.batches where view = 'legs'";
+    assert_eq!(rows(&place, batches), [json!({"n": 3})]);
+    let trained = "select t.to_name, e.from_name from registry.lineage as t \
+                   join registry.lineage as e on e.relation = 'feeds' and e.from_kind = 'feature_set' \
+                   where t.relation = 'trained' and t.to_kind = 'model'";
+    assert_eq!(rows(&place, trained), [json!({"to_name": "m@1", "from_name": "late@1"})]);
+    assert!(place.fails("sql 'select * from registry.lineage'").contains("weather-1"));
+    // nor who misspells a name, or asks for what another log has
+    let said = place.fails("lineage weathr");
+    assert!(said.starts_with("error: nothing is called 'weathr' (did you mean 'weather'?)"), "{said}");
+    let said = place.fails("lineage nosuch/thing");
+    assert!(said.starts_with("error: nothing is called 'nosuch/thing'; ") && said.contains("weather-1"), "{said}");
+    assert_eq!(names(&lineage(&place, "monday"), "batch"), ["legs-1/0"]);
     fs::write(&log, written).expect("written");
     assert_eq!(rows(&place, "select count(*) as n from registry.batches"), [json!({"n": 4})]);
 }

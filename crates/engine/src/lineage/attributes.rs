@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::Known;
 use super::graph::{NodeId, NodeKind};
-use super::recorded::{alias_name, feature_name, model_name};
+use super::recorded::{alias_name, feature_name, model_name, served_as};
 use crate::{Engine, Result};
 
 impl Engine {
@@ -24,9 +24,9 @@ impl Engine {
                 let model = recorded.models.iter().find(|model| model_name(model).to_string() == id.name);
                 model.map_or(Value::Null, |model| of_model(model, known))
             }
-            NodeKind::Batch | NodeKind::DataFile => {
+            NodeKind::Batch | NodeKind::DataFile | NodeKind::Table => {
                 let told = known.logged.values().find_map(|logged| logged.attributes(id));
-                told.map_or(Value::Null, Value::Object)
+                told.map_or_else(|| of_definition(id, known), Value::Object)
             }
             _ => of_definition(id, known),
         };
@@ -77,8 +77,7 @@ impl Engine {
 }
 
 fn of_model(model: &ModelVersion, known: &Known) -> Value {
-    let served: Vec<&str> =
-        known.recorded.served_as(&model.name, model.version).map(|alias| alias.alias.as_str()).collect();
+    let served: Vec<&str> = served_as(&known.recorded.aliases, model).map(|alias| alias.alias.as_str()).collect();
     let provenance = &model.provenance;
     json!({
         "kind": provenance.kind.name(),

@@ -29,23 +29,39 @@ impl Engine {
             meanings.insert(NodeKind::Dataset, vec![dataset]);
         }
         meanings.retain(|found, _| kind.is_none_or(|kind| kind == *found));
-        // a log is read only where nothing else has this name
-        let in_logs = matches!(kind, None | Some(NodeKind::Batch | NodeKind::DataFile));
-        if meanings.is_empty() && in_logs {
-            let tables: Vec<String> = known.recorded.catalog.tables.keys().cloned().collect();
-            for table in tables {
-                let Some(logged) = self.log_of(&table, known).await? else { continue };
-                for node in logged.meanings(what) {
-                    meanings.entry(node.kind).or_default().push(node);
-                }
-            }
+        let near = if meanings.is_empty() { known.recorded.near(what, kind) } else { None };
+        let mut unknown = Unknown { near, ..Unknown::default() };
+        // every log is read for it, so what looks misspelt is told at once
+        unknown.is_searched = match kind {
+            None => unknown.near.is_none() || what.contains('/'),
+            Some(kind) => matches!(kind, NodeKind::Batch | NodeKind::DataFile),
+        };
+        if meanings.is_empty() && unknown.is_searched {
+            self.search_logs(what, known, &mut meanings, &mut unknown).await;
             meanings.retain(|found, _| kind.is_none_or(|kind| kind == *found));
         }
         let kinds: Vec<NodeKind> = meanings.keys().copied().collect();
         match (kinds.as_slice(), meanings.into_values().next()) {
             ([_], Some(nodes)) => one_batch(what, nodes),
-            ([], _) => Err(unknown(what, kind, &known.recorded)),
+            ([], _) => Err(unknown.error(what, kind)),
             (kinds, _) => Err(ambiguous(what, kinds)),
+        }
+    }
+
+    /// What `what` may mean in any log. One that cannot be read does not hide what the others have.
+    async fn search_logs(&self, what: &str, known: &mut Known, meanings: &mut Meanings, unknown: &mut Unknown) {
+        let tables: Vec<String> = known.recorded.catalog.tables.keys().cloned().collect();
+        for table in tables {
+            match self.log_of(&table, known).await {
+                Ok(Some(logged)) => {
+                    for node in logged.meanings(what) {
+                        meanings.entry(node.kind).or_default().push(node);
+                    }
+                    unknown.notes.extend(logged.beginning().map(|beginning| format!("of table {table}, {beginning}")));
+                }
+                Ok(None) => {}
+                Err(error) => unknown.notes.push(error.to_string()),
+            }
         }
     }
 
@@ -134,7 +150,13 @@ impl Recorded {
         views.chain(sets).chain(models).chain(gates).collect()
     }
 
-    /// Every name that can be asked for, of one kind or of all, for those who misspell one.
+    /// The name that `what` may be a misspelling of.
+    fn near(&self, what: &str, kind: Option<NodeKind>) -> Option<String> {
+        let names = self.names(kind);
+        did_you_mean(what, names.iter().map(String::as_str)).map(str::to_owned)
+    }
+
+    /// Every name that can be asked for, of one kind or of all.
     fn names(&self, kind: Option<NodeKind>) -> Vec<String> {
         let mut names: Vec<(NodeKind, String)> = Vec::new();
         for (kind, name) in self.definitions() {
@@ -203,14 +225,33 @@ fn ambiguous(what: &str, kinds: &[NodeKind]) -> Error {
     ))
 }
 
-fn unknown(what: &str, kind: Option<NodeKind>, recorded: &Recorded) -> Error {
-    let names = recorded.names(kind);
-    let hint = match did_you_mean(what, names.iter().map(String::as_str)) {
-        Some(near) => format!(" (did you mean '{near}'?)"),
-        None => String::new(),
-    };
-    match kind {
-        Some(kind) => Error::NotFound(format!("no {} '{what}'{hint}", kind.title())),
-        None => Error::NotFound(format!("nothing is called '{what}'{hint}")),
+/// What is to be said of a name that nothing has.
+#[derive(Debug, Default)]
+struct Unknown {
+    /// A name that may be meant.
+    near: Option<String>,
+    is_searched: bool,
+    /// Where it may be all the same.
+    notes: Vec<String>,
+}
+
+impl Unknown {
+    fn error(self, what: &str, kind: Option<NodeKind>) -> Error {
+        let mut text = match kind {
+            Some(kind) => format!("no {} '{what}'", kind.title()),
+            None => format!("nothing is called '{what}'"),
+        };
+        if let Some(near) = self.near {
+            text.push_str(&format!(" (did you mean '{near}'?)"));
+        }
+        let mut notes = self.notes;
+        if kind.is_none() && !self.is_searched {
+            notes.push("if it is a batch or a data file, say so with --kind batch or --kind data-file".to_owned());
+        }
+        for note in notes {
+            text.push_str("; ");
+            text.push_str(&note);
+        }
+        Error::NotFound(text)
     }
 }

@@ -123,7 +123,7 @@ pub enum Relation {
     Defines,
     /// A spine was enriched and became a dataset.
     EnrichedInto,
-    /// A table, batch or file was read for a dataset; of a table, up to `last_sequence`.
+    /// A table, batch or file was read for a dataset; of a table, up to `last_sequence`. A table, for a spine that is a query.
     ReadFor,
     /// A dataset trained a model.
     Trained,

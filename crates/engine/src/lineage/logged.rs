@@ -1,6 +1,7 @@
 //! What the logs of history record, as edges: batches, and the files that their rows lie or lay in.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use hitherto_core::{Dataset, Table};
 use hitherto_offline::{Chronicle, FileOrigin, LoggedBatch, LoggedFile};
@@ -54,23 +55,27 @@ impl Logged {
         NodeId::new(NodeKind::Table, &self.table.id)
     }
 
-    /// Everything: each batch and file, with the table, and with every one of `datasets` that read it.
-    pub(crate) fn edges(&self, datasets: &[Dataset]) -> Vec<Edge> {
-        let mut edges = self.batch_edges(self.chronicle.batches.iter());
-        edges.extend(self.chronicle.files.iter().flat_map(|file| self.origin(file)));
-        edges.extend(self.part_edges());
-        for dataset in datasets {
-            edges.extend(self.read_for(dataset));
-        }
-        edges
+    /// Everything, an edge at a time: each batch and file, with the table, and with every one of `datasets` that read it. No
+    /// more is held at once than the edges of one file or of one dataset.
+    pub(crate) fn edges(self: &Arc<Self>, datasets: &Arc<[Dataset]>) -> impl Iterator<Item = Edge> + Send + use<> {
+        let [batches, files, reads] = [self, self, self].map(Arc::clone);
+        let datasets = Arc::clone(datasets);
+        let appended =
+            (0..self.chronicle.batches.len()).map(move |index| batches.appended(&batches.chronicle.batches[index]));
+        let lying = (0..self.chronicle.files.len()).flat_map(move |index| {
+            let file = &files.chronicle.files[index];
+            files.origin(file).into_iter().chain(files.part(file))
+        });
+        let read = (0..datasets.len()).flat_map(move |index| reads.read_for(&datasets[index]));
+        appended.chain(lying).chain(read)
     }
 
     /// What the table is made of now.
     pub(crate) fn whole(&self) -> Vec<Edge> {
-        let mut edges = self.batch_edges(self.chronicle.batches.iter());
+        let mut edges: Vec<Edge> = self.chronicle.batches.iter().map(|batch| self.appended(batch)).collect();
         let now = self.chronicle.files.iter().filter(|file| file.removed.is_none());
         edges.extend(self.origins(now));
-        edges.extend(self.part_edges());
+        edges.extend(self.chronicle.files.iter().filter_map(|file| self.part(file)));
         edges
     }
 
@@ -78,68 +83,81 @@ impl Logged {
     /// when it was built, and where the rows of these came from.
     pub(crate) fn pinned(&self, dataset: &Dataset) -> Vec<Edge> {
         let mut edges = self.read_for(dataset);
-        edges.extend(self.batch_edges(self.batches_of(dataset)));
+        edges.extend(self.batches_of(dataset).map(|batch| self.appended(batch)));
         edges.extend(self.origins(self.files_of(dataset)));
         edges
     }
 
     /// What became of one batch: its table, its files, and those of `datasets` that read it.
     pub(crate) fn of_batch(&self, id: &NodeId, datasets: &[Dataset]) -> Vec<Edge> {
-        let mine: Vec<&LoggedBatch> = self.chronicle.batches.iter().filter(|batch| self.batch(batch) == *id).collect();
-        let mut edges = self.batch_edges(mine.iter().copied());
-        for batch in mine {
-            let written = |file: &&LoggedFile| file.origin == FileOrigin::Batch(batch.version);
-            let written: Vec<&LoggedFile> = self.chronicle.files.iter().filter(written).collect();
-            edges.extend(written.iter().flat_map(|file| self.origin(file)));
-            edges.extend(self.heirs(written));
-        }
-        let reads = datasets.iter().flat_map(|dataset| self.read_for(dataset));
-        edges.extend(reads.filter(|edge| edge.from == *id));
+        let Some(batch) = self.batch_named(&id.name) else { return Vec::new() };
+        let mut edges = vec![self.appended(batch)];
+        let written = |file: &&LoggedFile| file.origin == FileOrigin::Batch(batch.version);
+        let written: Vec<&LoggedFile> = self.chronicle.files.iter().filter(written).collect();
+        edges.extend(written.iter().flat_map(|file| self.origin(file)));
+        edges.extend(self.heirs(written));
+        let reads = datasets.iter().filter(|dataset| self.has_read_batch(dataset, batch));
+        edges.extend(reads.map(|dataset| read_for(id.clone(), dataset)));
         edges
     }
 
     /// What became of one file, and where its rows came from.
     pub(crate) fn of_file(&self, id: &NodeId, datasets: &[Dataset]) -> (Vec<Edge>, Vec<Edge>) {
-        let mine: Vec<&LoggedFile> = self.chronicle.files.iter().filter(|file| self.file(file) == *id).collect();
-        let mut down = self.heirs(mine.clone());
-        let reads = datasets.iter().flat_map(|dataset| self.read_for(dataset));
-        down.extend(reads.filter(|edge| edge.from == *id));
-        down.extend(self.part_edges().into_iter().filter(|edge| edge.from == *id));
-        (self.origins(mine.into_iter()), down)
+        let Some(file) = self.file_named(&id.name) else { return (Vec::new(), Vec::new()) };
+        let mut down = self.heirs(vec![file]);
+        let reads = datasets.iter().filter(|dataset| self.has_read_file(dataset, file));
+        down.extend(reads.map(|dataset| read_for(id.clone(), dataset)));
+        down.extend(self.part(file));
+        (self.origins([file].into_iter()), down)
+    }
+
+    /// The last `_sequence` of the table that `dataset` saw; none where it did not read it.
+    fn last_read(&self, dataset: &Dataset) -> Option<i64> {
+        dataset.last_sequence_read(&self.table.id)
+    }
+
+    fn has_read_batch(&self, dataset: &Dataset, batch: &LoggedBatch) -> bool {
+        self.last_read(dataset).is_some_and(|last| batch.first_sequence <= last)
+    }
+
+    /// Whether a file is one of the version of the log that `dataset` was built from. Where the manifest does not say, as in
+    /// those of format 0, whether it is a fresh file of its batches.
+    fn has_read_file(&self, dataset: &Dataset, file: &LoggedFile) -> bool {
+        let version = dataset.build.delta_versions.get(&self.table.id).copied().flatten();
+        self.last_read(dataset).is_some()
+            && match (version, &file.origin) {
+                (Some(version), _) => self.chronicle.was_part_at(file, version),
+                (None, FileOrigin::Batch(batch)) => {
+                    self.batch_at(*batch).is_some_and(|batch| self.has_read_batch(dataset, batch))
+                }
+                (None, _) => false,
+            }
     }
 
     fn batches_of(&self, dataset: &Dataset) -> impl Iterator<Item = &LoggedBatch> {
-        let last = dataset.tables.get(&self.table.id).copied().unwrap_or(-1);
-        self.chronicle.batches.iter().filter(move |batch| batch.first_sequence <= last)
+        self.chronicle.batches.iter().filter(move |batch| self.has_read_batch(dataset, batch))
     }
 
-    /// The files that `dataset` read: those of the version of the log that it was built from. Where the manifest does not
-    /// say, as in those of format 0, the fresh files of its batches.
     fn files_of(&self, dataset: &Dataset) -> impl Iterator<Item = &LoggedFile> {
-        let known = dataset.tables.contains_key(&self.table.id);
-        let version = dataset.build.delta_versions.get(&self.table.id).copied().flatten();
-        let batches: HashSet<u64> = self.batches_of(dataset).map(|batch| batch.version).collect();
-        self.chronicle.files.iter().filter(move |file| match (version, &file.origin) {
-            (Some(version), _) => known && file.was_part_at(version),
-            (None, FileOrigin::Batch(batch)) => batches.contains(batch),
-            (None, _) => false,
-        })
+        self.chronicle.files.iter().filter(move |file| self.has_read_file(dataset, file))
     }
 
     fn read_for(&self, dataset: &Dataset) -> Vec<Edge> {
-        let id = NodeId::new(NodeKind::Dataset, &dataset.id);
+        if self.last_read(dataset).is_none() {
+            return Vec::new();
+        }
         let batches = self.batches_of(dataset).map(|batch| self.batch(batch));
         let files = self.files_of(dataset).map(|file| self.file(file));
-        batches.chain(files).map(|from| Edge::new(from, id.clone(), Relation::ReadFor)).collect()
+        batches.chain(files).map(|from| read_for(from, dataset)).collect()
     }
 
-    fn batch_edges<'a>(&self, batches: impl Iterator<Item = &'a LoggedBatch>) -> Vec<Edge> {
-        batches.map(|batch| Edge::new(self.batch(batch), self.node(), Relation::AppendedTo)).collect()
+    fn appended(&self, batch: &LoggedBatch) -> Edge {
+        Edge::new(self.batch(batch), self.node(), Relation::AppendedTo)
     }
 
-    fn part_edges(&self) -> Vec<Edge> {
-        let parts = self.chronicle.files.iter().filter(|file| file.removed.is_none());
-        parts.map(|file| Edge::new(self.file(file), self.node(), Relation::PartOf)).collect()
+    /// That a file is part of the table now, if it is.
+    fn part(&self, file: &LoggedFile) -> Option<Edge> {
+        file.removed.is_none().then(|| Edge::new(self.file(file), self.node(), Relation::PartOf))
     }
 
     /// What the rows of `file` came from.
@@ -196,13 +214,34 @@ impl Logged {
         self.files.get(name).and_then(|index| self.chronicle.files.get(*index))
     }
 
-    /// What is to be told of a batch or file of this table; nothing of another's.
+    /// The file of the node with this name, if it is one of this table.
+    fn file_named(&self, node: &str) -> Option<&LoggedFile> {
+        let below_view = node.strip_prefix(self.table.view.as_str())?.strip_prefix('/')?;
+        self.named(below_view.strip_prefix(&self.table.id)?.strip_prefix('/')?)
+    }
+
+    /// The batch of the node with this name, if it is one of this table.
+    fn batch_named(&self, node: &str) -> Option<&LoggedBatch> {
+        self.batch_at(node.strip_prefix(&self.table.id)?.strip_prefix('/')?.parse().ok()?)
+    }
+
+    fn batch_at(&self, version: u64) -> Option<&LoggedBatch> {
+        let batches = &self.chronicle.batches;
+        batches.binary_search_by_key(&version, |batch| batch.version).ok().map(|index| &batches[index])
+    }
+
+    /// Where the telling begins, where it does so late: entries of the log that are gone are told of by nothing.
+    pub(crate) fn beginning(&self) -> Option<String> {
+        let Chronicle { begins_at, is_purged, .. } = self.chronicle;
+        let why = if is_purged { "an erasure was purged" } else { "another program deleted it" };
+        (begins_at > 0).then(|| format!("before version {begins_at} the log is gone ({why})"))
+    }
+
+    /// What is to be told of a batch or file of this table, or of the table itself; nothing of another's.
     pub(crate) fn attributes(&self, id: &NodeId) -> Option<Map<String, Value>> {
         let told = match id.kind {
             NodeKind::Batch => {
-                let version: u64 = id.name.strip_prefix(&format!("{}/", self.table.id))?.parse().ok()?;
-                let batches = &self.chronicle.batches;
-                let batch = &batches[batches.binary_search_by_key(&version, |batch| batch.version).ok()?];
+                let batch = self.batch_named(&id.name)?;
                 json!({
                     "table": self.table.id,
                     "batch_id": batch.id,
@@ -214,19 +253,31 @@ impl Logged {
                 })
             }
             NodeKind::DataFile => {
-                let name = id.name.strip_prefix(&format!("{}/{}/", self.table.view, self.table.id))?;
-                let file = self.named(name)?;
+                let file = self.file_named(&id.name)?;
                 json!({
                     "table": self.table.id,
                     "rows": file.rows,
                     "bytes": file.size_bytes,
                     "is_current": file.removed.is_none(),
+                    "is_origin_known": file.origin != FileOrigin::Unknown,
                 })
+            }
+            NodeKind::Table if id.name == self.table.id => {
+                let mut told = json!({"view": self.table.view});
+                if let (Some(beginning), Value::Object(told)) = (self.beginning(), &mut told) {
+                    told.insert("log_begins_at".to_owned(), self.chronicle.begins_at.into());
+                    told.insert("gone".to_owned(), beginning.into());
+                }
+                told
             }
             _ => return None,
         };
         told.as_object().cloned()
     }
+}
+
+fn read_for(from: NodeId, dataset: &Dataset) -> Edge {
+    Edge::new(from, NodeId::new(NodeKind::Dataset, &dataset.id), Relation::ReadFor)
 }
 
 #[cfg(test)]
@@ -237,6 +288,11 @@ mod tests {
 
     fn file(name: &str, origin: FileOrigin, added: u64, removed: Option<u64>) -> LoggedFile {
         LoggedFile { name: name.to_owned(), rows: Some(1), size_bytes: 1, origin, added: Some(added), removed }
+    }
+
+    fn table() -> Table {
+        let view = "v".parse().expect("a name");
+        Table { id: "v-1".to_owned(), view, keys: Vec::new(), created: Created::Absent, columns: Vec::new() }
     }
 
     /// Three batches of a row each; the first two were compacted at version 2, before the third.
@@ -251,6 +307,8 @@ mod tests {
         };
         let inputs = FileOrigin::Files(vec!["a".to_owned(), "b".to_owned()]);
         let chronicle = Chronicle {
+            begins_at: 0,
+            is_purged: false,
             batches: vec![batch(0, 0), batch(1, 1), batch(3, 2)],
             files: vec![
                 file("a", FileOrigin::Batch(0), 0, Some(2)),
@@ -259,11 +317,7 @@ mod tests {
                 file("c", FileOrigin::Batch(3), 3, None),
             ],
         };
-        let view = "v".parse().expect("a name");
-        Logged::new(
-            Table { id: "v-1".to_owned(), view, keys: Vec::new(), created: Created::Absent, columns: Vec::new() },
-            chronicle,
-        )
+        Logged::new(table(), chronicle)
     }
 
     fn dataset(last_sequence: i64, log_version: Option<u64>) -> Dataset {
@@ -309,6 +363,28 @@ mod tests {
     }
 
     #[test]
+    fn all_edges_are_those_of_the_table_and_of_each_dataset_that_read_it() {
+        let mut other = dataset(2, Some(3));
+        other.tables = std::iter::once(("w-1".to_owned(), 7)).collect();
+        let edges: Vec<Edge> = Arc::new(logged()).edges(&Arc::from([dataset(0, Some(0)), other])).collect();
+        let expected = [
+            "v-1/0 appended_to v-1",
+            "v-1/0 read_for d",
+            "v-1/0 written_as v/v-1/a",
+            "v-1/1 appended_to v-1",
+            "v-1/1 written_as v/v-1/b",
+            "v-1/3 appended_to v-1",
+            "v-1/3 written_as v/v-1/c",
+            "v/v-1/a read_for d",
+            "v/v-1/a rewritten_as v/v-1/r",
+            "v/v-1/b rewritten_as v/v-1/r",
+            "v/v-1/c part_of v-1",
+            "v/v-1/r part_of v-1",
+        ];
+        assert_eq!(told(&edges), expected);
+    }
+
+    #[test]
     fn a_batch_is_followed_to_the_file_that_has_it_now() {
         let logged = logged();
         let id = logged.batch(&logged.chronicle.batches[1]);
@@ -330,5 +406,27 @@ mod tests {
         ];
         assert_eq!(told(&up), expected);
         assert_eq!(told(&down), ["v/v-1/r part_of v-1", "v/v-1/r read_for d"]);
+    }
+    /// A file was there when the log begins, at version 5; a batch of a row came after it.
+    #[test]
+    fn after_a_purge_no_dataset_reads_files_that_it_cannot_have_read() {
+        let old = LoggedFile { added: None, ..file("old", FileOrigin::Unknown, 0, None) };
+        let batch = LoggedBatch { version: 6, id: None, time: None, rows: 1, first_sequence: 9, last_sequence: 9 };
+        let chronicle = Chronicle {
+            begins_at: 5,
+            is_purged: true,
+            batches: vec![batch],
+            files: vec![old, file("new", FileOrigin::Batch(6), 6, None)],
+        };
+        let logged = Logged::new(table(), chronicle);
+        assert_eq!(told(&logged.pinned(&dataset(3, Some(2)))), Vec::<String>::new());
+        assert_eq!(told(&logged.pinned(&dataset(8, Some(5)))), ["v/v-1/old read_for d"]);
+        let told_of = |kind, name: &str| logged.attributes(&NodeId::new(kind, name)).map(Value::Object);
+        let told = told_of(NodeKind::Table, "v-1").expect("attributes");
+        let beginning = "before version 5 the log is gone (an erasure was purged)";
+        assert_eq!(told, json!({"view": "v", "log_begins_at": 5, "gone": beginning}));
+        assert_eq!(told_of(NodeKind::Table, "v-2"), None);
+        let told = told_of(NodeKind::DataFile, "v/v-1/old").expect("attributes");
+        assert_eq!((&told["is_origin_known"], &told["is_current"]), (&json!(false), &json!(true)));
     }
 }

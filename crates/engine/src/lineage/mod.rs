@@ -13,7 +13,7 @@ use serde::Serialize;
 pub use graph::{Direction, Edge, Node, NodeId, NodeKind, Relation};
 
 pub(crate) use logged::Logged;
-pub(crate) use recorded::{Recorded, alias_name, feature_name, model_name};
+pub(crate) use recorded::{Recorded, alias_name, feature_name, model_name, served_as};
 
 use self::graph::{Edges, Way, walk};
 use crate::{Engine, Result};
@@ -43,7 +43,8 @@ impl Engine {
     /// name without a version stands for every version.
     ///
     /// Of a model, dataset or alias the batches and files are those that its training set saw, up to the last `_sequence` that
-    /// its manifest names; of a table or what is above it, all that there are.
+    /// its manifest names; of a table or what is above it, all that there are. What a log no longer tells, because an erasure was
+    /// purged, is left out, and the table's attribute `gone` says so.
     pub async fn lineage(&self, what: &str, kind: Option<NodeKind>, direction: Direction) -> Result<Lineage> {
         let mut known = Known { recorded: self.recorded().await?, logged: BTreeMap::new() };
         let roots = self.find_nodes(what, kind, &mut known).await?;
@@ -103,7 +104,7 @@ impl Engine {
             return Ok(Vec::new());
         };
         let mut edges = Vec::new();
-        for table in dataset.tables.keys() {
+        for table in dataset.tables_read() {
             let logged = self.log_of(table, known).await?;
             edges.extend(logged.map(|logged| logged.pinned(&dataset)).unwrap_or_default());
         }

@@ -2,7 +2,7 @@
 
 use hitherto_core::{Alias, Catalog, Dataset, Evaluation, ModelVersion, Name, SetVersion, VersionedName, ViewVersion};
 
-use super::graph::{Edge, NodeId, NodeKind, Relation};
+use super::graph::{Edge, Edges, NodeId, NodeKind, Relation};
 use crate::{Engine, Result};
 
 /// What the registry records, read once.
@@ -21,15 +21,27 @@ impl Engine {
         let catalog = registry.catalog().await?;
         let datasets = registry.datasets().await?;
         let models = self.all_model_versions().await?;
-        let mut evaluations = Vec::new();
-        for model in &models {
-            evaluations.extend(registry.evaluations(&model.name, model.version).await?);
-        }
-        let mut aliases = Vec::new();
-        for latest in registry.models().await? {
-            aliases.extend(registry.aliases(&latest.name).await?);
-        }
+        let evaluations = self.all_evaluations(&models).await?;
+        let aliases = self.all_aliases().await?;
         Ok(Recorded { catalog, datasets, models, aliases, evaluations })
+    }
+
+    /// The evaluations of these model versions, in their order.
+    pub(crate) async fn all_evaluations(&self, models: &[ModelVersion]) -> Result<Vec<Evaluation>> {
+        let mut evaluations = Vec::new();
+        for model in models {
+            evaluations.extend(self.registry().evaluations(&model.name, model.version).await?);
+        }
+        Ok(evaluations)
+    }
+
+    /// The aliases of every model.
+    pub(crate) async fn all_aliases(&self) -> Result<Vec<Alias>> {
+        let mut aliases = Vec::new();
+        for latest in self.registry().models().await? {
+            aliases.extend(self.registry().aliases(&latest.name).await?);
+        }
+        Ok(aliases)
     }
 }
 
@@ -41,7 +53,10 @@ impl Recorded {
         let datasets = self.datasets.iter().flat_map(of_dataset);
         let models = self.models.iter().flat_map(|model| self.of_model(model));
         let aliases = self.aliases.iter().flat_map(|alias| self.of_alias(alias));
-        views.chain(sets).chain(datasets).chain(models).chain(aliases).collect()
+        let mut edges = Edges::default();
+        // two datasets of one query have its edges in common
+        edges.add(views.chain(sets).chain(datasets).chain(models).chain(aliases));
+        edges.into_list()
     }
 
     fn of_model(&self, model: &ModelVersion) -> Vec<Edge> {
@@ -80,18 +95,18 @@ impl Recorded {
         }
         edges
     }
+}
 
-    /// The aliases under which a model version answers now.
-    pub(crate) fn served_as<'a>(&'a self, name: &'a Name, version: u32) -> impl Iterator<Item = &'a Alias> {
-        self.aliases.iter().filter(move |alias| {
-            let answers = if alias.split.is_empty() {
-                alias.version == version
-            } else {
-                alias.split.iter().any(|share| share.version == version)
-            };
-            alias.model == *name && answers
-        })
-    }
+/// Those of `aliases` under which a model version answers now.
+pub(crate) fn served_as<'a>(aliases: &'a [Alias], model: &ModelVersion) -> impl Iterator<Item = &'a Alias> {
+    aliases.iter().filter(move |alias| {
+        let answers = if alias.split.is_empty() {
+            alias.version == model.version
+        } else {
+            alias.split.iter().any(|share| share.version == model.version)
+        };
+        alias.model == model.name && answers
+    })
 }
 
 fn of_view(view: &ViewVersion) -> Vec<Edge> {
@@ -126,12 +141,19 @@ fn of_dataset(dataset: &Dataset) -> Vec<Edge> {
     let id = NodeId::new(NodeKind::Dataset, &dataset.id);
     let spine = NodeId::new(NodeKind::Spine, &dataset.spine);
     let set = NodeId::new(NodeKind::FeatureSet, &dataset.feature_set);
-    let tables = dataset.tables.iter().map(|(table, last)| {
-        let edge = Edge::new(NodeId::new(NodeKind::Table, table), id.clone(), Relation::ReadFor);
-        Edge { last_sequence: Some(*last), ..edge }
+    let read_for =
+        |table: &str, by: &NodeId| Edge::new(NodeId::new(NodeKind::Table, table), by.clone(), Relation::ReadFor);
+    let queried = dataset.build.spine_tables.keys().map(|table| read_for(table, &spine));
+    let tables = dataset.tables_read().into_iter().map(|table| {
+        let last_sequence = dataset.last_sequence_read(table);
+        Edge { last_sequence, ..read_for(table, &id) }
     });
-    let first = [Edge::new(spine, id.clone(), Relation::EnrichedInto), Edge::new(set, id.clone(), Relation::Defines)];
-    first.into_iter().chain(tables).collect()
+    let mut edges = vec![
+        Edge::new(spine.clone(), id.clone(), Relation::EnrichedInto),
+        Edge::new(set, id.clone(), Relation::Defines),
+    ];
+    edges.extend(tables.chain(queried));
+    edges
 }
 
 /// `view@1:feature`.

@@ -29,9 +29,43 @@ pub(super) enum How<'a> {
     Joined,
 }
 
-/// What is told of an output column that came from these.
-pub(super) fn column(from: impl IntoIterator<Item = Source>, how: How<'_>) -> Value {
-    json!({"inputFields": from.into_iter().map(|from| input(&from, how)).collect::<Vec<_>>()})
+/// Columns of a dataset that are told.
+const COLUMNS_MAX: usize = 1000;
+/// Columns of all inputs of an event that are told, and the same again for what the columns of its output came from: some
+/// megabytes, which services take.
+const INPUTS_MAX: usize = 10_000;
+
+/// As many of the columns of each of so many datasets as an event tells.
+pub(super) fn first_columns<T>(columns: &[T], datasets: usize) -> &[T] {
+    let most = COLUMNS_MAX.min(INPUTS_MAX / datasets.max(1));
+    &columns[..columns.len().min(most)]
+}
+
+/// What output columns came from. Beyond the bounds nothing more is told.
+#[derive(Debug, Default)]
+pub(super) struct ColumnOrigins {
+    columns: Map<String, Value>,
+    inputs: usize,
+}
+
+impl ColumnOrigins {
+    /// That a column came from these.
+    pub(super) fn add(&mut self, column: &str, from: impl IntoIterator<Item = Source>, how: How<'_>) {
+        let inputs: Vec<Value> = from.into_iter().map(|from| input(&from, how)).collect();
+        if self.columns.len() < COLUMNS_MAX && self.inputs + inputs.len() <= INPUTS_MAX {
+            self.inputs += inputs.len();
+            self.columns.insert(column.to_owned(), json!({"inputFields": inputs}));
+        }
+    }
+
+    /// The body of a `columnLineage` facet; `dataset` decided which rows there are.
+    pub(super) fn into_facet(self, dataset: &[Source]) -> Value {
+        let dataset = dataset.iter().take(INPUTS_MAX).map(|from| input(from, How::Joined));
+        match dataset.collect::<Vec<Value>>() {
+            joined if joined.is_empty() => json!({"fields": self.columns}),
+            joined => json!({"fields": self.columns, "dataset": joined}),
+        }
+    }
 }
 
 fn input(from: &Source, how: How<'_>) -> Value {
@@ -42,7 +76,7 @@ fn input(from: &Source, how: How<'_>) -> Value {
     };
     json!({
         "namespace": from.place.namespace,
-        "name": from.place.name,
+        "name": from.place.name(),
         "field": from.field,
         "transformations": [transformation],
     })
@@ -74,19 +108,19 @@ pub(super) fn spine_columns(dataset: &Dataset, set: &SetVersion, schema: &Schema
 impl TrainingColumns<'_> {
     /// The body of a `columnLineage` facet.
     pub(super) fn lineage(&self) -> Result<Value> {
-        let mut fields = Map::new();
+        let mut origins = ColumnOrigins::default();
         let count = spine_columns(self.dataset, self.set, self.schema);
         for field in self.schema.fields().iter().take(count) {
-            fields.insert(field.name().clone(), column(self.of_spine(field.name()), How::Same));
+            origins.add(field.name(), self.of_spine(field.name()), How::Same);
         }
         for output in &self.set.resolved.outputs {
             let from = self.set.resolved.uses.get(output.view_use);
             let from = from.and_then(|view_use| self.of_table(view_use, output.feature.as_str()));
-            fields.insert(output.name.clone(), column(from, How::Same));
+            origins.add(&output.name, from, How::Same);
         }
-        self.transforms(&mut fields)?;
+        self.transforms(&mut origins)?;
         if self.dataset.evidence {
-            self.evidence(&mut fields);
+            self.evidence(&mut origins);
         }
         if let Some(split) = &self.dataset.split {
             let columns = match split {
@@ -94,13 +128,12 @@ impl TrainingColumns<'_> {
                 Split::Key { columns, .. } => columns,
             };
             let from = columns.iter().flat_map(|column| self.of_spine(column));
-            fields.insert(SPLIT_COLUMN.to_owned(), column(from, How::Computed("train, validation or test")));
+            origins.add(SPLIT_COLUMN, from, How::Computed("train, validation or test"));
         }
-        let joined: Vec<Value> = self.joined().iter().map(|from| input(from, How::Joined)).collect();
-        Ok(json!({"fields": fields, "dataset": joined}))
+        Ok(origins.into_facet(&self.joined()))
     }
 
-    fn transforms(&self, fields: &mut Map<String, Value>) -> Result<()> {
+    fn transforms(&self, origins: &mut ColumnOrigins) -> Result<()> {
         let resolved = &self.set.resolved;
         let compiled = Transforms::compile(resolved)?;
         for (transform, reads) in resolved.transforms.iter().zip(compiled.reads()) {
@@ -116,18 +149,18 @@ impl TrainingColumns<'_> {
                     Read::Time => from.extend(self.of_spine(&self.dataset.event_timestamp)),
                 }
             }
-            fields.insert(transform.name.to_string(), column(from, How::Computed(&transform.expr)));
+            origins.add(transform.name.as_str(), from, How::Computed(&transform.expr));
         }
         Ok(())
     }
 
-    fn evidence(&self, fields: &mut Map<String, Value>) {
+    fn evidence(&self, origins: &mut ColumnOrigins) {
         for view_use in &self.set.resolved.uses {
             let event = self.of_table(view_use, EVENT);
-            fields.insert(format!("{}__event_timestamp", view_use.alias), column(event.clone(), How::Same));
+            origins.add(&format!("{}__event_timestamp", view_use.alias), event.clone(), How::Same);
             let created = self.has_created(view_use).then(|| self.of_table(view_use, CREATED)).flatten();
-            let available = column(event.into_iter().chain(created), How::Computed("when it could be known"));
-            fields.insert(format!("{}__available_at", view_use.alias), available);
+            let from = event.into_iter().chain(created);
+            origins.add(&format!("{}__available_at", view_use.alias), from, How::Computed("when it could be known"));
         }
     }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Run;
+use super::columns::first_columns;
 use super::place::Place;
 
 /// Who says so: this program, as a package URL.
@@ -24,6 +25,13 @@ pub struct RunEvent {
     producer: &'static str,
     #[serde(rename = "schemaURL")]
     schema_url: &'static str,
+}
+
+impl RunEvent {
+    /// The job whose run it tells of.
+    pub(super) fn job_name(&self) -> &str {
+        self.job["name"].as_str().unwrap_or_default()
+    }
 }
 
 /// What is to be told of a run.
@@ -74,7 +82,7 @@ impl EventDataset {
 
     /// With its columns.
     pub(super) fn with_schema(mut self, fields: &[Field]) -> Self {
-        let fields: Vec<Value> = fields
+        let fields: Vec<Value> = first_columns(fields, 1)
             .iter()
             .map(|field| {
                 let mut told = json!({"name": field.name, "type": field.value_type});

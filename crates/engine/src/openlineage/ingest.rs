@@ -1,47 +1,59 @@
 //! The run of an ingest: files in, a table's history out.
 
-use std::collections::HashSet;
-
-use hitherto_core::{Name, Selector, Table, ViewVersion};
-use hitherto_offline::input::Input;
+use hitherto_core::{Name, Table};
+use hitherto_offline::input::{Input, Role, TargetColumn};
 use hitherto_offline::{CREATED, EVENT};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::columns::{How, Source, column};
+use super::Run;
+use super::columns::{ColumnOrigins, How, Source, first_columns};
 use super::event::{EventDataset, Field, Told, namespace};
-use super::place::Place;
-use super::{Run, text_of};
-use crate::engine::find_view;
-use crate::{Engine, Ingested, Result};
-
-/// So many files are named one by one; of more, their folders are.
-const FILES_MAX: usize = 64;
+use super::failure::message;
+use super::place::{Place, bounded};
+use crate::ingest::Feed;
+use crate::{Engine, Error, Ingested, Result};
 
 impl Engine {
-    /// Tell of an ingest that has ended.
-    pub(crate) async fn tell_ingest(&self, run: Run, view: &Name, input: &Input, done: &Result<Ingested>) {
-        let mut told =
-            Told { job: format!("ingest.{view}"), failure: done.as_ref().err().map(text_of), ..Told::default() };
+    /// Tell of an ingest that has ended; `fed` is what it fed, and the columns that its files had of it.
+    pub(crate) async fn tell_ingest(
+        &self,
+        run: Run,
+        view: &Name,
+        input: &Input,
+        fed: Option<(&Feed, Vec<&TargetColumn>)>,
+        done: &Result<Ingested>,
+    ) {
+        let mut ended =
+            Told { job: format!("ingest.{view}"), failure: done.as_ref().err().map(message), ..Told::default() };
         let files = files(input);
-        let catalog = self.registry().catalog().await.ok();
-        let found = catalog.as_ref().and_then(|catalog| {
-            let latest = find_view(catalog, &Selector::Latest(view.clone())).ok()?;
-            Some((latest, catalog.tables.get(&latest.table)?))
-        });
-        let Some((latest, table)) = found else {
-            told.inputs = files.into_iter().map(EventDataset::at).collect();
-            return self.tell(run, told).await;
-        };
-        let columns = source_columns(latest, table);
-        let fields: Vec<Field> = columns.iter().map(|(_, field)| field.clone()).collect();
-        told.inputs = files.iter().map(|file| EventDataset::at(file.clone()).with_schema(&fields)).collect();
-        if let Ok(done) = done {
-            let last = done.commit.as_ref().map(|commit| commit.last_sequence);
-            let rows = done.commit.as_ref().map_or(0, |commit| commit.rows);
-            let output = self.event_table(table, last).with_output(rows, None);
-            told.outputs.push(output.with_column_lineage(lineage(&files, &columns)));
+        ended.inputs = files.iter().cloned().map(EventDataset::at).collect();
+        if let Some((feed, columns)) = fed.filter(|(_, columns)| !columns.is_empty()) {
+            let fields: Vec<Field> = columns.iter().map(|column| source_field(feed, view, column)).collect();
+            let fields = first_columns(&fields, files.len());
+            ended.inputs = ended.inputs.into_iter().map(|file| file.with_schema(fields)).collect();
+            if let Some((last, rows)) = self.appended(&feed.table, done).await {
+                let output = self.event_table(&feed.table, last).with_output(rows, None);
+                ended.outputs.push(output.with_column_lineage(lineage(&files, &columns)));
+            }
         }
-        self.tell(run, told).await;
+        self.tell(&run, ended).await;
+    }
+
+    /// The last `_sequence` of a table after an ingest, and how many rows it appended; none where it failed before that.
+    async fn appended(&self, table: &Table, done: &Result<Ingested>) -> Option<(Option<i64>, u64)> {
+        match done {
+            Ok(Ingested { commit: Some(commit), .. }) => Some((Some(commit.last_sequence), commit.rows)),
+            // nothing changed: the table is as it was
+            Ok(_) => {
+                let history = self.history(table).ok()?;
+                Some((history.pin().await.ok().map(|pinned| pinned.last_sequence()), 0))
+            }
+            // the rows are in history all the same
+            Err(Error::NotOnline { sequences: Some((first, last)), .. }) => {
+                Some((Some(*last), (last - first + 1).cast_unsigned()))
+            }
+            Err(_) => None,
+        }
     }
 
     /// A table's history, up to a `_sequence`: what its folder holds, by the name of its view too.
@@ -68,14 +80,9 @@ impl Engine {
     }
 }
 
-/// Where the files are; their folders, where they are many.
+/// Where the files are; what is above them, where they are many.
 pub(super) fn files(input: &Input) -> Vec<Place> {
-    let all: Vec<Place> = input.places().filter_map(|place| Place::of(&place)).collect();
-    let mut seen = HashSet::new();
-    if all.len() <= FILES_MAX {
-        return all.into_iter().filter(|place| seen.insert(place.clone())).collect();
-    }
-    all.iter().map(Place::folder).filter(|place| seen.insert(place.clone())).collect()
+    bounded(input.places().filter_map(|place| Place::of(&place)))
 }
 
 fn table_fields(table: &Table) -> Vec<Field> {
@@ -86,34 +93,24 @@ fn table_fields(table: &Table) -> Vec<Field> {
     keys.chain([field(EVENT, "timestamp".to_owned())]).chain(created).chain(columns).collect()
 }
 
-/// The columns that a view takes from its source, each with the column of the table that it becomes.
-fn source_columns(view: &ViewVersion, table: &Table) -> Vec<(String, Field)> {
-    let definition = &view.definition;
-    let field = |name: &str, value_type: String, description: Option<String>| Field {
-        name: name.to_owned(),
-        value_type,
-        description,
-    };
-    let mut columns = Vec::new();
-    for key in &view.keys {
-        columns.push((key.name.to_string(), field(&key.column, key.key_type.to_string(), None)));
+/// A column of a source; of a feature as the latest version that has it describes it.
+fn source_field(feed: &Feed, view: &Name, column: &TargetColumn) -> Field {
+    let live = feed.catalog.live_versions(view.as_str());
+    let features = live.iter().rev().flat_map(|version| &version.definition.features);
+    let is_feature = column.role == Role::Feature;
+    let feature = features.filter(|_| is_feature).find(|feature| feature.name.as_str() == column.name);
+    Field {
+        name: column.source.clone(),
+        value_type: column.value_type.to_string(),
+        description: feature.and_then(|feature| feature.notes.description.clone()),
     }
-    columns.push((EVENT.to_owned(), field(&definition.event_timestamp, "timestamp".to_owned(), None)));
-    if let (hitherto_core::Created::Column, Some(created)) = (table.created, &definition.created_timestamp) {
-        columns.push((CREATED.to_owned(), field(created, "timestamp".to_owned(), None)));
-    }
-    for feature in &definition.features {
-        let described = feature.notes.description.clone();
-        columns.push((feature.name.to_string(), field(&feature.column, feature.value_type.to_string(), described)));
-    }
-    columns
 }
 
-fn lineage(files: &[Place], columns: &[(String, Field)]) -> Value {
-    let of = |(name, source): &(String, Field)| {
-        let from = files.iter().map(|file| Source { place: file.clone(), field: source.name.clone() });
-        (name.clone(), column(from, How::Same))
-    };
-    let fields: Map<String, Value> = columns.iter().map(of).collect();
-    serde_json::json!({"fields": fields})
+fn lineage(files: &[Place], columns: &[&TargetColumn]) -> Value {
+    let mut origins = ColumnOrigins::default();
+    for column in columns {
+        let from = files.iter().map(|file| Source { place: file.clone(), field: column.source.clone() });
+        origins.add(&column.name, from, How::Same);
+    }
+    origins.into_facet(&[])
 }

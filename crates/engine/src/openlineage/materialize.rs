@@ -1,18 +1,24 @@
 //! The run of a materialization: a table's history in, a reading of the online store out.
 
-use super::event::{EventDataset, Told, namespace};
+use super::Run;
+use super::event::{EventDataset, RunEvent, Told, namespace};
+use super::failure::message;
 use super::place::Place;
-use super::{Run, text_of};
 use crate::readings::ServedReading;
 use crate::{Engine, Materialized, Result};
 
 impl Engine {
-    /// Tell of a run for one reading that has ended.
-    pub(crate) async fn tell_materialize(&self, run: Run, reading: &ServedReading, done: &Result<Materialized>) {
+    /// The events of a run for one reading that has ended.
+    pub(crate) fn events_of_materialize(
+        &self,
+        run: &Run,
+        reading: &ServedReading,
+        done: &Result<Materialized>,
+    ) -> Vec<RunEvent> {
         let last = done.as_ref().ok().map(|done| done.marks.sequence);
         let mut told = Told {
             job: format!("materialize.{}", reading.view),
-            failure: done.as_ref().err().map(text_of),
+            failure: done.as_ref().err().map(message),
             inputs: vec![self.event_table(&reading.table, last)],
             ..Told::default()
         };
@@ -26,6 +32,6 @@ impl Engine {
             let online = EventDataset::at(place).with_source(&online.describe());
             told.outputs.push(online.with_version(&version).with_output(done.written, None));
         }
-        self.tell(run, told).await;
+        self.ended(run, told)
     }
 }

@@ -6,26 +6,32 @@
 
 mod columns;
 mod event;
+mod failure;
 mod ingest;
 mod materialize;
 mod place;
 mod training_set;
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hitherto_core::Timestamp;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use event::RunEvent;
 
 use self::event::{Told, events};
-use crate::{Engine, Error};
+use crate::Engine;
 
-/// How long a run that is done waits for its events to be taken.
+/// How long runs that are done wait for their events to be taken.
 const DELIVERY_MAX: Duration = Duration::from_secs(10);
+/// How long nothing is sent after a delivery that failed: who does not answer makes one run wait, and not each.
+const MUTED: Duration = Duration::from_secs(60);
+/// Until then nothing is sent. Of the process, which tells one sink.
+static MUTED_UNTIL: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// Where events go.
 #[async_trait]
@@ -50,21 +56,33 @@ impl Engine {
         self.events().map(|_| Run { id: Uuid::new_v4(), begun: self.clock().now() })
     }
 
-    /// Tell of a run that has ended. What cannot be delivered is said in the log of the process: the run is done, and its outcome
-    /// stays as it is.
-    async fn tell(&self, run: Run, told: Told) {
-        let Some(sink) = self.events() else { return };
-        let job = told.job.clone();
-        let ended = self.clock().now();
-        let events = events(self.project(), &run, ended, told);
-        let failed = match tokio::time::timeout(DELIVERY_MAX, sink.deliver(&events)).await {
+    /// Tell of a run that has ended.
+    async fn tell(&self, run: &Run, told: Told) {
+        self.deliver(&self.ended(run, told)).await;
+    }
+
+    /// The events of a run that has ended just now.
+    fn ended(&self, run: &Run, told: Told) -> Vec<RunEvent> {
+        events(self.project(), run, self.clock().now(), told)
+    }
+
+    /// Send the events of runs that have ended. What cannot be delivered is said in the log of the process: the runs are done, and
+    /// their outcome stays as it is.
+    pub(crate) async fn deliver(&self, events: &[RunEvent]) {
+        let Some(sink) = self.events().filter(|_| !events.is_empty()) else { return };
+        let (jobs, place) = (jobs(events), sink.describe());
+        if is_muted() {
+            tracing::warn!("the lineage events of {jobs} are not sent to {place}, where a delivery failed just now");
+            return;
+        }
+        let failed = match tokio::time::timeout(DELIVERY_MAX, sink.deliver(events)).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("it did not answer within {DELIVERY_MAX:?}"),
         };
+        *MUTED_UNTIL.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + MUTED);
         tracing::warn!(
-            "the lineage events of {job} could not be delivered to {}: {failed}; the run itself is as it is reported",
-            sink.describe()
+            "the lineage events of {jobs} could not be delivered to {place}: {failed}; the run itself is as it is reported"
         );
     }
 
@@ -74,19 +92,19 @@ impl Engine {
     }
 }
 
-/// What a failure says in an event: every cause once.
-fn text_of(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        let said = source.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = source.source();
+fn is_muted() -> bool {
+    let until = *MUTED_UNTIL.lock().unwrap_or_else(PoisonError::into_inner);
+    until.is_some_and(|until| Instant::now() < until)
+}
+
+/// The jobs that events tell of, for people.
+fn jobs(events: &[RunEvent]) -> String {
+    let mut names: Vec<&str> = events.iter().map(RunEvent::job_name).collect();
+    names.dedup();
+    match names.as_slice() {
+        [first, _, ..] => format!("{first} and {} more", names.len() - 1),
+        names => names.concat(),
     }
-    text
 }
 
 /// The sink as an engine holds it.

@@ -1,28 +1,29 @@
 //! The run of a training set: a spine and histories in, a file out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use hitherto_core::{Catalog, Selector, SetVersion};
 use hitherto_offline::types::type_name;
 
-use super::columns::{TrainingColumns, spine_columns};
+use super::Run;
+use super::columns::{TrainingColumns, first_columns, spine_columns};
 use super::event::{EventDataset, Field, Told};
+use super::failure::message;
 use super::ingest::files;
 use super::place::Place;
-use super::{Run, text_of};
 use crate::engine::find_set;
 use crate::{Engine, Result, Spine, TrainingSet, TrainingSetRequest};
 
 impl Engine {
     /// Tell of a training set that was built, found as it was built before, or not built.
     pub(crate) async fn tell_training_set(&self, run: Run, wanted: &TrainingSetRequest, built: &Result<TrainingSet>) {
-        let mut told = Told {
+        let mut ended = Told {
             job: format!("training_set.{}", wanted.feature_set.name()),
             query: match &wanted.spine {
                 Spine::Sql(query) => Some(query.clone()),
                 _ => None,
             },
-            failure: built.as_ref().err().map(text_of),
+            failure: built.as_ref().err().map(message),
             ..Told::default()
         };
         let spine = match &wanted.spine {
@@ -35,21 +36,14 @@ impl Engine {
             Err(_) => wanted.feature_set.clone(),
         };
         let set = find_set(&catalog, &wanted_set).ok();
-        told.inputs = spine.iter().map(|place| self.event_spine(place, set, built)).collect();
-        told.inputs.extend(self.event_histories(&catalog, set, &wanted.spine, built));
+        ended.inputs = spine.iter().map(|place| event_spine(place, spine.len(), set, built)).collect();
+        ended.inputs.extend(self.event_histories(&catalog, set, &wanted.spine, built));
         if let (Ok(built), Some(set)) = (built, set)
             && let Some(place) = Place::of(&built.dataset.location)
         {
-            told.outputs.push(self.event_file(place, built, set, &catalog, &spine));
+            ended.outputs.push(self.event_file(place, built, set, &catalog, &spine));
         }
-        self.tell(run, told).await;
-    }
-
-    fn event_spine(&self, place: &Place, set: Option<&SetVersion>, built: &Result<TrainingSet>) -> EventDataset {
-        let spine = EventDataset::at(place.clone());
-        let (Ok(built), Some(set)) = (built, set) else { return spine };
-        let count = spine_columns(&built.dataset, set, &built.schema);
-        spine.with_schema(&fields(built, set)[..count]).with_version(&built.dataset.spine_fingerprint)
+        self.tell(&run, ended).await;
     }
 
     /// The histories that were read: of the feature set's views, and those that the spine's query names.
@@ -66,9 +60,9 @@ impl Engine {
             let views = self.views_of(catalog, query).unwrap_or_default();
             ids.extend(views.into_iter().map(|view| view.table.as_str()));
         }
-        let pins: BTreeMap<String, i64> = built.as_ref().map(|built| built.dataset.tables.clone()).unwrap_or_default();
+        let last = |table: &str| built.as_ref().ok().and_then(|built| built.dataset.last_sequence_read(table));
         let tables = ids.into_iter().filter_map(|id| catalog.tables.get(id));
-        tables.map(|table| self.event_table(table, pins.get(&table.id).copied())).collect()
+        tables.map(|table| self.event_table(table, last(&table.id))).collect()
     }
 
     fn event_file(
@@ -91,11 +85,19 @@ impl Engine {
             Ok(lineage) => file.with_column_lineage(lineage),
             // it compiled when the set was applied
             Err(error) => {
-                tracing::warn!("the columns of a training set cannot be told: {}", text_of(&error));
+                tracing::warn!(%error, "the columns of a training set cannot be told");
                 file
             }
         }
     }
+}
+
+/// One of so many files of a spine.
+fn event_spine(place: &Place, files: usize, set: Option<&SetVersion>, built: &Result<TrainingSet>) -> EventDataset {
+    let spine = EventDataset::at(place.clone());
+    let (Ok(built), Some(set)) = (built, set) else { return spine };
+    let count = spine_columns(&built.dataset, set, &built.schema);
+    spine.with_schema(first_columns(&fields(built, set)[..count], files)).with_version(&built.dataset.spine_fingerprint)
 }
 
 /// The columns of a training set's file.

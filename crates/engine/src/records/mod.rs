@@ -2,8 +2,10 @@
 //! table is queried, and then only what that table needs.
 
 mod columns;
+mod logs;
 mod rows;
 mod table;
+mod wanted;
 
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
 use self::columns::Records;
+use self::logs::Logs;
 use self::table::RecordsTable;
 use crate::Engine;
 
@@ -21,11 +24,12 @@ pub(crate) const SCHEMA: &str = "registry";
 
 /// The schema.
 #[derive(Debug)]
-pub(crate) struct RecordsSchema(Engine);
+pub(crate) struct RecordsSchema(Logs);
 
 impl RecordsSchema {
+    /// For one query.
     pub(crate) fn new(engine: Engine) -> Self {
-        Self(engine)
+        Self(Logs::new(engine))
     }
 
     /// The names of its tables.

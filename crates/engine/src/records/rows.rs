@@ -1,33 +1,31 @@
 //! What is in the tables, a page at a time: JSON objects with the columns' names.
 
+use std::sync::Arc;
+
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
-use hitherto_core::{Alias, Catalog, Dataset, Evaluation, Metrics, ModelVersion};
+use futures::{Stream, StreamExt, TryStreamExt};
+use hitherto_core::{Alias, Catalog, Dataset, Evaluation, Metrics, ModelVersion, Table};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::columns::Records;
-use crate::lineage::{Edge, Logged, Recorded, alias_name, feature_name, model_name};
+use super::logs::Logs;
+use crate::lineage::{Edge, Logged, alias_name, feature_name, model_name, served_as};
 use crate::training_set::mode_name;
 use crate::{Engine, Error, Result};
 
 /// Entries of the audit log that are read at once.
 const ENTRIES: usize = 10_000;
+/// Rows that are made at once of what the logs of history record.
+const ROWS: usize = 8192;
 
-/// Every row of one table. What is large comes in pages: the audit log by entries, what the logs of history record by table.
-pub(super) fn pages(engine: Engine, records: Records) -> BoxStream<'static, Result<Vec<Value>>> {
+/// Every row of one table. What is large comes in pages: the audit log by entries, what the logs of history record by rows.
+pub(super) fn pages(logs: Logs, records: Records) -> BoxStream<'static, Result<Vec<Value>>> {
     match records {
-        Records::Audit => audit(engine),
-        Records::Batches => tables(engine, |logged, _| batches(logged)),
-        Records::Lineage => {
-            let recorded = {
-                let engine = engine.clone();
-                stream::once(async move { edges(engine.recorded().await?.edges()) })
-            };
-            let logged = tables(engine, |logged, datasets| edges(logged.edges(datasets)));
-            recorded.chain(logged).boxed()
-        }
-        _ => stream::once(async move { whole(&engine, records).await }).boxed(),
+        Records::Audit => audit(logs.engine().clone()),
+        Records::Batches => batches(logs),
+        Records::Lineage => lineage(logs),
+        _ => stream::once(async move { whole(logs.engine(), records).await }).boxed(),
     }
 }
 
@@ -38,11 +36,14 @@ async fn whole(engine: &Engine, records: Records) -> Result<Vec<Value>> {
         Records::FeatureSets => feature_sets(&registry.catalog().await?),
         Records::Datasets => registry.datasets().await?.iter().map(dataset).collect(),
         Records::Models => {
-            let recorded = engine.recorded().await?;
-            recorded.models.iter().map(|version| model(version, &recorded)).collect()
+            let aliases = engine.all_aliases().await?;
+            engine.all_model_versions().await?.iter().map(|version| model(version, &aliases)).collect()
         }
         Records::Aliases => aliases(engine).await,
-        Records::Evaluations => Ok(engine.recorded().await?.evaluations.iter().flat_map(evaluation).collect()),
+        Records::Evaluations => {
+            let models = engine.all_model_versions().await?;
+            Ok(engine.all_evaluations(&models).await?.iter().flat_map(evaluation).collect())
+        }
         Records::Batches | Records::Audit | Records::Lineage => Ok(Vec::new()),
     }
 }
@@ -122,9 +123,9 @@ fn dataset(dataset: &Dataset) -> Result<Value> {
     }))
 }
 
-fn model(model: &ModelVersion, recorded: &Recorded) -> Result<Value> {
+fn model(model: &ModelVersion, aliases: &[Alias]) -> Result<Value> {
     let provenance = &model.provenance;
-    let aliases: Vec<&str> = recorded.served_as(&model.name, model.version).map(|alias| alias.alias.as_str()).collect();
+    let aliases: Vec<&str> = served_as(aliases, model).map(|alias| alias.alias.as_str()).collect();
     Ok(json!({
         "name": model_name(model).to_string(),
         "model": model.name,
@@ -201,44 +202,64 @@ fn evaluation(evaluation: &Evaluation) -> Vec<Value> {
     rows
 }
 
-fn batches(logged: &Logged) -> Result<Vec<Value>> {
-    let row = |batch: &hitherto_offline::LoggedBatch| {
-        json!({
-            "name": logged.batch(batch).name,
-            "view": logged.table().view,
-            "table_id": logged.table().id,
-            "batch_id": batch.id,
-            "log_version": batch.version,
-            "ingested_at": batch.time,
-            "rows": batch.rows,
-            "first_sequence": batch.first_sequence,
-            "last_sequence": batch.last_sequence,
-        })
-    };
-    Ok(logged.chronicle.batches.iter().map(row).collect())
-}
-
-fn edges(edges: Vec<Edge>) -> Result<Vec<Value>> {
-    edges.iter().map(|edge| serde_json::to_value(edge).map_err(written)).collect()
-}
-
-/// A page for each table of history, in the order of their ids; each log is read when its page is asked for.
-fn tables(
-    engine: Engine,
-    page: impl Fn(&Logged, &[Dataset]) -> Result<Vec<Value>> + Send + Sync + 'static,
-) -> BoxStream<'static, Result<Vec<Value>>> {
+fn batches(logs: Logs) -> BoxStream<'static, Result<Vec<Value>>> {
     let begun = async move {
-        let catalog = engine.registry().catalog().await?;
-        let datasets = engine.registry().datasets().await?;
-        let left: Vec<_> = catalog.tables.into_values().rev().collect();
-        let begun = (engine, datasets, left, page);
-        Ok::<_, Error>(stream::try_unfold(begun, |(engine, datasets, mut left, page)| async move {
-            let Some(table) = left.pop() else { return Ok(None) };
-            let rows = page(&engine.logged(&table).await?, &datasets)?;
-            Ok::<_, Error>(Some((rows, (engine, datasets, left, page))))
-        }))
+        let mut tables = tables(&logs.engine().registry().catalog().await?);
+        tables.retain(|table| logs.wanted().may_be("table_id", &table.id));
+        tables.retain(|table| logs.wanted().may_be("view", table.view.as_str()));
+        let rows = |logged: Arc<Logged>| {
+            let count = logged.chronicle.batches.len();
+            paged((0..count).map(move |index| Ok(batch(&logged, index))))
+        };
+        Ok::<_, Error>(logs.of_all(tables).map_ok(rows).try_flatten())
     };
     stream::once(begun).try_flatten().boxed()
+}
+
+fn batch(logged: &Logged, index: usize) -> Value {
+    let batch = &logged.chronicle.batches[index];
+    json!({
+        "name": logged.batch(batch).name,
+        "view": logged.table().view,
+        "table_id": logged.table().id,
+        "batch_id": batch.id,
+        "log_version": batch.version,
+        "ingested_at": batch.time,
+        "rows": batch.rows,
+        "first_sequence": batch.first_sequence,
+        "last_sequence": batch.last_sequence,
+    })
+}
+
+/// What the registry records, then what each log does.
+fn lineage(logs: Logs) -> BoxStream<'static, Result<Vec<Value>>> {
+    let begun = async move {
+        let recorded = logs.engine().recorded().await?;
+        let edges = recorded.edges();
+        let mut tables = tables(&recorded.catalog);
+        tables.retain(|_| logs.wanted().may_be_edge_of_log());
+        let datasets: Arc<[Dataset]> = recorded.datasets.into();
+        let rows = move |logged: Arc<Logged>| paged(logged.edges(&datasets).map(edge));
+        Ok::<_, Error>(paged(edges.into_iter().map(edge)).chain(logs.of_all(tables).map_ok(rows).try_flatten()))
+    };
+    stream::once(begun).try_flatten().boxed()
+}
+
+fn edge(edge: Edge) -> Result<Value> {
+    serde_json::to_value(edge).map_err(written)
+}
+
+/// The tables of history, in the order of their ids.
+fn tables(catalog: &Catalog) -> Vec<Table> {
+    catalog.tables.values().cloned().collect()
+}
+
+/// Rows, so many at a time as they are taken.
+fn paged(mut rows: impl Iterator<Item = Result<Value>> + Send) -> impl Stream<Item = Result<Vec<Value>>> + Send {
+    stream::iter(std::iter::from_fn(move || match rows.by_ref().take(ROWS).collect::<Result<Vec<Value>>>() {
+        Ok(page) if page.is_empty() => None,
+        page => Some(page),
+    }))
 }
 
 fn audit(engine: Engine) -> BoxStream<'static, Result<Vec<Value>>> {

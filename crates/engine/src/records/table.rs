@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
@@ -18,22 +18,24 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::columns::Records;
+use super::logs::Logs;
 use super::rows;
-use crate::{Engine, Error, Result};
+use super::wanted::{Wanted, equality};
+use crate::{Error, Result};
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
 
 #[derive(Clone)]
 pub(super) struct RecordsTable {
-    engine: Engine,
+    logs: Logs,
     records: Records,
     schema: SchemaRef,
 }
 
 impl RecordsTable {
-    pub(super) fn new(engine: Engine, records: Records) -> Self {
-        Self { engine, records, schema: records.schema() }
+    pub(super) fn new(logs: Logs, records: Records) -> Self {
+        Self { logs, records, schema: records.schema() }
     }
 }
 
@@ -57,11 +59,20 @@ impl TableProvider for RecordsTable {
         &self,
         _: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let rows: Arc<dyn PartitionStream> = Arc::new(self.clone());
+        let rows: Arc<dyn PartitionStream> =
+            Arc::new(Self { logs: self.logs.with(Wanted::of(filters)), ..self.clone() });
         Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(&self.schema), vec![rows], projection, [], false, limit)?))
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match equality(filter) {
+            Some(_) => TableProviderFilterPushDown::Inexact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
     }
 }
 
@@ -72,7 +83,7 @@ impl PartitionStream for RecordsTable {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let schema = Arc::clone(&self.schema);
-        let batches = rows::pages(self.engine.clone(), self.records).map(move |page| {
+        let batches = rows::pages(self.logs.clone(), self.records).map(move |page| {
             let chunks: Vec<Result<RecordBatch>> = match page {
                 Ok(rows) => rows.chunks(BATCH_ROWS).map(|rows| batch(&schema, rows)).collect(),
                 Err(error) => vec![Err(error)],

@@ -29,6 +29,12 @@ pub(crate) struct Sample {
     pub(crate) seed: u8,
 }
 
+/// The store's clock.
+#[expect(clippy::disallowed_methods, reason = "what is due is compared with times of the store")]
+pub(crate) fn present() -> Timestamp {
+    Timestamp(chrono::Utc::now().timestamp_micros())
+}
+
 pub(crate) fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }

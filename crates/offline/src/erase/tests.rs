@@ -6,7 +6,7 @@ use object_store::ObjectStoreExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::compact::samples::{Rows as Read, Sample, append, batch, history, memory, read, samples, table};
+use crate::compact::samples::{Rows as Read, Sample, append, batch, history, memory, present, read, samples, table};
 use crate::{Appended, BatchId, Reach};
 
 const AT: Timestamp = Timestamp(1_000);
@@ -18,10 +18,6 @@ fn key(number: i64) -> EntityKey {
 /// Samples' keys are numbers less 3, and every fourth is null.
 fn is_of(row: &BTreeMap<String, String>, number: i64) -> bool {
     row["k0"] == number.to_string()
-}
-
-fn present() -> Timestamp {
-    Timestamp(chrono::Utc::now().timestamp_micros())
 }
 
 fn erasing<'a>(id: &'a str, key: &'a EntityKey, delay: Span) -> Erasing<'a> {
@@ -161,7 +157,7 @@ async fn an_append_that_began_before_does_not_bring_the_key_back() {
             Ok(rows)
         });
         let before = history.snapshot().await.expect("a snapshot").next_sequence;
-        let appended = history.append(BatchId::Unremembered, rows, &|| AT).await;
+        let appended = Box::pin(history.append(BatchId::Unremembered, rows, &|| AT)).await;
         let after = history.snapshot().await.expect("a snapshot").next_sequence;
         if is_refused {
             let error = appended.expect_err("a row of it is among them");
@@ -179,7 +175,8 @@ async fn an_append_that_began_before_does_not_bring_the_key_back() {
         other.purge(far()).await.expect("a purge");
         Ok(rows)
     });
-    let error = history.append(BatchId::Unremembered, rows, &|| AT).await.expect_err("they may be its rows");
+    let appended = Box::pin(history.append(BatchId::Unremembered, rows, &|| AT)).await;
+    let error = appended.expect_err("they may be its rows");
     assert!(error.to_string().contains("its rows may be among these (e0)"), "{error}");
     // who begins afterwards may know it again
     append(&history, &[sample(5, 3)], AT, &mut Read::new()).await;
@@ -212,7 +209,7 @@ async fn compactions_and_appends_at_the_same_time_keep_everything_but_the_key() 
             append(&appending, &[sample(5, event), sample(6, event)], AT, &mut expected).await;
         }
         let options = CompactOptions { reach: Reach::All, ..CompactOptions::default() };
-        let (_, compacted, erased) = tokio::join!(
+        let ((), compacted, erased) = tokio::join!(
             async {
                 for event in 6..9 {
                     append(&appending, &[sample(6, event)], AT, &mut expected).await;

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_empty_array, new_null_array};
@@ -15,7 +15,7 @@ use super::json::JsonRows;
 use super::open::InputFile;
 use super::parquet::ParquetFile;
 use super::read::{Batches, Halt, Sink};
-use super::{ExtraColumns, Format, Input, InputError, Role, Target};
+use super::{ExtraColumns, Format, Input, InputError, Role, Target, TargetColumn};
 use crate::types::arrow_type;
 
 /// The rows of `input` as batches of exactly `target`'s schema. Must be called in a Tokio runtime.
@@ -23,7 +23,7 @@ use crate::types::arrow_type;
 /// Files are read one after another and their rows keep their order. The first thing that is wrong ends the stream
 /// with an error, after which nothing that came before counts.
 pub fn canonical(input: &Input, target: Target, extra: ExtraColumns) -> Canonical {
-    let counts = Arc::new(Counts::default());
+    let counts = Arc::new(Counts::of(&target));
     let schema = target.schema();
     let work = Work { target, extra, schema: Arc::clone(&schema), counts: Arc::clone(&counts) };
     let batches = Batches::spawn(schema, Arc::clone(&input.files), move |files, sink| {
@@ -49,9 +49,28 @@ pub struct Canonical {
 pub struct Counts {
     rows: AtomicU64,
     null_key_rows: AtomicU64,
+    /// For each column of the target, whether some file has it.
+    found: Box<[AtomicBool]>,
 }
 
 impl Counts {
+    fn of(target: &Target) -> Self {
+        Self { found: target.columns.iter().map(|_| AtomicBool::new(false)).collect(), ..Self::default() }
+    }
+
+    /// Says of some of the target's columns that a file has them.
+    fn find(&self, columns: impl IntoIterator<Item = bool>) {
+        for (found, is_there) in self.found.iter().zip(columns) {
+            found.fetch_or(is_there, Ordering::Relaxed);
+        }
+    }
+
+    /// The columns of `target`, which is that of the stream, that some file has; others are null in every row.
+    pub fn found<'a>(&self, target: &'a Target) -> Vec<&'a TargetColumn> {
+        let columns = target.columns.iter().zip(self.found.iter());
+        columns.filter(|(_, found)| found.load(Ordering::Relaxed)).map(|(column, _)| column).collect()
+    }
+
     /// Rows.
     pub fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
@@ -108,6 +127,7 @@ impl Work {
         let schema = Arc::clone(opened.schema());
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let places = self.target.locate(&file.name, &names, self.extra)?;
+        self.counts.find(places.iter().map(Option::is_some));
         for (column, place) in self.target.columns.iter().zip(&places) {
             // a column of a wrong type is refused before any row is read
             if let Some(place) = place {
@@ -126,6 +146,7 @@ impl Work {
     fn read_csv(&self, file: &InputFile, sink: &Sink) -> Result<(), Halt> {
         let rows = CsvRows::open(file)?;
         let places = self.target.locate(&file.name, rows.header(), self.extra)?;
+        self.counts.find(places.iter().map(Option::is_some));
         let mut wanted: Vec<usize> = places.iter().copied().flatten().collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -153,7 +174,9 @@ impl Work {
             first_row = self.put(file, sink, &batch, Some(Form::Json), first_row)?;
         }
         if first_row > 1 {
-            self.target.refuse_missing(&file.name, &found(&rows, &wanted), |_| true)?;
+            let found = found(&rows, &wanted);
+            self.target.refuse_missing(&file.name, &found, |_| true)?;
+            self.counts.find(self.target.columns.iter().map(|column| found.contains(&column.source)));
         }
         Ok(())
     }

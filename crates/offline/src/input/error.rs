@@ -239,6 +239,30 @@ impl InputError {
     pub fn is_retryable(&self) -> bool {
         self.kind().is_retryable()
     }
+
+    /// What is wrong, for those who must not see what the file holds: no value of a row, and no column that the target does not
+    /// have, since in a file without a heading these are values.
+    pub fn without_values(&self) -> String {
+        let of = |file: &str, what: String| format!("could not read '{file}': {what}");
+        match self {
+            Self::Cell { file, column, row, problem, .. } => {
+                of(file, format!("column '{column}', row {row}: a value {problem}"))
+            }
+            Self::Row { file, row, .. } => of(file, format!("row {row} cannot be read")),
+            Self::Corrupt { file, .. } => of(file, "it is corrupt or truncated".to_owned()),
+            Self::Store { file, .. } => of(file, "the object store refuses".to_owned()),
+            Self::DuplicateColumn { file, .. } => of(file, "it has two columns of one name".to_owned()),
+            Self::UndeclaredColumns { file, columns } => {
+                of(file, format!("no version of the feature view declares {} of its columns", columns.len()))
+            }
+            Self::MissingColumns { file, missing } => {
+                let missing: Vec<Missing> =
+                    missing.iter().map(|missing| Missing { suggestion: None, ..missing.clone() }).collect();
+                of(file, missing_text(&missing))
+            }
+            other => other.to_string(),
+        }
+    }
 }
 
 fn missing_text(missing: &[Missing]) -> String {

@@ -6,19 +6,25 @@ use bytes::Bytes;
 use deltalake_core::kernel::{Add, Remove, Transaction};
 use futures::{StreamExt, TryStreamExt, stream};
 use hitherto_core::Timestamp;
+use object_store::ObjectStore;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::purge::version_of;
 use super::{BATCH_APP, CLOCK_APP, History, Snapshot};
 use crate::{COMMIT_SEQUENCE, Error, Result};
 
 /// Entries that are read at once.
 const AT_ONCE: usize = 16;
 
-/// What a table's log tells of the past. An entry that is gone, as other programs may delete old ones, is left out with
-/// what it alone told.
+/// What a table's log tells of the past, from the first of its entries that is still there. What came before, which batches
+/// and which files, nobody can tell any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chronicle {
+    /// The version of the log with which the telling begins: 0 where the log is whole.
+    pub begins_at: u64,
+    /// Whether it begins so late because an erasure was purged; where not, another program has deleted old entries.
+    pub is_purged: bool,
     /// The batches that were appended, in the order of their rows.
     pub batches: Vec<LoggedBatch>,
     /// Every file that is or was part of the table, in the order in which they came.
@@ -53,7 +59,7 @@ pub struct LoggedFile {
     pub size_bytes: u64,
     /// Where its rows came from.
     pub origin: FileOrigin,
-    /// The version of the log that added it; none where that entry is gone.
+    /// The version of the log that added it; none where it was there before the telling begins.
     pub added: Option<u64>,
     /// The version of the log that replaced it; none while it is part of the table.
     pub removed: Option<u64>,
@@ -70,10 +76,12 @@ pub enum FileOrigin {
     Unknown,
 }
 
-impl LoggedFile {
-    /// Whether it was part of the table at `version` of its log.
-    pub fn was_part_at(&self, version: u64) -> bool {
-        self.added.is_none_or(|added| added <= version) && self.removed.is_none_or(|removed| removed > version)
+impl Chronicle {
+    /// Whether `file` was part of the table at `version` of its log, as far as is known: of the versions before the telling
+    /// begins nothing is.
+    pub fn was_part_at(&self, file: &LoggedFile, version: u64) -> bool {
+        let since = file.added.unwrap_or(self.begins_at);
+        since <= version && file.removed.is_none_or(|removed| removed > version)
     }
 }
 
@@ -86,30 +94,55 @@ struct Line {
 }
 
 impl History {
-    /// Reads the whole log, entry by entry: one request each. A table that nobody has written yet has no past.
+    /// Reads the whole log, entry by entry: one request each, after one for their list. A table that nobody has written yet
+    /// has no past.
     pub async fn chronicle(&self) -> Result<Chronicle> {
         let snapshot = self.snapshot().await?;
         let Some(last) = snapshot.version else { return Ok(Chronicle::default()) };
-        let entries = stream::iter(0..=last).map(|version| async move {
+        let first = self.first_entry().await?.unwrap_or(last + 1);
+        let entries = stream::iter(first..=last).map(|version| async move {
             let entry = self.log_store.read_commit_entry(version).await;
             let entry = entry.map_err(|e| Error::delta(format!("read the log of table '{}'", self.table.id), e))?;
             Ok::<_, Error>((version, entry))
         });
         let mut entries = entries.buffered(AT_ONCE);
-        let mut chronicle = Chronicle::default();
+        let mut chronicle = Chronicle { begins_at: first, ..Chronicle::default() };
         // by name, its place among the files
         let mut known = HashMap::new();
         while let Some((version, entry)) = entries.try_next().await? {
-            if let Some(entry) = entry {
-                let lines = lines(&entry).map_err(|reason| Error::Corrupt {
-                    path: format!("entry {version} of the log of table '{}'", self.table.id),
-                    reason,
-                })?;
-                chronicle.tell(version, &lines, &mut known);
-            }
+            let Some(entry) = entry else {
+                // a purge is under way: of what is before a gap the end is not known
+                chronicle = Chronicle { begins_at: version + 1, ..Chronicle::default() };
+                known.clear();
+                continue;
+            };
+            let lines = lines(&entry).map_err(|reason| Error::Corrupt {
+                path: format!("entry {version} of the log of table '{}'", self.table.id),
+                reason,
+            })?;
+            chronicle.tell(version, &lines, &mut known);
         }
         self.tell_untold(&snapshot, &mut chronicle, &known);
+        let is_purged = snapshot.erasures.iter().any(|erasure| erasure.forgotten_in.is_some());
+        chronicle.is_purged = chronicle.begins_at > 0 && is_purged;
         Ok(chronicle)
+    }
+
+    /// The version of the oldest entry that is still there.
+    async fn first_entry(&self) -> Result<Option<u64>> {
+        let log = self.root.clone().join("_delta_log");
+        let failed = |error| Error::object_store(format!("read the log of table '{}'", self.table.id), error);
+        let mut files = self.store.store().list(Some(&log));
+        let mut first = None;
+        while let Some(file) = files.try_next().await.map_err(failed)? {
+            // checkpoints have versions too, and tell nothing of the past
+            let version = version_of(&file.location).filter(|_| file.location.extension() == Some("json"));
+            first = match (first, version) {
+                (Some(first), Some(version)) => Some(version.min(first)),
+                (first, version) => first.or(version),
+            };
+        }
+        Ok(first)
     }
 
     /// Files of the table whose entry is gone.
@@ -135,8 +168,9 @@ impl Chronicle {
         let removed: Vec<&Remove> = lines.iter().filter_map(|line| line.remove.as_ref()).collect();
         let added: Vec<&Add> = lines.iter().filter_map(|line| line.add.as_ref()).collect();
         for remove in &removed {
-            if let Some(file) = known.get(&remove.path).and_then(|index| self.files.get_mut(*index)) {
-                file.removed = Some(version);
+            match known.get(&remove.path).and_then(|index| self.files.get_mut(*index)) {
+                Some(file) => file.removed = Some(version),
+                None => self.remember(version, remove, known),
             }
         }
         let origin = if removed.is_empty() {
@@ -158,6 +192,19 @@ impl Chronicle {
         if removed.is_empty() {
             self.batches.extend(batch(version, &added, lines));
         }
+    }
+
+    /// A file of which only its end is told.
+    fn remember(&mut self, version: u64, remove: &Remove, known: &mut HashMap<String, usize>) {
+        known.insert(remove.path.clone(), self.files.len());
+        self.files.push(LoggedFile {
+            name: remove.path.clone(),
+            rows: None,
+            size_bytes: remove.size.and_then(|size| size.try_into().ok()).unwrap_or_default(),
+            origin: FileOrigin::Unknown,
+            added: None,
+            removed: Some(version),
+        });
     }
 }
 
@@ -233,16 +280,42 @@ mod tests {
 
     #[test]
     fn files_are_told_with_their_origin_and_their_end() {
-        let files = told().files;
-        let names = |version| {
-            let there = files.iter().filter(|file| file.was_part_at(version));
-            there.map(|file| file.name.as_str()).collect::<Vec<_>>()
-        };
+        let told = told();
+        let names = |version| parts(&told, version);
+        let files = &told.files;
         assert_eq!(names(0), ["data/a", "data/b"]);
         assert_eq!(names(1), ["data/a", "data/b", "data/c"]);
         assert_eq!(names(2), ["data/b", "data/r"]);
         assert_eq!(files[2].origin, FileOrigin::Batch(1));
         assert_eq!(files[3].origin, FileOrigin::Files(vec!["data/a".to_owned(), "data/c".to_owned()]));
         assert_eq!((files[3].rows, files[0].removed), (Some(3), Some(2)));
+    }
+
+    /// The files that are known to have been part of the table at a version.
+    fn parts(chronicle: &Chronicle, version: u64) -> Vec<&str> {
+        let there = chronicle.files.iter().filter(|file| chronicle.was_part_at(file, version));
+        there.map(|file| file.name.as_str()).collect()
+    }
+
+    #[test]
+    fn of_versions_before_the_telling_begins_nothing_is_claimed() {
+        let mut chronicle = Chronicle { begins_at: 5, is_purged: true, ..Chronicle::default() };
+        let mut known = HashMap::new();
+        chronicle.tell(5, &entry(&[r#"{"metaData":{}}"#]), &mut known);
+        chronicle.tell(6, &entry(&[&add("d", Some(9), 1)]), &mut known);
+        let remove = r#"{"remove":{"path":"data/r","dataChange":false,"size":7}}"#;
+        chronicle.tell(7, &entry(&[remove, &add("s", None, 4)]), &mut known);
+        let told: Vec<(&str, Option<u64>, Option<u64>)> =
+            chronicle.files.iter().map(|file| (file.name.as_str(), file.added, file.removed)).collect();
+        // a file that was there before is known by its removal
+        let expected = [("data/d", Some(6), None), ("data/r", None, Some(7)), ("data/s", Some(7), None)];
+        assert_eq!(told, expected);
+        assert_eq!((&chronicle.files[1].origin, chronicle.files[1].size_bytes), (&FileOrigin::Unknown, 7));
+        assert_eq!(chronicle.files[2].origin, FileOrigin::Files(vec!["data/r".to_owned()]));
+        assert_eq!(parts(&chronicle, 4), Vec::<&str>::new());
+        assert_eq!(parts(&chronicle, 5), ["data/r"]);
+        assert_eq!(parts(&chronicle, 6), ["data/d", "data/r"]);
+        assert_eq!(parts(&chronicle, 7), ["data/d", "data/s"]);
+        assert_eq!(chronicle.batches.iter().map(|batch| batch.version).collect::<Vec<_>>(), [6]);
     }
 }

@@ -46,7 +46,7 @@ impl History {
             (purged.files, purged.bytes) = (swept.deleted_files, swept.deleted_bytes);
             // whatever the clocks of the store and of who erased say, these held the rows
             let held = due.iter().flat_map(|erasure| &erasure.files);
-            let held = held.map(|name| name.split('/').fold(self.root.clone(), |path, part| path.join(part))).collect();
+            let held = held.map(|name| name.split('/').fold(self.root.clone(), Path::join)).collect();
             purged.files += self.delete_all(held).await?;
             purged.erasures = due.iter().map(|erasure| erasure.id.clone()).collect();
             self.forget_all(&purged.erasures.iter().cloned().collect()).await?;
@@ -136,7 +136,7 @@ fn content(snapshot: &Snapshot) -> Snapshot {
 }
 
 /// The version of a commit or a checkpoint; none of other files.
-fn version_of(path: &Path) -> Option<u64> {
+pub(super) fn version_of(path: &Path) -> Option<u64> {
     let name = path.filename()?;
     let (version, rest) = name.split_at_checked(VERSION_DIGITS)?;
     rest.starts_with('.').then(|| version.parse().ok()).flatten()
@@ -165,7 +165,7 @@ mod tests {
         append(&history, &[sample(5, 1), sample(6, 1)], Timestamp(1), &mut rows).await;
         let before = late.snapshot().await.expect("a snapshot").version.expect("a log");
         let key = EntityKey(vec![KeyValue::Int(2)]);
-        let (now, delay) = (|| Timestamp(chrono::Utc::now().timestamp_micros()), Span::ZERO);
+        let (now, delay) = (samples::present, Span::ZERO);
         let erasing = Erasing { id: "e1", key: &key, at: Timestamp(1), now: &now, delay };
         history.erase(&erasing, &CompactOptions::default(), &|_, _| ()).await.expect("an erasure");
         append(&history, &[sample(6, 2)], Timestamp(1), &mut rows).await;

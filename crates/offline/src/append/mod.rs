@@ -101,9 +101,9 @@ impl History {
         written: &mut Vec<NewFile>,
     ) -> Result<Appended, (Error, bool)> {
         let failed = |error: Error| (error, false);
-        // what is erased from here on must not come back with these rows
-        let erasures =
-            self.snapshot().await.map_err(failed)?.erasures.iter().map(|erasure| erasure.id.clone()).collect();
+        // what is erased from here on must not come back with these rows; to know fewer erasures than there are is safe
+        let seen = self.last_snapshot().await.map_err(failed)?;
+        let erasures = seen.erasures.iter().map(|erasure| erasure.id.clone()).collect();
         let known = match &id {
             BatchId::Given(id) => self.known_batch(id).await.map_err(failed)?,
             BatchId::Content | BatchId::Unremembered => None,

@@ -40,6 +40,8 @@ enum Attempt {
     Done(Committed),
     /// Somebody else has the version that we wanted.
     Lost,
+    /// Something was erased since the rows began to be written.
+    Erased,
 }
 
 impl History {
@@ -48,10 +50,14 @@ impl History {
     pub(crate) async fn commit(&self, offer: &Offer<'_>) -> std::result::Result<Committed, Failure> {
         let mut known = offer.erasures.clone();
         for attempt in 0..ATTEMPTS_MAX {
-            // the files are searched before the log is locked: that may take long
-            self.refuse_erased(offer.files, &mut known).await?;
-            if let Attempt::Done(committed) = self.attempt(offer, &known).await? {
-                return Ok(committed);
+            match self.attempt(offer, &known).await? {
+                Attempt::Done(committed) => return Ok(committed),
+                Attempt::Lost => {}
+                // the files are searched while nobody waits for the log: that may take long
+                Attempt::Erased => {
+                    self.refuse_erased(offer.files, &mut known).await?;
+                    continue;
+                }
             }
             tokio::time::sleep(backoff(attempt)).await;
         }
@@ -85,7 +91,7 @@ impl History {
             };
         }
         if snapshot.erasures.iter().any(|erasure| !erasures.contains(&erasure.id)) {
-            return Ok(Attempt::Lost);
+            return Ok(Attempt::Erased);
         }
         let first_sequence = snapshot.next_sequence;
         let time = snapshot.last_commit.map_or((offer.now)(), |last| last.max((offer.now)()));

@@ -96,6 +96,15 @@ impl History {
         self.refresh(&mut cached).await
     }
 
+    /// The table as this process last saw it, or as it is now where it was not seen yet.
+    pub(crate) async fn last_snapshot(&self) -> Result<Arc<Snapshot>> {
+        let mut cached = self.cached.lock().await;
+        match &cached.snapshot {
+            Some(known) => Ok(Arc::clone(known)),
+            None => self.refresh(&mut cached).await,
+        }
+    }
+
     /// Reads what was committed since the last look.
     async fn refresh(&self, cached: &mut Cached) -> Result<Arc<Snapshot>> {
         let reading = || format!("read the log of table '{}'", self.table.id);

@@ -42,9 +42,8 @@ fn trained() -> Hitherto {
     place.write("d.yaml", DEFINITIONS);
     place.ok("apply -f d.yaml");
     for day in 1..=10 {
-        let rows: String =
-            ["N1", "N2", SECRET].iter().map(|tail| format!("{tail},2013-01-{day:02}T10:00:00Z,{day}\n")).collect();
-        place.write("legs.csv", format!("tailnum,event_timestamp,arr_delay\n{rows}"));
+        let rows = ["N1", "N2", SECRET].map(|tail| format!("{tail},2013-01-{day:02}T10:00:00Z,{day}"));
+        place.write("legs.csv", format!("tailnum,event_timestamp,arr_delay\n{}\n", rows.join("\n")));
         place.ok("ingest legs legs.csv");
     }
     place.write("checks.csv", format!("tailnum,event_timestamp,passed\n{SECRET},2013-01-01T10:00:00Z,true\n"));

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use hitherto_core::{ResolvedSet, Timestamp, ValueType};
@@ -110,7 +111,7 @@ impl Transforms {
     /// Which of the inputs each transform reads, in the order of the transforms.
     pub(crate) fn reads(&self) -> impl Iterator<Item = Vec<Read>> {
         self.compiled.iter().map(|compiled| {
-            let mut places: Vec<usize> = collect_columns(&compiled.expr).iter().map(|column| column.index()).collect();
+            let mut places: Vec<usize> = collect_columns(&compiled.expr).iter().map(PhysicalColumn::index).collect();
             places.sort_unstable();
             let last = self.input.fields().len() - 1;
             let read = |place| match place {

@@ -242,7 +242,7 @@ impl Unknown {
             None => format!("nothing is called '{what}'"),
         };
         if let Some(near) = self.near {
-            text.push_str(&format!(" (did you mean '{near}'?)"));
+            text = format!("{text} (did you mean '{near}'?)");
         }
         let mut notes = self.notes;
         if kind.is_none() && !self.is_searched {

@@ -194,7 +194,9 @@ impl Logged {
         let mut copies: BTreeMap<&str, Vec<&LoggedFile>> = BTreeMap::new();
         for file in &self.chronicle.files {
             if let FileOrigin::Files(inputs) = &file.origin {
-                inputs.iter().for_each(|input| copies.entry(input).or_default().push(file));
+                for input in inputs {
+                    copies.entry(input).or_default().push(file);
+                }
             }
         }
         let mut seen: HashSet<&str> = next.iter().map(|file| file.name.as_str()).collect();

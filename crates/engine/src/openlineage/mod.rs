@@ -29,7 +29,7 @@ use crate::Engine;
 /// How long runs that are done wait for their events to be taken.
 const DELIVERY_MAX: Duration = Duration::from_secs(10);
 /// How long nothing is sent after a delivery that failed: who does not answer makes one run wait, and not each.
-const MUTED: Duration = Duration::from_secs(60);
+const MUTED: Duration = Duration::from_mins(1);
 /// Until then nothing is sent. Of the process, which tells one sink.
 static MUTED_UNTIL: Mutex<Option<Instant>> = Mutex::new(None);
 

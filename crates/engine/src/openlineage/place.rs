@@ -113,11 +113,14 @@ pub(super) fn without_user<'a>(scheme: &str, authority: &'a str) -> &'a str {
 
 /// A path as it stands in a URI.
 fn encoded(path: &str) -> String {
+    use std::fmt::Write as _;
     let mut text = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b'=' => text.push(byte.into()),
-            _ => text.push_str(&format!("%{byte:02X}")),
+            _ => {
+                let _ = write!(text, "%{byte:02X}");
+            }
         }
     }
     text

@@ -1,9 +1,10 @@
-//! `dataset show|list|verify|report|rebuild`.
+//! `dataset show|list|verify|report|rebuild|forget`.
 
 use anyhow::{Result, anyhow, bail};
 use clap::Subcommand;
 use hitherto_core::Dataset;
 use hitherto_engine::{Engine, Rebuilt, SpineSources};
+use serde_json::json;
 
 use super::list::objects;
 use super::manifest::show;
@@ -59,6 +60,11 @@ enum Command {
         #[arg(long, value_name = "FILE|URL|-")]
         spine: Option<String>,
     },
+    /// Forget a training set that no model version needs: its manifest and its verdicts. Its file stays where it is
+    Forget {
+        /// Its id, a unique beginning of it, or its name
+        id: String,
+    },
 }
 
 /// Run one of them.
@@ -70,6 +76,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         Command::Verify(args) => verify::run(args, &engine, &config.actor, global).await,
         Command::Report { id, spine, json } => report(&engine, &id, spine, &global.with_json(json)).await,
         Command::Rebuild { id, out, spine } => rebuild(&engine, &id, &out, spine, global).await,
+        Command::Forget { id } => forget(&engine, &id, global).await,
     }
 }
 
@@ -121,6 +128,16 @@ async fn rebuild(engine: &Engine, id: &str, out: &str, spine: Option<String>, gl
     } else {
         output::note(format!("{out} has the rows that were built at {}, in another encoding", dataset.built_at));
     }
+    Ok(())
+}
+
+async fn forget(engine: &Engine, id: &str, global: &Global) -> Result<()> {
+    let dataset = engine.forget_dataset(id).await?;
+    match global.output {
+        Format::Json => output::json(&json!({"forgotten": dataset.id, "file": dataset.location}))?,
+        Format::Table => output::line(&dataset.id)?,
+    }
+    output::note(format!("its file was left: {}", dataset.location));
     Ok(())
 }
 

@@ -44,7 +44,8 @@ serve` does so by itself, otherwise run `hitherto vacuum`. Keep the delay longer
 rebuild takes: with 0s those that are at work fail, or lose their rows.
 
 Training sets are files of yours: those that hold rows of the entity are listed, with the model versions that were \
-trained on them, and stay. A training set with values of it cannot be built again. One that is being built meanwhile \
+trained on them, and stay. A training set with values of it cannot be built again, and its manifest may quote them: `hitherto dataset forget` removes \
+the manifest of one that no model version needs. One that is being built meanwhile \
 is not listed: look again afterwards. Backups, exports, batch ids that name somebody, rows with a null in another part \
 of their key, and the free pages of databases are beyond reach.
 

@@ -4,22 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Hitherto, Ran, python};
-
-const DEFINITIONS: &str = "\
-kind: entity
-name: aircraft
-join_keys: {tailnum: string}
----
-kind: feature_view
-name: legs
-entity: aircraft
-features: {arr_delay: float32}
----
-kind: feature_set
-name: late
-features: [legs:*]
-";
+use crate::support::{Hitherto, LEGS, Ran, python};
 
 const DROP: [&str; 2] = ["DROP TRIGGER audit_is_not_changed", "DROP TRIGGER audit_is_not_cut"];
 
@@ -32,7 +17,7 @@ fn run_as(place: &Hitherto, who: &str, line: &str) -> Ran {
 /// Eight changes by two people: two definitions and a table, a set, a dataset, a model version, an evaluation, a move.
 fn changed() -> Hitherto {
     let place = Hitherto::new();
-    place.write("d.yaml", DEFINITIONS);
+    place.write("d.yaml", LEGS);
     place.write("legs.csv", "tailnum,event_timestamp,arr_delay\nN1,2013-01-01T10:00:00Z,5\n");
     place.write("spine.csv", "tailnum,event_timestamp\nN1,2013-01-02T10:00:00Z\n");
     run_as(&place, "ada", "apply -f d.yaml");
@@ -118,7 +103,7 @@ fn every_change_is_told_and_anchored() {
 #[test]
 fn who_is_unknown_where_nobody_says() {
     let place = Hitherto::new();
-    place.write("d.yaml", DEFINITIONS);
+    place.write("d.yaml", LEGS);
     let applied = place.command("apply -f d.yaml").env_remove("USER").output().expect("the binary can be started");
     Ran::of("apply -f d.yaml", applied).expect_code(0);
     let listed = place.ok("audit list --limit 1");
@@ -219,7 +204,7 @@ fn a_changed_anchor_is_named() {
 #[test]
 fn a_store_that_is_away_holds_up_no_change() {
     let place = Hitherto::new();
-    place.write("d.yaml", DEFINITIONS);
+    place.write("d.yaml", LEGS);
     place.write("offline", "a file where the folder would be");
     let url = format!("file://{}", place.path("offline").display());
     let applied = place.command("apply -f d.yaml").env("HITHERTO_OFFLINE__URL", &url).output();

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use hitherto_engine::Clock;
-use hitherto_online::fixture::RedisServer;
-use hitherto_online::{Advance, Answer, Group, Marks, OnlineStore, Reading, Result, Run, Write, Written};
+use hitherto_online::fixture::{RedisServer, Wrapper};
+use hitherto_online::{OnlineStore, Reading, Result, Run, Write, Written};
 use serde_json::Value as Json;
 
 use crate::support::Hitherto;
@@ -238,6 +238,34 @@ fn wrong_keys_are_named_before_anything_is_done() {
     assert_eq!(rows_of(&place, "legs", "N1"), "n\n10\n");
 }
 
+#[test]
+fn a_table_that_cannot_be_read_does_not_keep_the_next_from_being_vacuumed() {
+    let place = trained();
+    place.ok("compact legs");
+    let log = place.path(".hitherto/offline/checks/checks-1/_delta_log/00000000000000000000.json");
+    fs::write(&log, "no entry\n").expect("it can be written");
+    let files = || fs::read_dir(place.path(".hitherto/offline/legs/legs-1/data")).expect("a folder").count();
+    assert_eq!(files(), 11, "ten, and the one in their place");
+    let said = place.fails("vacuum --retention 0s");
+    assert!(said.contains("checks-1"), "{said}");
+    assert_eq!(files(), 1);
+}
+
+#[test]
+fn the_entry_of_a_training_set_that_no_model_needs_is_forgotten() {
+    let place = trained();
+    place.ok(&format!("erase legs --entity tailnum={SECRET} --yes"));
+    let said = place.fails("dataset forget set_with");
+    assert!(said.ends_with("': it is needed by m@1; model versions are kept\n"), "{said}");
+    let early = json(&place, "dataset show set_early");
+    let forgotten = json(&place, "dataset forget set_early");
+    assert_eq!((&forgotten["forgotten"], &forgotten["file"]), (&early["id"], &early["location"]));
+    assert!(place.path("early.parquet").exists(), "its file is the user's");
+    place.fails("dataset show set_early");
+    assert!(place.ok("audit list").contains("forget_dataset"));
+    place.ok("audit verify --history");
+}
+
 /// A store in which somebody erases the aircraft just before the first rows of a run are written.
 #[derive(Debug)]
 struct Interrupted {
@@ -247,9 +275,9 @@ struct Interrupted {
 }
 
 #[async_trait]
-impl OnlineStore for Interrupted {
-    async fn read(&self, groups: &[Group<'_>]) -> Result<Vec<Answer>> {
-        self.inner.read(groups).await
+impl Wrapper for Interrupted {
+    fn inner(&self) -> &Arc<dyn OnlineStore> {
+        &self.inner
     }
 
     async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written> {
@@ -257,30 +285,6 @@ impl OnlineStore for Interrupted {
             Hitherto::in_folder(&self.folder).ok(&format!("erase legs --entity tailnum={SECRET} --yes"));
         }
         self.inner.write(reading, run, writes).await
-    }
-
-    async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool> {
-        self.inner.erase(reading, key).await
-    }
-
-    async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>> {
-        self.inner.marks(readings).await
-    }
-
-    async fn begin(&self, reading: &Reading) -> Result<Run> {
-        self.inner.begin(reading).await
-    }
-
-    async fn advance(&self, reading: &Reading, run: &Run, to: Marks) -> Result<Advance> {
-        self.inner.advance(reading, run, to).await
-    }
-
-    async fn ping(&self) -> Result<()> {
-        self.inner.ping().await
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
     }
 }
 

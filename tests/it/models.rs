@@ -5,22 +5,7 @@ use std::fs;
 use hitherto_core::{StoredVerdict, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::Hitherto;
-
-const DEFINITIONS: &str = "\
-kind: entity
-name: aircraft
-join_keys: {tailnum: string}
----
-kind: feature_view
-name: legs
-entity: aircraft
-features: {arr_delay: float32}
----
-kind: feature_set
-name: late
-features: [legs:*]
-";
+use crate::support::{Hitherto, LEGS};
 
 const GATE: &str = "\
 kind: gate
@@ -41,7 +26,7 @@ const NOON: &str = "--clock 2013-01-02T12:00:00Z";
 /// A dataset `first` of the feature set `late`, whose view is online at noon.
 fn trained() -> Hitherto {
     let place = Hitherto::new();
-    place.write("d.yaml", DEFINITIONS);
+    place.write("d.yaml", LEGS);
     place.write("gate.yaml", GATE);
     place.write("legs.csv", "tailnum,event_timestamp,arr_delay\nN1,2013-01-01T10:00:00Z,5\n");
     place.write("spine.csv", "tailnum,event_timestamp\nN1,2013-01-02T10:00:00Z\n");

@@ -1,4 +1,4 @@
-//! `dataset`: the history that a training set saw.
+//! `dataset`: the history that a training set saw; and the end of its entry.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,14 @@ use crate::join::Pins;
 use crate::{Engine, Error, Result};
 
 impl Engine {
+    /// Forget a dataset and its verdicts: `wanted` is its id, a unique beginning of it, or its name. Its file is left where it
+    /// is. Refused while a model version needs it.
+    pub async fn forget_dataset(&self, wanted: &str) -> Result<Dataset> {
+        let dataset = self.registry().dataset(wanted).await?;
+        self.registry().forget_dataset(&dataset.id, self.clock().now()).await?;
+        Ok(dataset)
+    }
+
     /// The tables that `dataset` read, as they stood then. What is gone of them is named.
     pub(crate) async fn pin_as(&self, catalog: &Catalog, set: &SetVersion, dataset: &Dataset) -> Result<Pins> {
         let id = short(&dataset.id);

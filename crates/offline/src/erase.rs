@@ -8,7 +8,7 @@ use object_store::path::Path;
 use uuid::Uuid;
 
 use crate::compact::{Rows, RunRequest};
-use crate::key_match::{KeyMark, KeyMatch};
+use crate::key_match::{KeyMatch, KeyTrace};
 use crate::log::{Excised, Excision, Failure, NewFile, Snapshot, backoff};
 use crate::scan::HeldRows;
 use crate::{CompactOptions, DataFile, Error, History, PinnedTable, Result, TableErasure};
@@ -97,7 +97,7 @@ impl History {
         search: &mut Search,
     ) -> Result<Erased> {
         let key = KeyMatch::Key(wanted.key.clone());
-        let mark = KeyMark::new(wanted.key);
+        let trace = KeyTrace::new(wanted.key);
         for attempt in 0..ATTEMPTS_MAX {
             let snapshot = self.snapshot().await?;
             if snapshot.version.is_none() {
@@ -115,7 +115,7 @@ impl History {
                 committed: Timestamp::MIN,
                 due: Timestamp::MIN,
                 files: Vec::new(),
-                mark: Some(mark.clone()),
+                trace: Some(trace.clone()),
                 forgotten_in: None,
             };
             let ended = match self.write_without(&key, own.rows, options, progress, search).await {
@@ -154,12 +154,12 @@ impl History {
             )))
         };
         let ids: Vec<&str> = since.iter().map(|erasure| erasure.id.as_str()).collect();
-        let Some(marks) = since.iter().map(|erasure| erasure.mark.clone()).collect::<Option<Vec<KeyMark>>>() else {
+        let Some(traces) = since.iter().map(|erasure| erasure.trace.clone()).collect::<Option<Vec<KeyTrace>>>() else {
             // its delay was shorter than this append: nobody can tell any more whose rows it was
             return refused("an entity was erased after this began, and its rows may be among these".to_owned(), &ids);
         };
         let files: Vec<DataFile> = files.iter().map(|file| file.uncommitted(self)).collect();
-        let rows: u64 = self.search(&files, &KeyMatch::Marks(marks)).await?.iter().map(|held| held.rows).sum();
+        let rows: u64 = self.search(&files, &KeyMatch::Traces(traces)).await?.iter().map(|held| held.rows).sum();
         if rows > 0 {
             return refused(format!("{rows} of the rows are of an entity that was erased after this began"), &ids);
         }
@@ -258,7 +258,7 @@ impl Erased {
 fn earlier<'a>(snapshot: &'a Snapshot, key: &EntityKey) -> Vec<&'a TableErasure> {
     let bytes = key.to_bytes();
     let is_of =
-        |erasure: &&TableErasure| erasure.rows > 0 && erasure.mark.as_ref().is_some_and(|mark| mark.is_of(&bytes));
+        |erasure: &&TableErasure| erasure.rows > 0 && erasure.trace.as_ref().is_some_and(|trace| trace.is_of(&bytes));
     snapshot.erasures.iter().filter(is_of).collect()
 }
 

@@ -12,20 +12,20 @@ use crate::{Error, Result};
 /// A key that can be recognised and not read: SHA-256 over a salt of its own and the key's bytes, both in hex. Whoever has it
 /// can try keys, so it is kept no longer than it is needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyMark {
+pub struct KeyTrace {
     salt: String,
     hash: String,
 }
 
-impl KeyMark {
-    /// A mark of `key`, different each time.
+impl KeyTrace {
+    /// A trace of `key`, different each time.
     pub(crate) fn new(key: &EntityKey) -> Self {
         let salt = hex::encode([Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat());
         let hash = Self::hash(&salt, &key.to_bytes());
         Self { salt, hash }
     }
 
-    /// Whether it is the mark of the key with these bytes.
+    /// Whether it is the trace of the key with these bytes.
     pub(crate) fn is_of(&self, key: &[u8]) -> bool {
         Self::hash(&self.salt, key) == self.hash
     }
@@ -40,8 +40,8 @@ impl KeyMark {
 pub(crate) enum KeyMatch {
     /// The key.
     Key(EntityKey),
-    /// One of these marks.
-    Marks(Vec<KeyMark>),
+    /// One of these traces.
+    Traces(Vec<KeyTrace>),
 }
 
 impl KeyMatch {
@@ -54,9 +54,9 @@ impl KeyMatch {
         let keys = KeyReader::try_new(columns, &types)?;
         let is_of = |key: &EntityKey| match self {
             Self::Key(wanted) => wanted == key,
-            Self::Marks(marks) => {
+            Self::Traces(traces) => {
                 let bytes = key.to_bytes();
-                marks.iter().any(|mark| mark.is_of(&bytes))
+                traces.iter().any(|trace| trace.is_of(&bytes))
             }
         };
         Ok((0..batch.num_rows()).map(|row| Some(keys.key(row).as_ref().is_some_and(is_of))).collect())
@@ -70,10 +70,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_knows_its_key_and_does_not_tell_it() {
+    fn a_trace_knows_its_key_and_does_not_tell_it() {
         let key = EntityKey(vec![KeyValue::String("N14228".into()), KeyValue::Int(7)]);
         let other = EntityKey(vec![KeyValue::String("N14228".into()), KeyValue::Int(8)]);
-        let (one, two) = (KeyMark::new(&key), KeyMark::new(&key));
+        let (one, two) = (KeyTrace::new(&key), KeyTrace::new(&key));
         assert!(one.is_of(&key.to_bytes()) && two.is_of(&key.to_bytes()) && !one.is_of(&other.to_bytes()));
         assert_ne!(one, two);
         let text = serde_json::to_string(&one).expect("JSON");

@@ -21,7 +21,7 @@ pub use append::{Appended, BatchId, Commit};
 pub use compact::{CompactOptions, Compacted, Compaction, Reach};
 pub use erase::{Erased, Erasing, erasure_id};
 pub use error::{Error, Result};
-pub use key_match::KeyMark;
+pub use key_match::KeyTrace;
 pub use log::{
     Chronicle, DataFile, FileOrigin, FilesChecked, History, LoggedBatch, LoggedFile, Purged, Snapshot, TableErasure,
     TimeRange,

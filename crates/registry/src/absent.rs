@@ -107,6 +107,10 @@ impl Registry for AbsentRegistry {
         Err(remedy::no_dataset_id(dataset))
     }
 
+    async fn forget_dataset(&self, id: &str, _: Timestamp) -> Result<()> {
+        Err(remedy::no_dataset_id(id))
+    }
+
     async fn record_erasure(&self, _: &Erasure, _: Timestamp) -> Result<()> {
         self.refuse("record an erasure")
     }

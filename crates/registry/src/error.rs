@@ -57,6 +57,14 @@ pub enum Error {
         /// The thing and its version.
         what: String,
     },
+    /// Something that model versions were made of.
+    #[error("could not delete {what}: it is needed by {models}; model versions are kept")]
+    Needed {
+        /// The thing.
+        what: String,
+        /// The model versions, by name.
+        models: String,
+    },
     /// A version that does not follow the last one.
     #[error("could not apply {what}: its next version is {next}")]
     NotNext {
@@ -151,6 +159,7 @@ impl Error {
             Self::Ambiguous { .. }
             | Self::Mismatch { .. }
             | Self::Invalid { .. }
+            | Self::Needed { .. }
             | Self::Url { .. }
             | Self::NotNext { .. } => Kind::InvalidArgument,
             Self::Unsupported { .. } => Kind::Unsupported,

@@ -104,6 +104,10 @@ pub trait Registry: Debug + Send + Sync {
     /// The verdicts on the dataset with this full id, oldest first; not found if there is no such dataset.
     async fn verdicts(&self, dataset: &str) -> Result<Vec<StoredVerdict>>;
 
+    /// Forgets the dataset with this full id, and its verdicts; the audit log remembers that there was one. Refused with
+    /// [`Error::Needed`](crate::Error::Needed) while model versions name it.
+    async fn forget_dataset(&self, id: &str, now: Timestamp) -> Result<()>;
+
     /// Tells in the audit log that an entity was erased.
     async fn record_erasure(&self, erasure: &Erasure, now: Timestamp) -> Result<()>;
 

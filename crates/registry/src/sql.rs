@@ -104,6 +104,14 @@ pub(crate) const DATASETS_BY_PREFIX: &str = "SELECT id, body FROM datasets WHERE
 pub(crate) const DATASET_NAMES: &str = "SELECT DISTINCT name FROM datasets WHERE project = $1 AND name IS NOT NULL
     ORDER BY name";
 
+/// What was trained on a dataset, in the order of versions.
+pub(crate) const MODELS_OF_DATASET: &str = "SELECT name || '@' || version FROM model_versions
+    WHERE project = $1 AND dataset = $2 ORDER BY name, version";
+
+/// The dataset goes first: verdicts go only when theirs is gone.
+pub(crate) const FORGET_DATASET: [&str; 2] =
+    ["DELETE FROM datasets WHERE project = $1 AND id = $2", "DELETE FROM verdicts WHERE project = $1 AND dataset = $2"];
+
 pub(crate) const PUT_DATASET: &str =
     "INSERT INTO datasets (project, id, name, feature_set_hash, body, revision) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (project, id) DO UPDATE SET name = excluded.name, body = excluded.body";

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use hitherto_online::{Advance, Answer, Error, Group, Marks, OnlineStore, Reading, Result, Run, Write, Written};
+use hitherto_online::fixture::Wrapper;
+use hitherto_online::{Advance, Error, Marks, OnlineStore, Reading, Result, Run, Write, Written};
 
 /// What happens at the call that breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +57,9 @@ fn broken<T>() -> Result<T> {
 }
 
 #[async_trait]
-impl OnlineStore for FaultyStore {
-    async fn read(&self, groups: &[Group<'_>]) -> Result<Vec<Answer>> {
-        self.inner.read(groups).await
+impl Wrapper for FaultyStore {
+    fn inner(&self) -> &Arc<dyn OnlineStore> {
+        &self.inner
     }
 
     async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written> {
@@ -76,14 +77,6 @@ impl OnlineStore for FaultyStore {
         }
     }
 
-    async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool> {
-        self.inner.erase(reading, key).await
-    }
-
-    async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>> {
-        self.inner.marks(readings).await
-    }
-
     async fn begin(&self, reading: &Reading) -> Result<Run> {
         match self.fault() {
             None => self.inner.begin(reading).await,
@@ -98,13 +91,5 @@ impl OnlineStore for FaultyStore {
             Some(Fault::After) => self.inner.advance(reading, run, to).await.and_then(|_| broken()),
             Some(Fault::Before | Fault::Midway) => broken(),
         }
-    }
-
-    async fn ping(&self) -> Result<()> {
-        self.inner.ping().await
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
     }
 }

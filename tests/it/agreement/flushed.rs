@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use hitherto_core::Timestamp;
 use hitherto_engine::Clock;
-use hitherto_online::{Advance, Answer, Group, Marks, OnlineStore, Reading, Run, Write, Written};
+use hitherto_online::fixture::Wrapper;
+use hitherto_online::{Advance, Marks, OnlineStore, Reading, Run, Write, Written};
 
 use super::history::{History, Step};
 use super::home::Home;
@@ -167,22 +168,14 @@ impl FlushingStore {
 }
 
 #[async_trait]
-impl OnlineStore for FlushingStore {
-    async fn read(&self, groups: &[Group<'_>]) -> hitherto_online::Result<Vec<Answer>> {
-        self.inner.read(groups).await
+impl Wrapper for FlushingStore {
+    fn inner(&self) -> &Arc<dyn OnlineStore> {
+        &self.inner
     }
 
     async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> hitherto_online::Result<Written> {
         self.call().await;
         self.inner.write(reading, run, writes).await
-    }
-
-    async fn erase(&self, reading: &Reading, key: &[u8]) -> hitherto_online::Result<bool> {
-        self.inner.erase(reading, key).await
-    }
-
-    async fn marks(&self, readings: &[Reading]) -> hitherto_online::Result<Vec<Option<Marks>>> {
-        self.inner.marks(readings).await
     }
 
     async fn begin(&self, reading: &Reading) -> hitherto_online::Result<Run> {
@@ -193,13 +186,5 @@ impl OnlineStore for FlushingStore {
     async fn advance(&self, reading: &Reading, run: &Run, to: Marks) -> hitherto_online::Result<Advance> {
         self.call().await;
         self.inner.advance(reading, run, to).await
-    }
-
-    async fn ping(&self) -> hitherto_online::Result<()> {
-        self.inner.ping().await
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
     }
 }

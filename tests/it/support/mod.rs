@@ -2,6 +2,7 @@
 
 pub(crate) mod gate;
 mod hitherto;
+mod legs;
 mod parquet_file;
 pub(crate) mod process;
 mod python;
@@ -11,5 +12,6 @@ pub(crate) mod stores;
 pub(crate) mod workspace;
 
 pub(crate) use hitherto::{Hitherto, Ran};
+pub(crate) use legs::LEGS;
 pub(crate) use parquet_file::{read_parquet, write_parquet};
 pub(crate) use python::{EventEndpoint, S3, python};

@@ -133,7 +133,7 @@ async fn a_purge_leaves_no_trace_of_the_key_in_files_and_log() {
     assert_eq!(with_bytes(&store, secret.as_bytes()).await, Vec::<String>::new());
     assert_eq!(history.purge(far()).await.expect("another"), crate::Purged::default());
     let remembered = &history.snapshot().await.expect("a snapshot").erasures[0];
-    assert_eq!((remembered.rows, &remembered.mark), (25, &None), "what is remembered cannot be tried out");
+    assert_eq!((remembered.rows, &remembered.trace), (25, &None), "what is remembered cannot be tried out");
 
     // a process that read the log before goes on, and batches are still known
     let after = beside.snapshot().await.expect("the log is read on, or anew");

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, Failure, NewFile};
 use super::{DataFile, History, Snapshot};
-use crate::key_match::KeyMark;
+use crate::key_match::KeyTrace;
 use crate::{Error, Result};
 
 /// The table property that holds the erasures, as JSON.
@@ -36,7 +36,7 @@ pub struct TableErasure {
     #[serde(default)]
     pub files: Vec<String>,
     /// What recognises the key in the files of those who began before; gone with the files.
-    pub mark: Option<KeyMark>,
+    pub trace: Option<KeyTrace>,
     /// The version of the log that recorded that the files are gone.
     pub forgotten_in: Option<u64>,
 }
@@ -119,7 +119,7 @@ impl History {
         let version = last + 1;
         let action = self.remembering(cached.delta.as_ref(), &snapshot, |erasures| {
             for erasure in erasures.iter_mut().filter(|erasure| ids.contains(&erasure.id)) {
-                erasure.mark = None;
+                erasure.trace = None;
                 erasure.files.clear();
                 erasure.forgotten_in = Some(version);
             }

@@ -27,6 +27,7 @@ pub(crate) use snapshot::timestamp_text;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use deltalake_core::DeltaTable;
@@ -56,6 +57,8 @@ pub struct History {
     root: Path,
     log_store: LogStoreRef,
     cached: Mutex<Cached>,
+    /// Up to which version this process knows the log to be shortened.
+    shortened_to: AtomicU64,
 }
 
 /// What this process last saw of the log.
@@ -72,7 +75,14 @@ impl History {
         let url = store.folder_url(&root)?;
         let below = Arc::new(PrefixStore::new(Arc::clone(store.store()), root.clone()));
         let log_store = default_logstore(below, Arc::clone(store.store()), &url, &StorageConfig::default());
-        Ok(Self { store: store.clone(), table, root, log_store, cached: Mutex::default() })
+        Ok(Self {
+            store: store.clone(),
+            table,
+            root,
+            log_store,
+            cached: Mutex::default(),
+            shortened_to: AtomicU64::new(0),
+        })
     }
 
     /// The table.

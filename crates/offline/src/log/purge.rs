@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use deltalake_core::DeltaTable;
 use deltalake_core::checkpoints::create_checkpoint;
@@ -74,18 +75,24 @@ impl History {
         let Some(forgotten) = snapshot.erasures.iter().filter_map(|erasure| erasure.forgotten_in).max() else {
             return Ok(0);
         };
+        if self.shortened_to.load(Ordering::Relaxed) >= forgotten {
+            return Ok(0);
+        }
         let failed = |error| Error::object_store(format!("shorten the log of table '{}'", self.table.id), error);
         let log = self.root.clone().join(LOG_FOLDER);
         let found: Vec<ObjectMeta> = self.store.store().list(Some(&log)).try_collect().await.map_err(failed)?;
         let versions = found.into_iter().filter_map(|file| Some((version_of(&file.location)?, file.location)));
         let mut old: Vec<(u64, Path)> = versions.filter(|(version, _)| *version < forgotten).collect();
-        if old.is_empty() {
-            return Ok(0);
+        let mut count = 0;
+        if !old.is_empty() {
+            self.stand_on_checkpoint().await?;
+            // the first goes first: a writer that puts an entry where one was deleted knows it by the one before, which is gone
+            old.sort_unstable();
+            count = self.delete_all(old.into_iter().map(|(_, path)| path).collect()).await?;
         }
-        self.stand_on_checkpoint().await?;
-        // the first goes first: a writer that puts an entry where one was deleted knows it by the one before, which is gone
-        old.sort_unstable();
-        self.delete_all(old.into_iter().map(|(_, path)| path).collect()).await
+        // the versions before it are never written again, so that the log need not be listed for them again
+        self.shortened_to.fetch_max(forgotten, Ordering::Relaxed);
+        Ok(count)
     }
 
     /// Deletes files one after the other; how many were there.

@@ -1,8 +1,9 @@
 //! Training sets.
 
-use hitherto_core::{Kind, Timestamp};
+use hitherto_core::{Kind, StoredVerdict, Timestamp};
 
-use super::sample::{dataset, name};
+use super::models::with_set;
+use super::sample::{NOW, dataset, model, name};
 use crate::{Recorded, Registry};
 
 pub(super) async fn the_first_recording_stays(registry: &dyn Registry) {
@@ -62,4 +63,48 @@ pub(super) async fn they_are_found_by_id_name_and_prefix(registry: &dyn Registry
     let all = registry.datasets().await.expect("reads");
     assert_eq!(all, [oldest, june, june_again, named_like_a_prefix], "in the order of recording");
     assert_eq!(all[1].name, Some(name("june")));
+}
+
+pub(super) async fn one_that_no_model_needs_is_forgotten(registry: &dyn Registry) {
+    with_set(registry).await;
+    for id in ["d1", "d2"] {
+        registry.record_dataset(&dataset(id, Some("june"))).await.expect("records");
+        let verdict = StoredVerdict {
+            dataset: id.to_owned(),
+            file_hash: format!("file {id}"),
+            proven: true,
+            at: NOW,
+            by: "ada".to_owned(),
+            report: serde_json::Value::Null,
+        };
+        registry.record_verdict(&verdict).await.expect("records");
+    }
+    for _ in 0..2 {
+        registry.register_model(model("delay"), NOW).await.expect("registers");
+    }
+    let before = registry.revision().await.expect("reads");
+    let needed = registry.forget_dataset("d1", NOW).await.expect_err("models were trained on it");
+    assert_eq!(
+        (needed.kind(), needed.to_string().as_str()),
+        (
+            Kind::InvalidArgument,
+            "could not delete dataset 'd1': it is needed by delay@1, delay@2; model versions are kept"
+        )
+    );
+    let unknown = registry.forget_dataset("d", NOW).await.expect_err("a beginning is no id");
+    assert_eq!(unknown.kind(), Kind::NotFound);
+    assert_eq!(registry.revision().await.expect("reads"), before, "nothing changed");
+
+    registry.forget_dataset("d2", NOW).await.expect("nobody needs it");
+    assert_eq!(registry.revision().await.expect("reads"), before + 1);
+    assert_eq!(registry.dataset("june").await.expect("the other is left").id, "d1");
+    assert_eq!(registry.datasets().await.expect("reads").len(), 1);
+    assert_eq!(registry.verdicts("d1").await.expect("reads").len(), 1);
+    assert_eq!(registry.verdicts("d2").await.expect_err("they went with it").kind(), Kind::NotFound);
+    let last = registry.audit_log(0, 100).await.expect("reads").pop().expect("an entry");
+    assert_eq!((last.verb.as_str(), last.subject.as_str(), last.after), ("forget_dataset", "dataset d2", None));
+    assert!(last.before.is_some_and(|before| before.contains("\"file_hash\":\"file d2\"")));
+
+    assert_eq!(registry.record_dataset(&dataset("d2", None)).await.expect("records"), Recorded::New, "built again");
+    assert_eq!(registry.verdicts("d2").await.expect("reads"), []);
 }

@@ -43,6 +43,7 @@ where
     audit::what_changes_nothing_is_not_told(&*project(&connect, "unchanged").await).await;
     datasets::the_first_recording_stays(&*project(&connect, "datasets").await).await;
     datasets::they_are_found_by_id_name_and_prefix(&*project(&connect, "lookup").await).await;
+    datasets::one_that_no_model_needs_is_forgotten(&*project(&connect, "forgotten").await).await;
 
     let [left, right] = [project(&connect, "left").await, project(&connect, "right").await];
     definitions::projects_do_not_see_each_other(&*left, &*right).await;

@@ -190,6 +190,10 @@ impl Registry for SqliteRegistry {
         results::verdicts(self, dataset).await
     }
 
+    async fn forget_dataset(&self, id: &str, now: Timestamp) -> Result<()> {
+        write::forget_dataset(self, id, now).await
+    }
+
     async fn record_erasure(&self, erasure: &Erasure, now: Timestamp) -> Result<()> {
         write::record_erasure(self, erasure, now).await
     }

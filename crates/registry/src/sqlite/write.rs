@@ -6,7 +6,7 @@ mod models;
 mod results;
 mod traffic;
 
-pub(super) use datasets::{dataset_of, record_dataset};
+pub(super) use datasets::{dataset_of, forget_dataset, record_dataset};
 pub(super) use definitions::apply;
 pub(super) use models::{move_alias, register_model};
 pub(super) use results::{record_erasure, record_evaluation, record_verdict};

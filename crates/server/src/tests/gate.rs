@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use hitherto_online::{Advance, Answer, Error, Group, Marks, OnlineStore, Reading, Result, Run, Write, Written};
+use hitherto_online::fixture::Wrapper;
+use hitherto_online::{Answer, Error, Group, OnlineStore, Result};
 use tokio::sync::Notify;
 
 /// Forwards everything; reads (or those of one table alone) wait at the gate, and a store that is down does not answer a ping.
@@ -36,7 +37,11 @@ impl Gated {
 }
 
 #[async_trait]
-impl OnlineStore for Gated {
+impl Wrapper for Gated {
+    fn inner(&self) -> &Arc<dyn OnlineStore> {
+        &self.inner
+    }
+
     async fn read(&self, groups: &[Group<'_>]) -> Result<Vec<Answer>> {
         let of = |table: &str| groups.iter().any(|group| group.reading.to_string().starts_with(table));
         if self.table.is_none_or(of) {
@@ -46,34 +51,10 @@ impl OnlineStore for Gated {
         self.inner.read(groups).await
     }
 
-    async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written> {
-        self.inner.write(reading, run, writes).await
-    }
-
-    async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool> {
-        self.inner.erase(reading, key).await
-    }
-
-    async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>> {
-        self.inner.marks(readings).await
-    }
-
-    async fn begin(&self, reading: &Reading) -> Result<Run> {
-        self.inner.begin(reading).await
-    }
-
-    async fn advance(&self, reading: &Reading, run: &Run, to: Marks) -> Result<Advance> {
-        self.inner.advance(reading, run, to).await
-    }
-
     async fn ping(&self) -> Result<()> {
         if self.is_down.load(Ordering::Relaxed) {
             return Err(Error::Scheme { scheme: "down".to_owned() });
         }
         self.inner.ping().await
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
     }
 }

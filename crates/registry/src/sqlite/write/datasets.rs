@@ -1,13 +1,13 @@
 //! Training sets.
 
-use hitherto_core::{Dataset, Name, digest};
+use hitherto_core::{Dataset, Name, Timestamp, digest};
 use serde_json::json;
 use sqlx::SqliteConnection;
 
 use crate::record::{decode_dataset, encode};
 use crate::sqlite::SqliteRegistry;
 use crate::sqlite::change::{Change, Deed};
-use crate::{Recorded, Result, sql};
+use crate::{Error, Recorded, Result, remedy, sql};
 
 pub(in crate::sqlite) async fn record_dataset(registry: &SqliteRegistry, dataset: &Dataset) -> Result<Recorded> {
     let mut change = Change::begin(registry).await?;
@@ -39,6 +39,30 @@ pub(in crate::sqlite) async fn record_dataset(registry: &SqliteRegistry, dataset
     };
     change.commit(dataset.built_at, vec![deed]).await?;
     Ok(recorded)
+}
+
+pub(in crate::sqlite) async fn forget_dataset(registry: &SqliteRegistry, id: &str, now: Timestamp) -> Result<()> {
+    let mut change = Change::begin(registry).await?;
+    let Some(dataset) = dataset_of(registry, change.connection(), id).await? else {
+        return Err(remedy::no_dataset_id(id));
+    };
+    let needed: Result<Vec<(String,)>, _> = sqlx::query_as(sql::MODELS_OF_DATASET)
+        .bind(registry.project.as_str())
+        .bind(id)
+        .fetch_all(change.connection())
+        .await;
+    let needed = needed.map_err(|error| registry.failed("read models", error))?;
+    if !needed.is_empty() {
+        let models: Vec<String> = needed.into_iter().map(|(model,)| model).collect();
+        return Err(Error::Needed { what: format!("dataset '{id}'"), models: models.join(", ") });
+    }
+    for statement in sql::FORGET_DATASET {
+        let done = sqlx::query(statement).bind(registry.project.as_str()).bind(id).execute(change.connection()).await;
+        done.map_err(|error| registry.failed("forget a dataset", error))?;
+    }
+    let before = Some(summary(&dataset)?);
+    let deed = Deed { verb: "forget_dataset", subject: format!("dataset {id}"), before, after: None };
+    change.commit(now, vec![deed]).await
 }
 
 /// What the audit log says of a dataset: never its body, which may hold values of rows, because what is in the log can

@@ -109,9 +109,9 @@ impl Sql {
         if !with_columns {
             return Ok(names);
         }
-        let every: [Option<String>; 3] = [None, None, None];
-        let [any_catalog, any_schema, any_name] = every;
-        let mut tables = GetTablesBuilder::new(any_catalog, any_schema, any_name, Vec::<String>::new(), true);
+        // chosen already: no more is left out
+        let any = || None::<String>;
+        let mut tables = GetTablesBuilder::new(any(), any(), any(), Vec::<String>::new(), true);
         let [schemas, tables_named, types] = [1, 2, 3].map(|column| names.column(column).as_string::<i32>());
         for row in 0..names.num_rows() {
             let (schema, name) = (schemas.value(row), tables_named.value(row));

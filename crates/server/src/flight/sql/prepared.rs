@@ -47,7 +47,7 @@ impl Sql {
         let parameter_schema = schema_bytes(&Schema::new(fields))?;
         let prepared = Prepared {
             query: asked.query.into(),
-            schema: planned.schema().clone(),
+            schema: Arc::clone(planned.schema()),
             parameters: planned.parameters().into(),
             bound: None,
         };
@@ -99,8 +99,8 @@ impl Sql {
 async fn only_row(mut values: FlightRecordBatchStream) -> Result<RecordBatch, Refusal> {
     let refused = |message: String| Refusal::invalid("parameters", message);
     let mut row: Option<RecordBatch> = None;
-    let mut unread = |error: FlightError| refused(format!("could not read the values of the parameters: {error}"));
-    while let Some(batch) = values.try_next().await.map_err(&mut unread)? {
+    let unread = |error: FlightError| refused(format!("could not read the values of the parameters: {error}"));
+    while let Some(batch) = values.try_next().await.map_err(unread)? {
         if batch.num_rows() == 0 {
             continue;
         }

@@ -1,5 +1,7 @@
 //! A query: planned and pinned when it is announced, run when its rows are fetched.
 
+use std::sync::Arc;
+
 use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{FlightDescriptor, FlightInfo, Ticket};
 use hitherto_core::Kind;
@@ -41,7 +43,7 @@ impl Sql {
     /// The rows of a plan that is held; it is held no longer.
     pub(in crate::flight) fn fetch(&self, ticket: &TicketStatementQuery) -> Result<Sent, Refusal> {
         let planned = self.plans.take(&ticket.statement_handle)?;
-        let schema = planned.schema().clone();
+        let schema = Arc::clone(planned.schema());
         Ok(sent(schema, run(&self.shared, planned)))
     }
 

@@ -1,7 +1,5 @@
 //! The analyst's page: what it tells to type works, and answers so.
 
-use std::path::Path;
-
 use crate::support::process::Served;
 use crate::support::workspace::read;
 use crate::support::{Hitherto, python_says};
@@ -13,12 +11,13 @@ const ADDRESS: &str = "grpc://127.0.0.1:7420";
 fn every_command_of_the_page_runs_and_answers_so() {
     let page = read("docs/analyst.md");
     let blocks = blocks(&page);
-    let (mut place, mut server) = (Hitherto::new(), None);
-    let top = place.folder().to_owned();
+    // removed at the end, while `place` goes from folder to folder
+    let home = Hitherto::new();
+    let (mut place, mut server) = (Hitherto::in_folder(home.folder()), None);
     let (mut scripts, mut said) = (0, String::new());
     for (language, text) in &blocks {
         match *language {
-            "console" => server = Some(typed(text, &mut place, &top)),
+            "console" => server = Some(typed(text, &mut place)),
             "python" => {
                 let server: &Served = server.as_ref().expect("the page begins with a server");
                 assert!(text.contains(ADDRESS), "{text}");
@@ -35,11 +34,11 @@ fn every_command_of_the_page_runs_and_answers_so() {
 }
 
 /// Runs what is typed, the server last.
-fn typed(session: &str, place: &mut Hitherto, top: &Path) -> Served {
+fn typed(session: &str, place: &mut Hitherto) -> Served {
     let mut server = None;
     for line in session.lines().filter_map(|line| line.strip_prefix("$ ")) {
         if let Some(folder) = line.strip_prefix("cd ") {
-            *place = Hitherto::in_folder(top.join(folder));
+            *place = Hitherto::in_folder(place.path(folder));
         } else if line == "hitherto serve" {
             server = Some(place.serve(""));
         } else {

@@ -88,7 +88,7 @@ mod tests {
         let said = abilities().expect("abilities").record_batch([SqlInfo::FlightSqlServerReadOnly as u32]);
         assert_eq!(said.expect("rows").num_rows(), 1);
         let types = types().expect("types");
-        assert_eq!(types.record_batch(None).expect("rows").num_rows(), TYPES.len());
+        assert_eq!(types.record_batch(None::<i32>).expect("rows").num_rows(), TYPES.len());
         let varchar = types.record_batch(XdbcDataType::XdbcVarchar as i32).expect("rows");
         assert_eq!(varchar.num_rows(), 1);
     }

@@ -70,7 +70,8 @@ impl<T> Handles<T> {
     /// Looks at it, or changes it; its time begins anew.
     pub(super) fn with<R>(&self, handle: &[u8], look: impl FnOnce(&mut T) -> R) -> Result<R, Refusal> {
         let mut all = self.held();
-        let held = parsed(handle).and_then(|handle| all.get_mut(&handle)).ok_or_else(|| self.absent())?;
+        let Some(handle) = parsed(handle) else { return Err(self.absent()) };
+        let Some(held) = all.get_mut(&handle) else { return Err(self.absent()) };
         held.used = Instant::now();
         Ok(look(&mut held.value))
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 15] = [
+pub const ENVIRONMENT: [(&str, &str); 17] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -29,6 +29,8 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ("HITHERTO_LINEAGE__URL_FILE", "a file that holds that URL, password included"),
     ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
     ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
+    ("HITHERTO_SQL__TIMEOUT", "how long a query may take that is asked of `serve`: 5m; 0s for any time"),
+    ("HITHERTO_SQL__MAX_ROWS", "how many rows it may have; 0, the default, for any number"),
     ("HITHERTO_ACTOR", "who changes the registry, for its audit log; USER where it is not set"),
     ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
 ];
@@ -67,6 +69,10 @@ pub struct Config {
     pub http: String,
     /// What a remote request may read or write as files.
     pub allowed_urls: Vec<String>,
+    /// How long a query of SQL may take in the server; none for any time.
+    pub sql_timeout: Option<Duration>,
+    /// How many rows it may have; none for any number.
+    pub sql_rows_max: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -78,6 +84,7 @@ struct Written {
     registry: Store,
     lineage: Store,
     server: Server,
+    sql: Sql,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +117,13 @@ struct Server {
     listen: Option<String>,
     http: Option<String>,
     allowed_urls: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Sql {
+    timeout: Option<String>,
+    max_rows: Option<u64>,
 }
 
 impl Config {
@@ -176,7 +190,8 @@ impl Written {
     }
 
     fn resolve(self, base: PathBuf, file: Option<PathBuf>) -> Result<Config> {
-        let follow: Span = self.online.follow.as_deref().unwrap_or("1s").parse().context("online.follow")?;
+        let follow = duration(self.online.follow.as_deref().unwrap_or("1s")).context("online.follow")?;
+        let sql_timeout = duration(self.sql.timeout.as_deref().unwrap_or("5m")).context("sql.timeout")?;
         let mut config = Config {
             project: self.project.as_deref().unwrap_or("default").parse().context("project")?,
             actor: actor(),
@@ -186,12 +201,14 @@ impl Written {
             compact_after: NonZeroUsize::new(self.offline.compact_after.unwrap_or(COMPACT_AFTER)),
             memory_limit: self.offline.memory_limit.unwrap_or_else(Size::half_of_the_machine),
             online_url: String::new(),
-            follow: (!follow.is_zero()).then(|| Duration::from_micros(follow.micros().cast_unsigned())),
+            follow,
             registry_url: String::new(),
             lineage_url: None,
             listen: self.server.listen.unwrap_or_else(|| "127.0.0.1:7420".to_owned()),
             http: self.server.http.unwrap_or_else(|| "127.0.0.1:7421".to_owned()),
             allowed_urls: self.server.allowed_urls,
+            sql_timeout,
+            sql_rows_max: self.sql.max_rows.filter(|rows| *rows > 0),
         };
         config.place(base.join(".hitherto"));
         if let Some(url) = url(self.offline.url, self.offline.url_file, &base, "offline")? {
@@ -213,6 +230,12 @@ impl Written {
     }
 }
 
+/// A duration as people write it; none for zero.
+fn duration(text: &str) -> Result<Option<Duration>> {
+    let span: Span = text.parse()?;
+    Ok((!span.is_zero()).then(|| Duration::from_micros(span.micros().cast_unsigned())))
+}
+
 fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -> Result<Option<String>> {
     match (url, file) {
         (Some(_), Some(_)) => bail!("[{section}] has both url and url_file: which one counts?"),
@@ -230,7 +253,7 @@ fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -
 fn variables(names: impl Iterator<Item = String>) -> Result<HashMap<String, String>> {
     let declared = ENVIRONMENT.map(|(name, _)| name);
     let of_a_section = |name: &str| {
-        let sections = ["OFFLINE__", "ONLINE__", "REGISTRY__", "LINEAGE__", "SERVER__"];
+        let sections = ["OFFLINE__", "ONLINE__", "REGISTRY__", "LINEAGE__", "SERVER__", "SQL__"];
         name.strip_prefix("HITHERTO_").is_some_and(|rest| sections.iter().any(|section| rest.starts_with(section)))
     };
     let mut found = HashMap::new();

@@ -1,7 +1,7 @@
 //! `serve`.
 
 use anyhow::Result;
-use hitherto_server::{Options, Server};
+use hitherto_server::{Options, Server, SqlLimits};
 
 use crate::args::Global;
 use crate::config::Config;
@@ -27,6 +27,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         http: stores::loopback(args.http.as_ref().unwrap_or(&config.http))?,
         follow: config.follow,
         allowed_urls: config.allowed_urls.clone(),
+        sql: SqlLimits { timeout: config.sql_timeout, rows_max: config.sql_rows_max },
     };
     let engine = stores::open(config, Use::WriteOnline, global.clock).await?;
     if let Some(clock) = global.clock {

@@ -70,13 +70,18 @@ fn what_is_wrong_is_told_with_its_place() {
             "projet = \"a\"",
             format!(
                 "could not read {toml}: unknown field `projet`, expected one of `project`, `offline`, `online`, `registry`, \
-                 `lineage`, `server`"
+                 `lineage`, `server`, `sql`"
             ),
         ),
         ("project = \"team-a\"", "project: the name 'team-a' may have letters, digits and '_' only".to_owned()),
         (
             "[online]\nfollow = \"often\"",
             "online.follow: 'often' is not a duration: write a whole number and a unit, like 250us, 10ms, 5s, 10m, 3h or 2d"
+                .to_owned(),
+        ),
+        (
+            "[sql]\ntimeout = \"5 minutes\"",
+            "sql.timeout: '5 minutes' is not a duration: write a whole number and a unit, like 250us, 10ms, 5s, 10m, 3h or 2d"
                 .to_owned(),
         ),
         (

@@ -8,6 +8,7 @@
 mod answer;
 mod background;
 mod error;
+mod flight;
 mod http;
 mod ingest;
 mod metric_names;
@@ -17,6 +18,7 @@ mod online_features;
 mod options;
 mod place;
 mod places;
+mod queries;
 mod readiness;
 mod registry;
 mod server;
@@ -28,5 +30,5 @@ mod training_sets;
 mod tests;
 
 pub use error::{Error, Result};
-pub use options::Options;
+pub use options::{Options, SqlLimits};
 pub use server::Server;

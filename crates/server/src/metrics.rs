@@ -134,6 +134,19 @@ impl Metrics {
         });
     }
 
+    /// A query of SQL runs.
+    pub(crate) fn query_started(&self) {
+        self.record(|| gauge!(names::QUERIES_RUNNING).increment(1.0));
+    }
+
+    /// A query of SQL runs no more.
+    pub(crate) fn query_ended(&self, outcome: &'static str) {
+        self.record(|| {
+            gauge!(names::QUERIES_RUNNING).decrement(1.0);
+            counter!(names::QUERIES, "outcome" => outcome).increment(1);
+        });
+    }
+
     /// The registry could not be read.
     pub(crate) fn registry_failed(&self) {
         self.record(|| counter!(names::REGISTRY_FAILURES).increment(1));
@@ -201,8 +214,11 @@ fn describe() {
     describe_counter!(names::FOLLOWER_FAILURES, "runs of the follower that failed");
     describe_counter!(names::FOLLOWER_ROWS, "rows that the follower wrote online");
     describe_counter!(names::PUSHED_ROWS, "rows pushed, as they became durable");
+    describe_gauge!(names::QUERIES_RUNNING, "queries of SQL that run now");
+    describe_counter!(names::QUERIES, "queries of SQL that have ended");
     describe_counter!(names::REGISTRY_FAILURES, "failures to look whether the registry has changed");
     // series that must be there before the first event, so that a rate over them is 0 and not absent
     counter!(names::FOLLOWER_FAILURES).increment(0);
     counter!(names::REGISTRY_FAILURES).increment(0);
+    gauge!(names::QUERIES_RUNNING).set(0.0);
 }

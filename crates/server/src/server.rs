@@ -20,7 +20,7 @@ use crate::background::{follow, purge, stopped, watch_registry};
 use crate::places::Places;
 use crate::readiness::pretended;
 use crate::shared::Shared;
-use crate::{Error, Options, Result, http, ingest, models, online_features, registry, training_sets};
+use crate::{Error, Options, Result, flight, http, ingest, models, online_features, registry, training_sets};
 
 /// How long requests in flight may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -28,14 +28,15 @@ const GRACE: Duration = Duration::from_secs(30);
 /// A peer that has not answered for this long is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// The services of `hitherto.v1`; the empty name stands for the whole server.
-const SERVICES: [&str; 6] = [
+/// The services of `hitherto.v1`, and Arrow Flight; the empty name stands for the whole server.
+const SERVICES: [&str; 7] = [
     "",
     "hitherto.v1.OnlineFeatures",
     "hitherto.v1.Ingest",
     "hitherto.v1.Registry",
     "hitherto.v1.Models",
     "hitherto.v1.TrainingSets",
+    "arrow.flight.protocol.FlightService",
 ];
 
 /// A server that listens.
@@ -55,7 +56,7 @@ impl Server {
         let places = Places::new(&options.allowed_urls)?;
         let (grpc, grpc_address) = listen(options.listen, "listen").await?;
         let (http, http_address) = listen(options.http, "http").await?;
-        let shared = Shared::new(engine, places).await?;
+        let shared = Shared::new(engine, places, options.sql).await?;
         Ok(Self { shared, follow: options.follow, grpc, http, grpc_address, http_address })
     }
 
@@ -131,6 +132,7 @@ fn routes(shared: &Arc<Shared>, health: &HealthReporter) -> Result<Routes> {
         .add_service(registry::service(Arc::clone(shared)))
         .add_service(models::service(Arc::clone(shared)))
         .add_service(training_sets::service(Arc::clone(shared)))
+        .add_service(flight::service(Arc::clone(shared)))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection().build_v1().map_err(failed)?)
         .add_service(reflection().build_v1alpha().map_err(failed)?))

@@ -4,11 +4,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
 
-use crate::Result;
 use crate::answer::text_of;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::shadow::Shadows;
+use crate::{Result, SqlLimits};
 
 /// The plans, the counters and the state of what runs in the background.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) places: Places,
     pub(crate) shadows: Shadows,
+    /// How far a query of SQL may go.
+    pub(crate) sql: SqlLimits,
     background: Mutex<Background>,
 }
 
@@ -33,10 +35,10 @@ pub(crate) struct Background {
 }
 
 impl Shared {
-    pub(crate) async fn new(engine: Engine, places: Places) -> Result<Self> {
+    pub(crate) async fn new(engine: Engine, places: Places, sql: SqlLimits) -> Result<Self> {
         let serving = Serving::load(engine).await?;
         let (metrics, shadows) = (Metrics::new()?, Shadows::default());
-        let shared = Self { serving, metrics, places, shadows, background: Mutex::default() };
+        let shared = Self { serving, metrics, places, shadows, sql, background: Mutex::default() };
         shared.read_registry().await?;
         Ok(shared)
     }

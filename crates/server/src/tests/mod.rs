@@ -2,6 +2,7 @@
 
 mod features;
 mod fixture;
+mod flight;
 mod gate;
 mod lifecycle;
 mod pages;

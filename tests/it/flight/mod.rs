@@ -1,0 +1,4 @@
+//! Arrow Flight as its users' own clients speak it: ADBC and pyarrow.
+
+mod analyst;
+mod sql;

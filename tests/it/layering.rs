@@ -22,7 +22,7 @@ const EDGES: [(&str, &[&str]); 11] = [
 ];
 
 /// Who alone may know a library.
-const KNOWN_TO: [(&str, &[&str]); 11] = [
+const KNOWN_TO: [(&str, &[&str]); 12] = [
     ("axum", &["server"]),
     ("clap", &["hitherto"]),
     ("config", &["hitherto"]),
@@ -33,6 +33,7 @@ const KNOWN_TO: [(&str, &[&str]); 11] = [
     ("redis", &["online"]),
     ("reqwest", &["hitherto"]),
     ("sqlx", &["registry"]),
+    ("tokio-rustls", &["server"]),
     ("tonic", &["client", "proto", "server"]),
 ];
 

@@ -1,10 +1,12 @@
 //! The server through the wire, over real stores in temporary folders.
 
+mod auth;
 mod features;
 mod fixture;
 mod gate;
 mod lifecycle;
 mod pages;
 mod standard;
+mod tls;
 mod traffic;
 mod training;

@@ -21,7 +21,7 @@ const PROMETHEUS: [(axum::http::HeaderName, &str); 1] = [(CONTENT_TYPE, "text/pl
 
 /// The pages.
 pub(crate) fn pages(shared: Arc<Shared>) -> Router {
-    let pages = Router::new()
+    let pages: Router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))

@@ -138,7 +138,7 @@ fn bearer_of(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
-    use hitherto_core::{NewApiToken, digest};
+    use hitherto_core::NewApiToken;
 
     use super::*;
 
@@ -147,8 +147,8 @@ mod tests {
     fn token(byte: u8, role: Role, expires_at: Option<Timestamp>) -> (ApiToken, String) {
         let (id, secret) = (TokenId::from_bytes([byte; 6]), [byte; 32]);
         let name = "etl".parse().expect("a name");
-        let secret_hash = digest(hex::encode(secret));
         let text = Bearer::text(&id, secret);
+        let secret_hash = Bearer::parse(&text).expect("a token").secret_hash();
         (NewApiToken { id, name, role, secret_hash, expires_at }.created(Timestamp(1), "ada"), text)
     }
 

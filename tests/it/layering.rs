@@ -22,7 +22,7 @@ const EDGES: [(&str, &[&str]); 11] = [
 ];
 
 /// Who alone may know a library.
-const KNOWN_TO: [(&str, &[&str]); 12] = [
+const KNOWN_TO: [(&str, &[&str]); 13] = [
     ("arrow-flight", &["server"]),
     ("axum", &["server"]),
     ("clap", &["hitherto"]),
@@ -34,6 +34,7 @@ const KNOWN_TO: [(&str, &[&str]); 12] = [
     ("redis", &["online"]),
     ("reqwest", &["hitherto"]),
     ("sqlx", &["registry"]),
+    ("tokio-rustls", &["server"]),
     ("tonic", &["client", "proto", "server"]),
 ];
 

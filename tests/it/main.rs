@@ -2,6 +2,7 @@
 
 mod agreement;
 mod audit;
+mod auth;
 mod certificate;
 mod cli_errors;
 mod compaction;

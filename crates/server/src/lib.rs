@@ -3,9 +3,11 @@
 //! [`Server::bind`] listens, [`Server::run`] serves until it is told to stop; requests in flight finish. The verbs are
 //! those of [`hitherto_engine`]; this room translates: messages to requests, errors to `google.rpc.Status`.
 //!
-//! What is absent: TLS and authentication. So no address but loopback is accepted.
+//! An address beyond loopback is accepted only with TLS and tokens. Then a call must show a token of the registry, and one table
+//! says which role each method needs; what is not in it, nobody may call.
 
 mod answer;
+mod auth;
 mod background;
 mod error;
 mod flight;
@@ -24,11 +26,12 @@ mod registry;
 mod server;
 mod shadow;
 mod shared;
+mod tls;
 mod training_sets;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{Error, Result};
-pub use options::{Options, SqlLimits};
+pub use options::{Auth, ClientAuth, Options, SqlLimits, TlsOptions};
 pub use server::Server;

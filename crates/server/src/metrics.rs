@@ -11,6 +11,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tonic::Code;
 
+use crate::auth::{REASONS, Reason};
 use crate::metric_names as names;
 use crate::readiness::ViewMarks;
 use crate::{Error, Result};
@@ -152,6 +153,11 @@ impl Metrics {
         self.record(|| counter!(names::REGISTRY_FAILURES).increment(1));
     }
 
+    /// A call or a connection was refused.
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.record(|| counter!(names::REFUSALS, "reason" => reason.as_str()).increment(1));
+    }
+
     /// Everything, as Prometheus reads it.
     pub(crate) fn render(&self) -> String {
         self.handle.render()
@@ -216,9 +222,13 @@ fn describe() {
     describe_counter!(names::PUSHED_ROWS, "rows pushed, as they became durable");
     describe_gauge!(names::QUERIES_RUNNING, "queries of SQL that run now");
     describe_counter!(names::QUERIES, "queries of SQL that have ended");
+    describe_counter!(names::REFUSALS, "calls and connections that were refused");
     describe_counter!(names::REGISTRY_FAILURES, "failures to look whether the registry has changed");
     // series that must be there before the first event, so that a rate over them is 0 and not absent
     counter!(names::FOLLOWER_FAILURES).increment(0);
     counter!(names::REGISTRY_FAILURES).increment(0);
     gauge!(names::QUERIES_RUNNING).set(0.0);
+    for reason in REASONS {
+        counter!(names::REFUSALS, "reason" => reason.as_str()).increment(0);
+    }
 }

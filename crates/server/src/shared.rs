@@ -1,11 +1,14 @@
 //! What every part of a running server shares.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
+use tonic::Request;
 
 use crate::answer::text_of;
+use crate::auth::{Access, Caller};
 use crate::metrics::Metrics;
+use crate::options::Auth;
 use crate::places::Places;
 use crate::shadow::Shadows;
 use crate::{Result, SqlLimits};
@@ -19,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) shadows: Shadows,
     /// How far a query of SQL may go.
     pub(crate) sql: SqlLimits,
+    pub(crate) access: Access,
     background: Mutex<Background>,
 }
 
@@ -35,10 +39,11 @@ pub(crate) struct Background {
 }
 
 impl Shared {
-    pub(crate) async fn new(engine: Engine, places: Places, sql: SqlLimits) -> Result<Self> {
+    pub(crate) async fn new(engine: Engine, places: Places, auth: Auth, sql: SqlLimits) -> Result<Self> {
+        let access = Access::new(auth, engine.clock());
         let serving = Serving::load(engine).await?;
         let (metrics, shadows) = (Metrics::new()?, Shadows::default());
-        let shared = Self { serving, metrics, places, shadows, sql, background: Mutex::default() };
+        let shared = Self { serving, metrics, places, shadows, sql, access, background: Mutex::default() };
         shared.read_registry().await?;
         Ok(shared)
     }
@@ -47,7 +52,12 @@ impl Shared {
         self.serving.engine()
     }
 
-    /// Looks whether the registry has changed. Where that fails, the last plans go on serving.
+    /// The engine for whoever sent this: what it changes in the registry is told under the caller's name, where there is one.
+    pub(crate) fn engine_of<T>(&self, request: &Request<T>) -> Engine {
+        caller_of(request).map_or_else(|| self.engine().clone(), |caller| self.engine().acting_as(caller.name.as_str()))
+    }
+
+    /// Looks whether the registry has changed. Where that fails, the last plans and tokens go on serving.
     pub(crate) async fn refresh(&self) {
         let problem = self.read_registry().await.err().map(|error| text_of(&error));
         if problem.is_some() {
@@ -63,6 +73,8 @@ impl Shared {
     }
 
     async fn read_registry(&self) -> Result<(), hitherto_engine::Error> {
+        // first, and whatever becomes of plans: a token that was revoked must not wait for them
+        self.access.refresh(self.engine().registry()).await?;
         self.serving.refresh().await?;
         let revision = Some(self.serving.revision());
         if self.background().revision != revision {
@@ -83,4 +95,9 @@ impl Shared {
     pub(crate) fn background(&self) -> MutexGuard<'_, Background> {
         self.background.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whoever sent this, where callers show tokens.
+pub(crate) fn caller_of<T>(request: &Request<T>) -> Option<&Caller> {
+    request.extensions().get::<Arc<Caller>>().map(Arc::as_ref)
 }

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::answer::{Refusal, answer};
-use crate::shared::Shared;
+use crate::shared::{Shared, caller_of};
 
 /// A training set is built in memory: more than these at once wait.
 const BUILDS_MAX: usize = 2;
@@ -33,7 +33,7 @@ pub(crate) fn service(shared: Arc<Shared>) -> TrainingSetsServer<Service> {
 #[tonic::async_trait]
 impl TrainingSets for Service {
     async fn create(&self, request: Request<CreateTrainingSetRequest>) -> Result<Response<Dataset>, Status> {
-        let work = self.build(request.into_inner());
+        let work = self.build(request);
         answer(&self.shared.metrics, "TrainingSets/Create", work).await
     }
 
@@ -61,9 +61,11 @@ impl TrainingSets for Service {
 }
 
 impl Service {
-    async fn build(&self, sent: CreateTrainingSetRequest) -> Result<Dataset, Refusal> {
+    async fn build(&self, sent: Request<CreateTrainingSetRequest>) -> Result<Dataset, Refusal> {
+        let engine = self.shared.engine_of(&sent);
+        let actor = caller_of(&sent).map_or("grpc", |caller| caller.name.as_str()).to_owned();
+        let sent = sent.into_inner();
         let NewTrainingSet { feature_set, spine, out_url, mode, event_timestamp, evidence, name } = sent.try_into()?;
-        let engine = self.shared.engine();
         let places = &self.shared.places;
         // both places are judged before any work is done
         let out = places.output("out_url", &out_url, engine.offline()).await?;
@@ -76,7 +78,7 @@ impl Service {
             event_timestamp,
             evidence: if evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent },
             name,
-            provenance: Provenance { actor: "grpc".to_owned(), ..Provenance::default() },
+            provenance: Provenance { actor, ..Provenance::default() },
             ..TrainingSetRequest::new(feature_set, spine, out)
         };
         // never closed, so that waiting cannot fail

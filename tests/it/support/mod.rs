@@ -1,5 +1,6 @@
 //! What the properties share: the binary in a folder of its own, and small files for it to read.
 
+pub(crate) mod certificates;
 pub(crate) mod gate;
 mod hitherto;
 mod legs;

@@ -1,5 +1,6 @@
 //! The server through the wire, over real stores in temporary folders.
 
+mod auth;
 mod features;
 mod fixture;
 mod flight;
@@ -7,5 +8,6 @@ mod gate;
 mod lifecycle;
 mod pages;
 mod standard;
+mod tls;
 mod traffic;
 mod training;

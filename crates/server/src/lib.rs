@@ -8,6 +8,7 @@
 mod answer;
 mod background;
 mod error;
+mod flight;
 mod http;
 mod ingest;
 mod metric_names;

@@ -20,7 +20,7 @@ use crate::background::{follow, purge, stopped, watch_registry};
 use crate::places::Places;
 use crate::readiness::pretended;
 use crate::shared::Shared;
-use crate::{Error, Options, Result, http, ingest, models, online_features, registry, training_sets};
+use crate::{Error, Options, Result, flight, http, ingest, models, online_features, registry, training_sets};
 
 /// How long requests in flight may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -131,6 +131,7 @@ fn routes(shared: &Arc<Shared>, health: &HealthReporter) -> Result<Routes> {
         .add_service(registry::service(Arc::clone(shared)))
         .add_service(models::service(Arc::clone(shared)))
         .add_service(training_sets::service(Arc::clone(shared)))
+        .add_service(flight::service(Arc::clone(shared)))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection().build_v1().map_err(failed)?)
         .add_service(reflection().build_v1alpha().map_err(failed)?))

@@ -3,12 +3,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
+use tokio::sync::Semaphore;
 
 use crate::Result;
 use crate::answer::text_of;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::shadow::Shadows;
+
+/// A training set is built in memory: more than these at once wait.
+const BUILDS_MAX: usize = 2;
 
 /// The plans, the counters and the state of what runs in the background.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) places: Places,
     pub(crate) shadows: Shadows,
+    /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
+    pub(crate) builds: Semaphore,
     background: Mutex<Background>,
 }
 
@@ -36,7 +42,8 @@ impl Shared {
     pub(crate) async fn new(engine: Engine, places: Places) -> Result<Self> {
         let serving = Serving::load(engine).await?;
         let (metrics, shadows) = (Metrics::new()?, Shadows::default());
-        let shared = Self { serving, metrics, places, shadows, background: Mutex::default() };
+        let builds = Semaphore::new(BUILDS_MAX);
+        let shared = Self { serving, metrics, places, shadows, builds, background: Mutex::default() };
         shared.read_registry().await?;
         Ok(shared)
     }

@@ -219,11 +219,7 @@ fn count(batch: &RecordBatch, time: usize, rows: &mut u64) -> Result<()> {
 }
 
 /// Rows that can be had only once, in a file that can be read again.
-async fn spooled(
-    name: &str,
-    schema: SchemaRef,
-    rows: impl Stream<Item = Result<RecordBatch>> + Send,
-) -> Result<Input> {
+async fn spooled(name: &str, schema: SchemaRef, rows: impl Stream<Item = Result<RecordBatch>> + Send) -> Result<Input> {
     let failed =
         |source: std::io::Error| Error::internal("could not make a temporary file for the spine's rows", source);
     let file = tempfile::Builder::new().prefix("hitherto-spine-").tempfile().map_err(failed)?.into_temp_path();

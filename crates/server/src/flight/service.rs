@@ -26,7 +26,7 @@ pub(crate) fn service(shared: Arc<Shared>) -> FlightServiceServer<Service> {
 }
 
 type Answer<T> = Result<Response<T>, Status>;
-type Answers<T> = BoxStream<'static, Result<T, Status>>;
+type Many<T> = BoxStream<'static, Result<T, Status>>;
 
 fn absent<T>(call: &str) -> Answer<T> {
     Err(Status::unimplemented(format!("{call} is not answered here")))
@@ -34,13 +34,13 @@ fn absent<T>(call: &str) -> Answer<T> {
 
 #[tonic::async_trait]
 impl FlightService for Service {
-    type HandshakeStream = Answers<HandshakeResponse>;
-    type ListFlightsStream = Answers<FlightInfo>;
-    type DoGetStream = Answers<FlightData>;
-    type DoPutStream = Answers<PutResult>;
-    type DoExchangeStream = Answers<FlightData>;
-    type DoActionStream = Answers<arrow_flight::Result>;
-    type ListActionsStream = Answers<ActionType>;
+    type HandshakeStream = Many<HandshakeResponse>;
+    type ListFlightsStream = Many<FlightInfo>;
+    type DoGetStream = training_set::Answers;
+    type DoPutStream = Many<PutResult>;
+    type DoExchangeStream = training_set::Answers;
+    type DoActionStream = Many<arrow_flight::Result>;
+    type ListActionsStream = Many<ActionType>;
 
     async fn handshake(&self, _: Request<Streaming<HandshakeRequest>>) -> Answer<Self::HandshakeStream> {
         absent("Handshake")
@@ -63,7 +63,8 @@ impl FlightService for Service {
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Answer<Self::DoGetStream> {
-        training_set::fetch(&self.0, &request.into_inner().ticket)
+        let ticket = request.into_inner().ticket;
+        if training_set::is_ticket(&ticket) { Ok(training_set::fetch(&self.0, &ticket)) } else { absent("DoGet") }
     }
 
     async fn do_put(&self, _: Request<Streaming<FlightData>>) -> Answer<Self::DoPutStream> {

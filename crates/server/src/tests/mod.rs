@@ -1,5 +1,6 @@
 //! The server through the wire, over real stores in temporary folders.
 
+mod exchange;
 mod features;
 mod fixture;
 mod gate;

@@ -95,9 +95,9 @@ fn converted(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowErro
 fn stored_field(field: &FieldRef) -> FieldRef {
     match stored_type(field.data_type()) {
         None => Arc::clone(field),
-        Some(stored) => Arc::new(
-            Field::new(field.name(), stored, field.is_nullable()).with_metadata(field.metadata().clone()),
-        ),
+        Some(stored) => {
+            Arc::new(Field::new(field.name(), stored, field.is_nullable()).with_metadata(field.metadata().clone()))
+        }
     }
 }
 
@@ -120,7 +120,11 @@ fn stored_type(data_type: &DataType) -> Option<DataType> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayData, DictionaryArray, Int8Array, Int64Array, StringArray, StringViewArray, TimestampSecondArray, UInt32Array};
+    use arrow::array::{
+        ArrayData, DictionaryArray, Int8Array, Int64Array, StringArray, StringViewArray, TimestampSecondArray,
+        UInt32Array,
+    };
+    use arrow::buffer::Buffer;
     use arrow::datatypes::{Int8Type, TimeUnit, UInt32Type};
 
     use super::*;
@@ -181,7 +185,8 @@ mod tests {
     fn fields_come_back_as_they_were() {
         let metadata = [("unit".to_owned(), "h".to_owned())].into();
         let time = Field::new("t", DataType::Timestamp(TimeUnit::Second, None), false);
-        let sent = Schema::new_with_metadata(vec![time.with_metadata(metadata)], [("pandas".into(), "{}".into())].into());
+        let sent =
+            Schema::new_with_metadata(vec![time.with_metadata(metadata)], [("pandas".into(), "{}".into())].into());
         let mut columns = Columns::new(Arc::new(sent.clone()));
         let times: ArrayRef = Arc::new(TimestampSecondArray::from(vec![7]));
         let batch = RecordBatch::try_new(Arc::new(sent.clone()), vec![Arc::clone(&times)]).expect("a batch");
@@ -199,7 +204,7 @@ mod tests {
         let all = spine(vec![("name", Arc::new(StringViewArray::from_iter_values(&long)))]);
         let few = compacted(&all.slice(10, 2)).expect("compacted");
         assert_eq!(few, all.slice(10, 2));
-        let bytes: usize = few.column(0).as_string_view().data_buffers().iter().map(|buffer| buffer.len()).sum();
+        let bytes: usize = few.column(0).as_string_view().data_buffers().iter().map(Buffer::len).sum();
         assert_eq!(bytes, long[10].len() + long[11].len());
     }
 }

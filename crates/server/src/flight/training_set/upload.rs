@@ -24,7 +24,8 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Reads the first message, which says what is wanted.
-    pub(super) async fn begin(mut messages: Messages) -> Result<(Wanted, Self), Refusal> {
+    pub(super) async fn begin(messages: Messages) -> Result<(Wanted, Self), Refusal> {
+        let mut messages = messages.then(unless_cancelled).boxed();
         let wants = "an exchange begins with a message that has a descriptor with a command";
         let first = messages.next().await.ok_or_else(|| Refusal::invalid("flight_descriptor", wants))?;
         let first = first.map_err(|status| failed(FlightError::from(status)))?;
@@ -69,6 +70,14 @@ impl Upload {
             }
         }
         Ok(())
+    }
+}
+
+/// A message, unless the client takes all of it back: then there is nothing to say, and whoever waits is dropped.
+async fn unless_cancelled(message: Result<FlightData, Status>) -> Result<FlightData, Status> {
+    match message {
+        Err(status) if status.code() == Code::Cancelled => future::pending().await,
+        other => other,
     }
 }
 

@@ -12,6 +12,7 @@ mod crash;
 mod definitions;
 mod demo;
 mod erase;
+mod flight;
 mod interop;
 mod layering;
 mod leakage;

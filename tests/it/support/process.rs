@@ -79,7 +79,13 @@ pub(crate) struct Served {
 impl Hitherto {
     /// Start a server and wait until it says where it is.
     pub(crate) fn serve(&self, flags: &str) -> Served {
+        self.serve_with(flags, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub(crate) fn serve_with(&self, flags: &str, environment: &[(&str, &str)]) -> Served {
         let mut command = self.command(&format!("serve --listen 127.0.0.1:0 --http 127.0.0.1:0 {flags}"));
+        command.envs(environment.iter().copied());
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped"));

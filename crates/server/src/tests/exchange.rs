@@ -1,6 +1,7 @@
 //! Training sets over Flight, by a plain Flight client.
 
 use std::fs;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -187,7 +188,7 @@ async fn a_spine_comes_back_as_it_went_with_features_and_manifest() {
 async fn the_same_request_is_answered_by_the_same_file_however_its_batches_are_cut() {
     let server = running().await;
     let spine = spine();
-    let first = server.exchange(&outlook(), Some(&[spine.clone()])).await.expect("a training set");
+    let first = server.exchange(&outlook(), Some(from_ref(&spine))).await.expect("a training set");
     let parts = [spine.slice(0, 1), spine.slice(1, 0), spine.slice(1, 2)];
     let again = server.exchange(&outlook(), Some(&parts)).await.expect("the same");
     assert_eq!((again.dataset(), &again.rows), (first.dataset(), &first.rows));
@@ -200,11 +201,11 @@ async fn the_same_request_is_answered_by_the_same_file_however_its_batches_are_c
         ("prepaid", Arc::clone(spine.column(2))),
     ];
     let larger = RecordBatch::try_from_iter(columns).expect("a spine");
-    let read = server.exchange(&outlook(), Some(&[larger.clone()])).await.expect("the same");
+    let read = server.exchange(&outlook(), Some(from_ref(&larger))).await.expect("the same");
     assert_eq!((read.dataset(), read.rows.column(0)), (first.dataset(), larger.column(0)));
     assert_eq!(server.files().len(), 1);
     let fresh = json!({"training_set": {"feature_set": "outlook@1", "fresh": true}});
-    let fresh = server.exchange(&fresh, Some(&[spine])).await.expect("built again");
+    let fresh = server.exchange(&fresh, Some(from_ref(&spine))).await.expect("built again");
     assert_eq!((&fresh.dataset()["id"], &fresh.rows), (&first.dataset()["id"], &first.rows));
     assert_eq!(fresh.dataset()["file_hash"], first.dataset()["file_hash"]);
     assert_eq!(server.files().len(), 2);
@@ -250,14 +251,14 @@ async fn what_is_wrong_is_said_with_details_and_leaves_nothing() {
     };
     let spine = spine();
     let (code, reason, message) =
-        refused(json!({"training_set": {"feature_set": "outlok"}}), Some(&[spine.clone()])).await;
+        refused(json!({"training_set": {"feature_set": "outlok"}}), Some(from_ref(&spine))).await;
     assert_eq!((code, reason.as_str()), (Code::NotFound, "NOT_FOUND"));
     assert_eq!(message, "no feature set 'outlok' (did you mean 'outlook'?)");
     let lacking = spine.project(&[0, 2]).expect("columns");
-    let (code, reason, message) = refused(outlook(), Some(&[lacking])).await;
+    let (code, reason, message) = refused(outlook(), Some(from_ref(&lacking))).await;
     assert_eq!((code, reason.as_str()), (Code::InvalidArgument, "INVALID_ARGUMENT"));
     assert!(message.starts_with("the spine has no column 'event_timestamp' for the times of prediction"), "{message}");
-    let (code, _, message) = refused(json!({"training_sets": {}}), Some(&[spine.clone()])).await;
+    let (code, _, message) = refused(json!({"training_sets": {}}), Some(from_ref(&spine))).await;
     assert_eq!(code, Code::InvalidArgument);
     assert!(message.contains("unknown field `training_sets`"), "{message}");
     let (code, _, message) = refused(outlook(), None).await;
@@ -268,7 +269,7 @@ async fn what_is_wrong_is_said_with_details_and_leaves_nothing() {
     assert_eq!(code, Code::InvalidArgument);
     assert!(message.contains("server.allowed_urls"), "{message}");
     let both = json!({"training_set": {"feature_set": "outlook", "spine_sql": "SELECT 1"}});
-    let (code, _, message) = refused(both, Some(&[spine])).await;
+    let (code, _, message) = refused(both, Some(from_ref(&spine))).await;
     assert_eq!(
         (code, message.as_str()),
         (Code::InvalidArgument, "rows came, and `spine_sql` says where the spine is: leave one of them out")

@@ -1,0 +1,3 @@
+//! Arrow Flight, with pyarrow as its client.
+
+mod training_set;

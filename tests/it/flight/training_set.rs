@@ -86,7 +86,7 @@ fn its_bytes_and_its_id_are_those_of_the_command_line() {
     let outlook = json!({"feature_set": "outlook"});
     let came = exchange(&place, &server, &outlook, "spine.parquet", "came.parquet");
     assert_eq!((&came["rows"], &came["progress"]), (&json!(2500), &json!(0)), "{came}");
-    let [file] = names(&place, FILES).try_into().expect("one file");
+    let [file]: [_; 1] = names(&place, FILES).try_into().expect("one file");
     let file = place.path(&format!("{FILES}/{file}"));
     let id = came["dataset"]["id"].as_str().expect("an id").to_owned();
     assert_eq!(came["dataset"]["location"], file.display().to_string());

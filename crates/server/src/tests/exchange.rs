@@ -177,7 +177,7 @@ async fn a_spine_comes_back_as_it_went_with_features_and_manifest() {
         read.schema.fields().iter().skip(sent.num_columns()).map(|field| field.name().as_str()).collect();
     assert_eq!(added, ["gust", "weather__visibility", "is_gusty"]);
     assert_eq!(gusts(&read), [Some(31.0), None, None]);
-    let [dataset] = server.client.training_sets().await.expect("all").try_into().expect("one");
+    let [dataset]: [_; 1] = server.client.training_sets().await.expect("all").try_into().expect("one");
     assert_eq!((dataset.id.as_str(), dataset.rows), (read.dataset()["id"].as_str().expect("an id"), 3));
     assert_eq!(server.files(), [dataset.location]);
     assert_eq!(read.told.len(), 1);
@@ -221,7 +221,7 @@ async fn a_training_set_can_be_fetched_while_its_file_is_whole() {
     assert_eq!((&fetched.rows, fetched.dataset()), (&built.rows, built.dataset()));
     let unknown = server.fetch("nobody").await.expect_err("none of that name");
     assert_eq!(unknown.code(), Code::NotFound);
-    let [file] = server.files().try_into().expect("one file");
+    let [file]: [_; 1] = server.files().try_into().expect("one file");
     let mut bytes = fs::read(&file).expect("the file");
     bytes[10] ^= 1;
     fs::write(&file, bytes).expect("written");

@@ -14,6 +14,7 @@ mod wire;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use arrow_flight::FlightData;
 use futures::{StreamExt, TryStreamExt};
 use hitherto_core::Dataset;
@@ -120,7 +121,7 @@ async fn received(upload: Upload, columns: &mut Columns, teller: &Teller) -> Res
         let batch = batch?;
         received += batch.num_rows() as u64;
         teller.tell("receiving", received, None);
-        let unfit = |error| Error::Invalid(format!("could not keep the spine's rows: {error}"));
+        let unfit = |error: ArrowError| Error::Invalid(format!("could not keep the spine's rows: {error}"));
         columns.store(&batch).map_err(unfit)
     });
     Ok(Spine::uploaded(stored, rows).await?)

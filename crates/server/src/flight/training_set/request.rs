@@ -94,7 +94,9 @@ pub(super) fn ticket(bytes: &[u8]) -> Result<String, Refusal> {
 }
 
 fn json<T: DeserializeOwned>(field: &str, what: &str, bytes: &[u8]) -> Result<T, Refusal> {
-    let refused = |error| Refusal::invalid(field, format!("could not read {what}, which must be JSON: {error}"));
+    let refused = |error: serde_json::Error| {
+        Refusal::invalid(field, format!("could not read {what}, which must be JSON: {error}"))
+    };
     serde_json::from_slice(bytes).map_err(refused)
 }
 

@@ -39,7 +39,8 @@ pub enum Spine {
     },
 }
 
-/// What manifests and messages call rows that came with the request for their training set: they are nowhere else.
+/// What messages call rows that came with the request for their training set: they are nowhere else. Manifests add the
+/// beginning of their fingerprint.
 pub(crate) const UPLOADED: &str = "uploaded rows";
 
 impl Spine {

@@ -9,6 +9,10 @@ use arrow::error::ArrowError;
 
 use super::dictionary::Dictionary;
 
+/// So many bytes are taken to remember what a spine's dictionaries hold. A column with more than its share comes back with
+/// dictionaries of the file's making.
+const REMEMBERED_BYTES: usize = 64 << 20;
+
 /// The columns of a spine: what a client sent is what it gets back, whatever a file makes of it.
 #[derive(Debug)]
 pub(super) struct Columns {
@@ -22,7 +26,9 @@ impl Columns {
     /// The columns of `sent`.
     pub(super) fn new(sent: SchemaRef) -> Self {
         let fields = sent.fields().iter().map(stored_field).collect::<Vec<_>>();
-        let dictionaries = sent.fields().iter().map(|field| Dictionary::of(field.data_type())).collect();
+        let with = sent.fields().iter().filter(|field| matches!(field.data_type(), DataType::Dictionary(..))).count();
+        let share = REMEMBERED_BYTES / with.max(1);
+        let dictionaries = sent.fields().iter().map(|field| Dictionary::of(field.data_type(), share)).collect();
         Self { sent, stored: Arc::new(Schema::new(fields)), dictionaries }
     }
 

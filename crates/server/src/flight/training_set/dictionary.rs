@@ -9,10 +9,8 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
-/// So many values are remembered of a column; one with more comes back with dictionaries of the file's making.
-const VALUES_MAX: usize = 1 << 20;
-/// And so many bytes of them.
-const BYTES_MAX: usize = 32 << 20;
+/// What remembering a value takes besides its own bytes, twice.
+const VALUE_BYTES: usize = 96;
 
 /// The values of a column's dictionaries in the order in which they first came.
 #[derive(Debug)]
@@ -25,22 +23,24 @@ pub(super) struct Dictionary {
     converter: RowConverter,
     values_max: usize,
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl Dictionary {
-    /// Of a column of `data_type`; none unless it has dictionaries of values that can be told apart.
-    pub(super) fn of(data_type: &DataType) -> Option<Self> {
+    /// Of a column of `data_type`, with about so many bytes to remember; none unless it has dictionaries of values that can be
+    /// told apart.
+    pub(super) fn of(data_type: &DataType, bytes_max: usize) -> Option<Self> {
         let DataType::Dictionary(key, value) = data_type else { return None };
         let values_max = match key.as_ref() {
             DataType::Int8 => 1 << 7,
             DataType::UInt8 => 1 << 8,
             DataType::Int16 => 1 << 15,
             DataType::UInt16 => 1 << 16,
-            _ => VALUES_MAX,
+            _ => usize::MAX,
         };
         let converter = RowConverter::new(vec![SortField::new(value.as_ref().clone())]).ok()?;
         let (values, places) = (new_empty_array(value), HashMap::new());
-        Some(Self { values, places, last: None, converter, values_max, bytes: 0 })
+        Some(Self { values, places, last: None, converter, values_max, bytes: 0, bytes_max })
     }
 
     /// Remembers what the dictionary of `column` holds; false if that is too much.
@@ -51,9 +51,6 @@ impl Dictionary {
         if self.last.as_ref().is_some_and(|last| ArrayData::ptr_eq(last, &data)) {
             return Ok(true);
         }
-        if values.len() > VALUES_MAX {
-            return Ok(false);
-        }
         let mut new = Vec::new();
         let rows = self.converter.convert_columns(std::slice::from_ref(values))?;
         for (index, row) in rows.iter().enumerate() {
@@ -61,11 +58,11 @@ impl Dictionary {
             if values.is_valid(index) && !self.places.contains_key(bytes) {
                 let place = self.places.len() as i64;
                 self.places.insert(bytes.into(), place);
-                self.bytes += bytes.len();
+                self.bytes += 2 * bytes.len() + VALUE_BYTES;
                 new.push(index as u64);
             }
         }
-        if self.places.len() > self.values_max || self.bytes > BYTES_MAX {
+        if self.places.len() > self.values_max || self.bytes > self.bytes_max {
             return Ok(false);
         }
         if !new.is_empty() {
@@ -128,7 +125,7 @@ mod tests {
     #[test]
     fn numbers_and_columns_of_nulls_are_coded() {
         let sent = coded(vec![Some(1), None], Arc::new(Float64Array::from(vec![0.5, -1.0, 9.0])));
-        let mut dictionary = Dictionary::of(sent.data_type()).expect("a dictionary");
+        let mut dictionary = Dictionary::of(sent.data_type(), 1 << 20).expect("a dictionary");
         assert!(dictionary.learn(&sent).expect("learned"));
         assert!(dictionary.learn(&sent).expect("known"));
         let plain: ArrayRef = Arc::new(Float64Array::from(vec![Some(-1.0), None]));
@@ -141,18 +138,20 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_keys_can_tell_is_not_remembered() {
+    fn more_than_the_keys_can_tell_or_there_is_room_for_is_not_remembered() {
         let texts = |from: usize| -> ArrayRef {
             Arc::new((from..from + 100).map(|n| Some(format!("text {n}"))).collect::<StringArray>())
         };
         let (first, second) = (coded(vec![Some(0)], texts(0)), coded(vec![Some(0)], texts(100)));
-        let mut dictionary = Dictionary::of(first.data_type()).expect("a dictionary");
+        let mut dictionary = Dictionary::of(first.data_type(), 1 << 20).expect("a dictionary");
         assert!(dictionary.learn(&first).expect("learned"));
         assert!(!dictionary.learn(&second).expect("looked at"));
+        let mut little = Dictionary::of(first.data_type(), 10_000).expect("a dictionary");
+        assert!(!little.learn(&first).expect("looked at"), "a hundred texts take more");
     }
 
     #[test]
     fn a_column_without_dictionaries_has_none() {
-        assert!(Dictionary::of(&DataType::Utf8).is_none());
+        assert!(Dictionary::of(&DataType::Utf8, 1 << 20).is_none());
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
+use tokio::sync::Semaphore;
 use tonic::Request;
 
 use crate::answer::text_of;
@@ -12,6 +13,9 @@ use crate::options::Auth;
 use crate::places::Places;
 use crate::shadow::Shadows;
 use crate::{Result, SqlLimits};
+
+/// A training set is built in memory: more than these at once wait.
+const BUILDS_MAX: usize = 2;
 
 /// The plans, the counters and the state of what runs in the background.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(crate) struct Shared {
     /// How far a query of SQL may go.
     pub(crate) sql: SqlLimits,
     pub(crate) access: Access,
+    /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
+    pub(crate) builds: Semaphore,
     background: Mutex<Background>,
 }
 
@@ -43,7 +49,8 @@ impl Shared {
         let access = Access::new(auth, engine.clock());
         let serving = Serving::load(engine).await?;
         let (metrics, shadows) = (Metrics::new()?, Shadows::default());
-        let shared = Self { serving, metrics, places, shadows, sql, access, background: Mutex::default() };
+        let builds = Semaphore::new(BUILDS_MAX);
+        let shared = Self { serving, metrics, places, shadows, sql, access, builds, background: Mutex::default() };
         shared.read_registry().await?;
         Ok(shared)
     }

@@ -8,26 +8,20 @@ use hitherto_proto::v1::{
     CreateTrainingSetRequest, Dataset, GetTrainingSetRequest, ListTrainingSetsRequest, ListTrainingSetsResponse,
 };
 use hitherto_proto::{MESSAGE_BYTES_MAX, NewTrainingSet};
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::answer::{Refusal, answer};
 use crate::shared::{Shared, caller_of};
 
-/// A training set is built in memory: more than these at once wait.
-const BUILDS_MAX: usize = 2;
-
 /// The service.
 #[derive(Debug)]
 pub(crate) struct Service {
     shared: Arc<Shared>,
-    builds: Semaphore,
 }
 
 /// The service, to be mounted.
 pub(crate) fn service(shared: Arc<Shared>) -> TrainingSetsServer<Service> {
-    let service = Service { shared, builds: Semaphore::new(BUILDS_MAX) };
-    TrainingSetsServer::new(service).max_encoding_message_size(MESSAGE_BYTES_MAX)
+    TrainingSetsServer::new(Service { shared }).max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 #[tonic::async_trait]
@@ -81,8 +75,7 @@ impl Service {
             provenance: Provenance { actor, ..Provenance::default() },
             ..TrainingSetRequest::new(feature_set, spine, out)
         };
-        // never closed, so that waiting cannot fail
-        let _permit = self.builds.acquire().await;
+        let _permit = self.shared.builds.acquire().await;
         Ok(engine.training_set(&wanted, |_| {}).await?.into())
     }
 }

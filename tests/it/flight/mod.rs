@@ -2,3 +2,4 @@
 
 mod analyst;
 mod sql;
+mod training_set;

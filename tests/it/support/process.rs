@@ -82,9 +82,19 @@ impl Hitherto {
         self.serve_at("127.0.0.1:0", flags)
     }
 
+    /// The same with variables of its environment.
+    pub(crate) fn serve_with(&self, flags: &str, environment: &[(&str, &str)]) -> Served {
+        self.start("127.0.0.1:0", flags, environment)
+    }
+
     /// The same with gRPC at this address.
     pub(crate) fn serve_at(&self, listen: &str, flags: &str) -> Served {
+        self.start(listen, flags, &[])
+    }
+
+    fn start(&self, listen: &str, flags: &str, environment: &[(&str, &str)]) -> Served {
         let mut command = self.command(&format!("serve --listen {listen} --http 127.0.0.1:0 {flags}"));
+        command.envs(environment.iter().copied());
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped"));

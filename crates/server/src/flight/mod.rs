@@ -1,4 +1,4 @@
-//! Arrow Flight, on the port of gRPC: SQL, read-only.
+//! Arrow Flight, on the port of gRPC: SQL, read-only, and training sets.
 //!
 //! A query is planned when its `FlightInfo` is asked for, which pins what it reads; the ticket is a handle of the plan, which
 //! is held here until it is fetched, or nobody has come for it in time.
@@ -6,6 +6,7 @@
 mod rows;
 mod service;
 mod sql;
+mod training_set;
 
 use std::sync::Arc;
 
@@ -17,5 +18,7 @@ use crate::shared::Shared;
 
 /// The service, to be mounted.
 pub(crate) fn service(shared: Arc<Shared>) -> FlightServiceServer<Service> {
-    FlightServiceServer::new(Service::new(shared)).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    FlightServiceServer::new(Service::new(shared))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }

@@ -1,6 +1,7 @@
 //! The server through the wire, over real stores in temporary folders.
 
 mod auth;
+mod exchange;
 mod features;
 mod fixture;
 mod flight;

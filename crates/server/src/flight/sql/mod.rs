@@ -4,6 +4,7 @@ mod abilities;
 mod handles;
 mod listing;
 mod prepared;
+mod service;
 mod statements;
 
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use std::time::Duration;
 use hitherto_engine::PlannedQuery;
 
 use self::handles::{Handles, Words};
-pub(super) use self::listing::Asked;
+use self::listing::Asked;
 use self::prepared::Prepared;
+pub(super) use self::service::Service;
 use crate::shared::Shared;
 
 /// How long a planned query waits to be fetched.
@@ -22,7 +24,7 @@ const PLAN_IDLE: Duration = Duration::from_secs(600);
 const PREPARED_IDLE: Duration = Duration::from_secs(3_600);
 
 /// What is held for clients between their calls.
-pub(super) struct Sql {
+struct Sql {
     shared: Arc<Shared>,
     /// Each is fetched once: a plan that has run keeps what it has read.
     plans: Handles<PlannedQuery>,

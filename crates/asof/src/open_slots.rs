@@ -70,18 +70,16 @@ impl OpenSlots {
         candidate: impl Fn(u32) -> Candidate,
         left: &mut Vec<(u32, Candidate)>,
     ) -> usize {
-        // reads that do not wait for each other bring the lines into the cache before they are compared
-        let touch = |arrival: &Arrival| self.opens[arrival.code as usize].until;
-        std::hint::black_box(arrivals.iter().fold(0, |all, arrival| all ^ touch(arrival)));
+        self.fetch(index, arrivals);
         self.rows += arrivals.len();
         let mut seen = 0;
         for arrival in arrivals {
             let open = &mut self.opens[arrival.code as usize];
-            if arrival.visible_from < open.from || arrival.visible_from > open.until {
+            if !open.sees(*arrival) {
                 // the first row of a key says nothing of the order
                 self.misses += usize::from(open.from <= open.until);
                 open.leave(left);
-                *open = Open::seeing(index, *arrival);
+                *open = Open::seeing(index, *arrival, open.slot_before(*arrival));
             }
             if open.slot == NO_SLOT {
                 continue;
@@ -98,6 +96,22 @@ impl OpenSlots {
         seen
     }
 
+    /// Brings what the arrivals need into the cache, by reads that do not wait for each other: the open slots; then, of keys
+    /// whose row falls into another slot, where their slots are; then the times by which that slot is found.
+    fn fetch(&self, index: &SpineIndex, arrivals: &[Arrival]) {
+        let open = |arrival: &Arrival| &self.opens[arrival.code as usize];
+        std::hint::black_box(arrivals.iter().fold(0, |all, arrival| all ^ open(arrival).until));
+        let elsewhere = || arrivals.iter().filter(|arrival| !open(arrival).sees(**arrival));
+        let key = |arrival: &Arrival| index.keys()[arrival.code as usize];
+        std::hint::black_box(elsewhere().fold(0, |all, arrival| all ^ key(arrival).start));
+        let near = |arrival: &Arrival| {
+            let key = key(arrival);
+            let near = open(arrival).slot_before(*arrival).unwrap_or(key.start + key.len / 2);
+            index.times()[(near + 1).min(key.start + key.len - 1) as usize]
+        };
+        std::hint::black_box(elsewhere().fold(0, |all, arrival| all ^ near(arrival)));
+    }
+
     /// Hands on what is in all slots.
     pub(crate) fn close(&mut self, left: &mut Vec<(u32, Candidate)>) {
         for open in &mut self.opens {
@@ -108,11 +122,27 @@ impl OpenSlots {
 }
 
 impl Open {
-    /// The slot that sees a row first.
-    fn seeing(index: &SpineIndex, arrival: Arrival) -> Self {
+    /// Whether the row falls into the slot.
+    fn sees(&self, arrival: Arrival) -> bool {
+        self.from <= arrival.visible_from && arrival.visible_from <= self.until
+    }
+
+    /// The slot, if the row falls into a later one.
+    fn slot_before(&self, arrival: Arrival) -> Option<u32> {
+        (self.slot != NO_SLOT && self.until < arrival.visible_from).then_some(self.slot)
+    }
+
+    /// The slot that sees a row first, which comes after `before`, and mostly soon.
+    fn seeing(index: &SpineIndex, arrival: Arrival, before: Option<u32>) -> Self {
+        /// So many slots are looked at one by one.
+        const NEAR: usize = 4;
         let key = index.keys()[arrival.code as usize];
         let slots = &index.times()[key.start as usize..(key.start + key.len) as usize];
-        let place = slots.partition_point(|&time| time < arrival.visible_from);
+        let is_earlier = |&&time: &&i64| time < arrival.visible_from;
+        let mut place = before.map_or(0, |before| (before - key.start) as usize + 1);
+        let near =
+            if before.is_some() { slots[place..].iter().take(NEAR).take_while(is_earlier).count() } else { NEAR };
+        place += if near < NEAR { near } else { slots[place..].partition_point(|time| is_earlier(&time)) };
         // the slot before does not see the row, so its time is not the last that there is
         let from = if place == 0 { i64::MIN } else { slots[place - 1] + 1 };
         match slots.get(place) {
@@ -181,12 +211,30 @@ mod tests {
     }
 
     #[test]
+    fn a_later_slot_is_found_from_the_one_that_was_open() {
+        let mut builder = IndexBuilder::try_new(&[KeyFamily::Int]).expect("an interner");
+        builder.push(&[Arc::new(Int64Array::from(vec![7; 20]))]).expect("integers");
+        let times: Vec<i64> = (1..=20).map(|time| time * 10).collect();
+        let index = builder.finish(&times).expect("an index");
+        for (from, to) in (0..210).flat_map(|from| (from..215).map(move |to| (from, to))) {
+            let place = |time, before| Open::seeing(&index, Arrival { code: 0, visible_from: time, row: 0 }, before);
+            let before = place(from, None).slot_before(Arrival { code: 0, visible_from: to, row: 0 });
+            let (known, searched) = (place(to, before), place(to, None));
+            assert_eq!(
+                (known.from, known.until, known.slot),
+                (searched.from, searched.until, searched.slot),
+                "{from} to {to}"
+            );
+        }
+    }
+
+    #[test]
     fn times_at_the_ends_fall_where_they_should() {
         let mut builder = IndexBuilder::try_new(&[KeyFamily::Int]).expect("an interner");
         builder.push(&[Arc::new(Int64Array::from(vec![7, 7]))]).expect("integers");
         let index = builder.finish(&[i64::MIN, i64::MAX]).expect("an index");
         let place = |time| {
-            let open = Open::seeing(&index, Arrival { code: 0, visible_from: time, row: 0 });
+            let open = Open::seeing(&index, Arrival { code: 0, visible_from: time, row: 0 }, None);
             (open.from, open.until, open.slot)
         };
         assert_eq!(place(i64::MIN), (i64::MIN, i64::MIN, 0));

@@ -18,8 +18,8 @@ use hitherto_proto::Failure;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Asked, Sql};
-use crate::flight::rows::Sent;
 use crate::answer::{Refusal, answer};
+use crate::flight::rows::Sent;
 use crate::shared::Shared;
 
 // the calls, as metrics name them

@@ -27,8 +27,8 @@ fn schema(names: [&str; 3]) -> SchemaRef {
 /// Rows in batches of `size`.
 fn batches(schema: &SchemaRef, rows: &[Row], size: usize) -> Vec<RecordBatch> {
     let batch = |rows: &[Row]| {
-        let keys = Int64Array::from_iter(rows.iter().map(|row| row.0));
-        let times = Int64Array::from_iter(rows.iter().map(|row| row.1));
+        let keys: Int64Array = rows.iter().map(|row| row.0).collect();
+        let times: Int64Array = rows.iter().map(|row| row.1).collect();
         let ids = Int64Array::from_iter_values(rows.iter().map(|row| row.2));
         let columns: Vec<ArrayRef> = vec![Arc::new(keys), Arc::new(times), Arc::new(ids)];
         RecordBatch::try_new(Arc::clone(schema), columns).expect("three columns")

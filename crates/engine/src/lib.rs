@@ -42,7 +42,6 @@ mod serving;
 mod spine;
 mod split;
 mod sql;
-mod sql_views;
 mod table_history;
 mod training_set;
 mod transform;

@@ -27,7 +27,7 @@ use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
-use hitherto_core::{Catalog, Dataset, Name, Selector, ViewVersion};
+use hitherto_core::{Catalog, Name, Selector, ViewVersion};
 
 use self::asof_filter::FilterBelowAsOf;
 use self::error::{carried, unsupported};
@@ -80,9 +80,13 @@ impl Engine {
         let catalog = Arc::new(self.registry().catalog().await?);
         let statement = parse(query).map_err(|error| recovered(PLANNING, error))?;
         let named = tables_of(&statement)?;
-        let lists = |table: &TableReference| matches!(table.schema(), Some(TRAINING_SETS | "information_schema"));
-        let datasets = if named.iter().any(lists) { self.registry().datasets().await? } else { Vec::new() };
-        let context = self.context(&catalog, reads, &datasets)?;
+        let is_of = |schema: &str| named.iter().any(|table| table.schema() == Some(schema));
+        let context = if is_of("information_schema") {
+            self.sql_context(&catalog, reads).await?
+        } else {
+            let datasets = if is_of(TRAINING_SETS) { self.registry().datasets().await? } else { Vec::new() };
+            self.context(&catalog, reads, TrainingSetsSchema::asked(self.clone(), &datasets))?
+        };
         let state = self.at_our_time(context.state());
         match plan(&state, statement.clone()).await {
             Ok(plan) => Ok(DataFrame::new(state, plan)),
@@ -94,21 +98,20 @@ impl Engine {
     }
 
     /// What queries can name now, to be looked through or queried.
-    #[expect(dead_code, reason = "servers list what there is")]
     pub(crate) async fn sql_context(
         &self,
         catalog: &Arc<Catalog>,
         reads: &Arc<Mutex<Reads>>,
     ) -> Result<SessionContext> {
         let datasets = self.registry().datasets().await?;
-        self.context(catalog, reads, &datasets)
+        self.context(catalog, reads, TrainingSetsSchema::browsed(self.clone(), &datasets))
     }
 
     fn context(
         &self,
         catalog: &Arc<Catalog>,
         reads: &Arc<Mutex<Reads>>,
-        datasets: &[Dataset],
+        training_sets: TrainingSetsSchema,
     ) -> Result<SessionContext> {
         let tables = Arc::new(QueryTables::new(self.clone(), Arc::clone(catalog), Arc::clone(reads)));
         let config =
@@ -122,10 +125,11 @@ impl Engine {
             .build();
         let context = SessionContext::new_with_state(state);
         let schemas = context.catalog(CATALOG).ok_or_else(|| Error::internal("SQL has no catalog", CATALOG))?;
+        let training_sets = Arc::new(training_sets);
         let register = || -> DataFusionResult<()> {
             schemas.register_schema(PUBLIC, Arc::new(ViewsSchema(Arc::clone(&tables))))?;
             schemas.register_schema(LATEST, Arc::new(LatestSchema(Arc::clone(&tables))))?;
-            schemas.register_schema(TRAINING_SETS, Arc::new(TrainingSetsSchema::new(self.clone(), datasets)))?;
+            schemas.register_schema(TRAINING_SETS, Arc::clone(&training_sets) as _)?;
             schemas.register_schema(SCHEMA, Arc::new(RecordsSchema::new(self.clone())))?;
             context.register_relation_planner(Arc::new(Relations(Arc::clone(&tables))))
         };

@@ -28,17 +28,24 @@ pub(super) const TRAINING_SETS: &str = "training_sets";
 pub(super) struct TrainingSetsSchema {
     engine: Engine,
     names: Vec<String>,
+    /// Whether one whose file is gone is passed over.
+    is_browsed: bool,
 }
 
 impl TrainingSetsSchema {
-    /// Of these datasets; their files are opened when a query names them, and not before.
-    pub(super) fn new(engine: Engine, datasets: &[Dataset]) -> Self {
-        let mut names: Vec<String> =
-            datasets.iter().filter_map(|dataset| Some(dataset.name.as_ref()?.to_string())).collect();
+    /// Of these datasets; their files are opened when the query names them, and not before.
+    pub(super) fn asked(engine: Engine, datasets: &[Dataset]) -> Self {
+        let named = datasets.iter().filter_map(|dataset| Some(dataset.name.as_ref()?.to_string()));
+        let mut names: Vec<String> = named.collect();
         names.sort_unstable();
         names.dedup();
         names.extend(datasets.iter().map(|dataset| dataset.id.clone()));
-        Self { engine, names }
+        Self { engine, names, is_browsed: false }
+    }
+
+    /// The same for who wants to know what there is: a file that cannot be read is not in the way of the others.
+    pub(super) fn browsed(engine: Engine, datasets: &[Dataset]) -> Self {
+        Self { is_browsed: true, ..Self::asked(engine, datasets) }
     }
 
     async fn open(&self, name: &str) -> Result<TrainingSetTable> {
@@ -59,7 +66,11 @@ impl SchemaProvider for TrainingSetsSchema {
         if !self.table_exist(name) {
             return Ok(None);
         }
-        Ok(Some(Arc::new(self.open(name).await.map_err(carried)?)))
+        match self.open(name).await {
+            Ok(table) => Ok(Some(Arc::new(table))),
+            Err(_) if self.is_browsed => Ok(None),
+            Err(error) => Err(carried(error)),
+        }
     }
 
     async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {

@@ -124,3 +124,19 @@ fn what_a_spine_query_reads_about_time_is_told_of_the_dataset() {
     assert_eq!(shown["build"]["spine_tables"]["gauge-1"], 6, "{shown:#}");
     assert_eq!(csv(&place, "select k, twice from training_sets.second order by k"), "k,twice\n7,2\n8,10\n9,\n");
 }
+
+#[test]
+fn a_description_that_changes_does_not_change_the_bytes_of_a_training_set() {
+    let place = gauged();
+    let spine = "select k, event_timestamp, value as v, cast(1 as bigint) as factor from gauge order by _sequence";
+    let build =
+        |out: &str| place.ok(&format!("training-set --feature-set seen --spine-sql \"{spine}\" --out {out} --fresh"));
+    build("a.parquet");
+    place.write("d.yaml", super::DEFINITIONS.replace("litres", "litres of fuel"));
+    place.ok("apply -f d.yaml");
+    let said = csv(&place, "select description from registry.features");
+    assert_eq!(said, "description\nlitres of fuel\n");
+    build("b.parquet");
+    let bytes = |name: &str| fs::read(place.path(name)).expect("a file");
+    assert!(bytes("a.parquet") == bytes("b.parquet"), "a spine's columns have no descriptions");
+}

@@ -6,6 +6,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use hitherto_engine::{Clock, Engine};
+use hitherto_offline::DESCRIPTION;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
 use super::gauged;
@@ -38,6 +39,19 @@ async fn every_query_of_the_files_answers_so() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[tokio::test]
+async fn columns_say_what_they_are() {
+    let place = gauged();
+    let engine = place.engine(None, Clock::Frozen(moment(14))).await;
+    for query in ["select value, k, event_timestamp from gauge", "select value, k, event_timestamp from latest.gauge"] {
+        let rows = engine.sql(query).await.expect("a query");
+        let schema = rows.schema();
+        let said = |column: usize| schema.field(column).metadata().get(DESCRIPTION).map(String::as_str);
+        assert_eq!((said(0), said(1)), (Some("litres"), None), "{query}");
+        assert_eq!(said(2), Some("when it was true in the world"), "{query}");
+    }
 }
 
 /// The product, as the files ask it.

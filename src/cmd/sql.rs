@@ -25,10 +25,19 @@ const AFTER: &str = "\
 Each feature view is a table with its full history: its keys, event_timestamp, created_timestamp,
 its features, available_at, _deleted, _sequence and _ingested_at. Older versions are \"view@1\".
 
-What is recorded is in the schema registry: registry.features, feature_sets, datasets, models, aliases,
-evaluations, batches, audit and lineage (from_kind, from_name, to_kind, to_name, relation).
+  latest.VIEW                          current values: a row an entity key, none for a withheld one
+  training_sets.NAME, \"ID\"            training sets
+  registry.TABLE                       what is recorded: feature_views, features, feature_sets, datasets,
+                                       models, aliases, evaluations, batches, audit, lineage
+  value_at('VIEW', TIME)               what was known of each key at a time
+  features_as_of('SET', (QUERY))       the rows of a query with a feature set's features
+  VIEW for system_time as of TIME      the rows that had been ingested by a time
+  L asof join R match_condition (L.t >= R.t) on L.k = R.k
+
+Only queries: nothing can be written, and no file can be named. More in docs/sql.md.
 
   hitherto sql \"select origin, count(*) from weather group by origin\"
+  hitherto sql \"select * from latest.weather where origin = 'EWR'\"
   hitherto sql \"select to_name from registry.lineage where from_name = 'weather@1:wind_gust'\"";
 
 /// How rows are written.

@@ -26,6 +26,7 @@ mod models;
 mod properties;
 mod readme;
 mod redis_down;
+mod sql;
 mod story;
 mod support;
 mod tidy;

@@ -1,4 +1,4 @@
-//! What the README tells a reader to type works, in its order, from its first command to its last.
+//! What the README and the pages of docs/ tell a reader to type works, in its order, from its first command to its last.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,16 +11,26 @@ const FENCE: &str = "```console";
 
 #[test]
 fn every_command_of_the_readme_runs_and_answers_so() {
-    let session = session(&read("README.md"));
+    holds("README.md");
+}
+
+#[test]
+fn every_command_of_the_page_on_sql_runs_and_answers_so() {
+    holds("docs/sql.md");
+}
+
+/// Types what a page shows, and compares what comes.
+fn holds(page: &str) {
+    let session = session(&read(page));
     let typed: Vec<&str> =
         session.iter().map(|step| &*step.command).filter(|line| line.starts_with("hitherto ")).collect();
-    assert!(typed.len() >= 3, "the README shows how it is used: {typed:?}");
+    assert!(typed.len() >= 3, "{page} shows how it is used: {typed:?}");
     let said = run(&session);
     let lines: Vec<&str> = said.lines().collect();
     for step in &session {
         for answer in &step.answers {
             let found = lines.iter().any(|line| is_shortened(line, answer));
-            assert!(found, "README.md says of `{}`:\n{answer}\nand no line is so in:\n{said}", step.command);
+            assert!(found, "{page} says of `{}`:\n{answer}\nand no line is so in:\n{said}", step.command);
         }
     }
 }

@@ -19,6 +19,7 @@ pub struct KeySet {
 enum ColumnKeys {
     Ints(Values<i64>),
     Bytes(Values<Box<[u8]>>),
+    Unknown,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +42,14 @@ impl KeySet {
     pub fn listed(columns: &[ArrayRef]) -> Self {
         let len = columns.first().map_or(0, Array::len);
         Self { len, columns: columns.iter().map(ColumnKeys::listed).collect() }
+    }
+
+    /// Keys of which no more is known than the values that some of their parts may have: each column, where there is one,
+    /// is as in [`KeySet::listed`], and they need not be of one length.
+    pub fn of_parts(columns: &[Option<ArrayRef>]) -> Self {
+        let len = columns.iter().flatten().map(Array::len).max().unwrap_or(0);
+        let part = |column: &Option<ArrayRef>| column.as_ref().map_or(ColumnKeys::Unknown, ColumnKeys::listed);
+        Self { len, columns: columns.iter().map(part).collect() }
     }
 
     /// `len` keys of one integer column, between these two, both in.
@@ -66,7 +75,7 @@ impl KeySet {
 
     /// Whether anything is known of the parts in column `column`.
     pub fn knows(&self, column: usize) -> bool {
-        column < self.columns.len()
+        self.columns.get(column).is_some_and(|column| !matches!(column, ColumnKeys::Unknown))
     }
 
     /// Whether a key may have a part in column `column` that is in `[min, max]`.
@@ -156,6 +165,16 @@ mod tests {
         assert!(keys.may_have_bytes(1, b"a", b"b") && !keys.may_have_bytes(1, b"c", b"cz"));
         assert_eq!(keys.bytes(1).map(<[_]>::len), Some(2));
         assert!(keys.may_have_int(7, 0, 0), "nothing is known of other columns");
+    }
+
+    #[test]
+    fn a_part_may_be_known_alone() {
+        let texts: ArrayRef = Arc::new(BinaryViewArray::from_iter_values(["d", "b"]));
+        let keys = KeySet::of_parts(&[None, Some(texts)]);
+        assert_eq!((keys.len(), keys.knows(0), keys.knows(1)), (2, false, true));
+        assert!(keys.may_have_int(0, 7, 7) && keys.may_have_bytes(0, b"x", b"x"));
+        assert!(keys.may_have_bytes(1, b"a", b"b") && !keys.may_have_bytes(1, b"c", b"c"));
+        assert_eq!((keys.ints(0), keys.bytes(0), keys.bytes(1).map(<[_]>::len)), (None, None, Some(2)));
     }
 
     #[test]

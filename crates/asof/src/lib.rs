@@ -23,6 +23,8 @@
 //! rows as fit are answered, given out and forgotten, then the next. Each band reads the histories again, skipping what
 //! cannot matter to it; the answer is the same.
 //!
+//! [`AsOfMergeExec`] is the join of two relations of any kind, for SQL's `ASOF JOIN`.
+//!
 //! The spine's order is kept, so whoever plans the spine must not let it be spread over partitions: coalescing them
 //! again would lose its order before it arrives here.
 
@@ -36,6 +38,7 @@ mod key_set;
 mod key_tables;
 mod keys;
 mod memory;
+mod merge;
 mod metrics;
 mod open_slots;
 mod probe;
@@ -52,6 +55,7 @@ pub use error::Error;
 pub use exec::AsOfExec;
 pub use key_set::KeySet;
 pub use memory::{MemoryColumns, MemorySource};
+pub use merge::{AsOfMatch, AsOfMergeExec, Nearest};
 pub use metrics::ScanCounters;
 pub use source::{Bounds, FeatureSource, NarrowBatch, NarrowPass, RowAddress, Sequence};
 pub use view::{AsOfView, Evidence, Visibility};

@@ -43,7 +43,6 @@ mod serving;
 mod spine;
 mod split;
 mod sql;
-mod sql_views;
 mod table_history;
 mod token;
 mod training_set;

@@ -1,10 +1,11 @@
 //! A spine, read once to know what it is, and again when it is joined; never held whole where it is large.
 
+use std::collections::HashMap;
 use std::future::ready;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::physical_plan::ExecutionPlan;
@@ -14,7 +15,7 @@ use hitherto_offline::input::Input;
 use hitherto_offline::{OutputLocation, spine_of_batches, spine_of_input, write_parquet};
 
 use crate::fingerprint::Fingerprint;
-use crate::sql_views::Reads;
+use crate::sql::Reads;
 use crate::{Engine, Error, Result};
 
 /// A spine with no more bytes than this, or than an eighth of the memory limit, stays in memory from the first reading to
@@ -128,12 +129,26 @@ impl Engine {
             }
             Spine::Sql(query) => {
                 let (rows, reads) = self.sql_with_reads(query).await?;
-                let schema = rows.schema();
-                let rows = rows.map_err(|error| crate::sql::failed("could not run the spine's query", &error)).boxed();
+                let schema = plain(&rows.schema());
+                let batch_schema = Arc::clone(&schema);
+                let rows = rows.map(move |batch| {
+                    let batch =
+                        batch.map_err(|error| crate::sql::recovered("could not run the spine's query", error))?;
+                    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                    RecordBatch::try_new_with_options(Arc::clone(&batch_schema), batch.columns().to_vec(), &options)
+                        .map_err(|source| Error::internal("could not take the spine's rows", source))
+                });
+                let rows = rows.boxed();
                 Ok(OpenSpine { schema, origin: query.clone(), reads, rows, again: None, kept_bytes_max })
             }
         }
     }
+}
+
+/// The same columns without what is said of them: a description may change, and a training set's bytes may not.
+fn plain(schema: &SchemaRef) -> SchemaRef {
+    let field = |field: &FieldRef| field.as_ref().clone().with_metadata(HashMap::new());
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
 impl OpenSpine {

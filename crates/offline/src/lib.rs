@@ -28,11 +28,11 @@ pub use log::{
 };
 pub use output::{OutputLocation, Written, write_parquet};
 pub use scan::{
-    AVAILABLE, HistoryTable, Marks, PinnedTable, TableSource, changes_schema, recovered, spine_of_batches,
-    spine_of_input,
+    AVAILABLE, HistoryTable, Marks, PinnedTable, TableSource, available_column, changes_schema, descriptions,
+    recovered, spine_of_batches, spine_of_input,
 };
 pub use schema::{
-    COMMIT_SEQUENCE, COMMIT_TIME, CREATED, DELETED, EVENT, INGESTED, SEQUENCE, data_schema, history_schema,
+    COMMIT_SEQUENCE, COMMIT_TIME, CREATED, DELETED, DESCRIPTION, EVENT, INGESTED, SEQUENCE, data_schema, history_schema,
 };
 pub use store::{Disk, DurableFileSystem, OfflineStore, RealDisk};
 pub use vacuum::{Sweep, Vacuumed};

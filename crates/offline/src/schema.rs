@@ -17,6 +17,8 @@ pub const DELETED: &str = "_deleted";
 pub const SEQUENCE: &str = "_sequence";
 /// The time of the commit that made the row visible. Fresh files do not have the column.
 pub const INGESTED: &str = "_ingested_at";
+/// Under this a field's metadata says what its column is.
+pub const DESCRIPTION: &str = "description";
 /// Partition column of the log: the `_sequence` of the file's first row; null where the file has the column.
 pub const COMMIT_SEQUENCE: &str = "_commit_sequence";
 /// Partition column of the log: the `_ingested_at` of the file's rows; null where the file has the column.

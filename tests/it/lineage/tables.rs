@@ -148,8 +148,18 @@ fn tables_are_listed_and_a_misspelt_one_is_told() {
     let listed =
         rows(&place, "select table_name from information_schema.tables where table_schema = 'registry' order by 1");
     let listed: Vec<&str> = listed.iter().map(|row| row["table_name"].as_str().expect("a name")).collect();
-    let expected =
-        ["aliases", "audit", "batches", "datasets", "evaluations", "feature_sets", "features", "lineage", "models"];
+    let expected = [
+        "aliases",
+        "audit",
+        "batches",
+        "datasets",
+        "evaluations",
+        "feature_sets",
+        "feature_views",
+        "features",
+        "lineage",
+        "models",
+    ];
     assert_eq!(listed, expected);
     let types = rows(
         &place,

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod history;
+mod merge;
 mod oracle;
 mod plan;
 mod run;

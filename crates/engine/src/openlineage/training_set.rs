@@ -12,6 +12,7 @@ use super::failure::message;
 use super::ingest::files;
 use super::place::Place;
 use crate::engine::find_set;
+use crate::sql::views_of;
 use crate::{Engine, Result, Spine, TrainingSet, TrainingSetRequest};
 
 impl Engine {
@@ -57,7 +58,7 @@ impl Engine {
         let mut ids: BTreeSet<&str> = BTreeSet::new();
         ids.extend(set.into_iter().flat_map(|set| &set.resolved.uses).map(|view_use| view_use.table.as_str()));
         if let Spine::Sql(query) = spine {
-            let views = self.views_of(catalog, query).unwrap_or_default();
+            let views = views_of(catalog, query).unwrap_or_default();
             ids.extend(views.into_iter().map(|view| view.table.as_str()));
         }
         let last = |table: &str| built.as_ref().ok().and_then(|built| built.dataset.last_sequence_read(table));

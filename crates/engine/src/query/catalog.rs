@@ -8,11 +8,9 @@ use datafusion::catalog::CatalogProvider;
 use datafusion::logical_expr::TableType;
 use hitherto_core::{Catalog, Name, Selector, ViewVersion};
 
-use crate::sql::{CATALOG, PUBLIC, recovered};
+use crate::sql::{CATALOG, LATEST, PUBLIC, recovered};
 use crate::{Engine, Error, Result};
 
-/// The schema of current values: a row an entity key.
-const LATEST: &str = "latest";
 const READING: &str = "could not read what tables there are";
 
 /// What the columns say that every view has.
@@ -58,7 +56,7 @@ impl Engine {
     /// The tables that queries can name now.
     pub async fn sql_catalog(&self) -> Result<SqlCatalog> {
         let catalog = Arc::new(self.registry().catalog().await?);
-        let context = self.sql_context(&catalog, &Arc::default())?;
+        let context = self.sql_context(&catalog, &Arc::default()).await?;
         let schemas = context.catalog(CATALOG).ok_or_else(|| Error::internal("SQL has no catalog", CATALOG))?;
         Ok(SqlCatalog { schemas, catalog })
     }

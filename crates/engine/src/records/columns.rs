@@ -8,6 +8,7 @@ use hitherto_offline::types::time_type;
 /// One table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Records {
+    FeatureViews,
     Features,
     FeatureSets,
     Datasets,
@@ -37,6 +38,23 @@ use Type::{Integer, IntegerOrNull, Number, Text, TextOrNull, Time, TimeOrNull, T
 
 /// A column: its name, what it holds.
 type Column = (&'static str, Type);
+
+const FEATURE_VIEWS: &[Column] = &[
+    ("name", Text),
+    ("view", Text),
+    ("version", Integer),
+    ("is_latest", Truth),
+    ("entities", Text),
+    ("keys", Text),
+    ("features", Text),
+    ("table_id", Text),
+    ("event_timestamp", Text),
+    ("created_timestamp", TextOrNull),
+    ("source_delay_us", Integer),
+    ("ttl_us", IntegerOrNull),
+    ("description", TextOrNull),
+    ("tags", Text),
+];
 
 const FEATURES: &[Column] = &[
     ("name", Text),
@@ -160,7 +178,8 @@ const LINEAGE: &[Column] = &[
 ];
 
 impl Records {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
+        Self::FeatureViews,
         Self::Features,
         Self::FeatureSets,
         Self::Datasets,
@@ -174,6 +193,7 @@ impl Records {
 
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::FeatureViews => "feature_views",
             Self::Features => "features",
             Self::FeatureSets => "feature_sets",
             Self::Datasets => "datasets",
@@ -194,6 +214,7 @@ impl Records {
     /// No column is nested, so that every output of `sql` can write it: lists and maps are JSON texts.
     fn columns(self) -> &'static [Column] {
         match self {
+            Self::FeatureViews => FEATURE_VIEWS,
             Self::Features => FEATURES,
             Self::FeatureSets => FEATURE_SETS,
             Self::Datasets => DATASETS,

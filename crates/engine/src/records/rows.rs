@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
-use hitherto_core::{Alias, Catalog, Dataset, Evaluation, Metrics, ModelVersion, Table};
+use hitherto_core::{Alias, Catalog, Dataset, Evaluation, Metrics, ModelVersion, Span, Table};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -32,6 +32,7 @@ pub(super) fn pages(logs: Logs, records: Records) -> BoxStream<'static, Result<V
 async fn whole(engine: &Engine, records: Records) -> Result<Vec<Value>> {
     let registry = engine.registry();
     match records {
+        Records::FeatureViews => feature_views(&registry.catalog().await?),
         Records::Features => features(&registry.catalog().await?),
         Records::FeatureSets => feature_sets(&registry.catalog().await?),
         Records::Datasets => registry.datasets().await?.iter().map(dataset).collect(),
@@ -46,6 +47,34 @@ async fn whole(engine: &Engine, records: Records) -> Result<Vec<Value>> {
         }
         Records::Batches | Records::Audit | Records::Lineage => Ok(Vec::new()),
     }
+}
+
+fn feature_views(catalog: &Catalog) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    for versions in catalog.views.values() {
+        for view in versions {
+            let definition = &view.definition;
+            let keys = view.keys.iter().map(|key| (key.name.to_string(), key.key_type.to_string()));
+            let features: Vec<&str> = definition.features.iter().map(|feature| feature.name.as_str()).collect();
+            rows.push(json!({
+                "name": view.versioned_name().to_string(),
+                "view": definition.name,
+                "version": view.version,
+                "is_latest": versions.last().is_some_and(|latest| latest.version == view.version),
+                "entities": text(&definition.entities)?,
+                "keys": text(&keys.collect::<std::collections::BTreeMap<_, _>>())?,
+                "features": text(&features)?,
+                "table_id": view.table,
+                "event_timestamp": definition.event_timestamp,
+                "created_timestamp": definition.created_timestamp,
+                "source_delay_us": definition.source_delay.micros(),
+                "ttl_us": definition.ttl.map(Span::micros),
+                "description": definition.notes.description,
+                "tags": text(&definition.notes.tags)?,
+            }));
+        }
+    }
+    Ok(rows)
 }
 
 fn features(catalog: &Catalog) -> Result<Vec<Value>> {

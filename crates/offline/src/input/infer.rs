@@ -42,6 +42,36 @@ impl Input {
     }
 }
 
+impl Input {
+    /// The columns that [`Input::stream`] gives.
+    pub async fn schema(&self) -> Result<SchemaRef, InputError> {
+        let files = Arc::clone(&self.files);
+        let name = self.names().next().unwrap_or("-").to_owned();
+        let shapes = tokio::task::spawn_blocking(move || shapes(&files));
+        Ok(shapes.await.unwrap_or(Err(InputError::Stopped { file: name }))?.0)
+    }
+
+    /// Some columns of Parquet files, and nothing read of the others: `columns` are indices into [`Input::schema`], at least
+    /// one, ascending.
+    pub async fn stream_columns(&self, columns: Vec<usize>) -> Result<Batches, InputError> {
+        let name = self.names().next().unwrap_or("-").to_owned();
+        let schema = self.schema().await?.project(&columns);
+        let schema = Arc::new(schema.map_err(|error| InputError::Corrupt { file: name, reason: error.to_string() })?);
+        let batch_schema = Arc::clone(&schema);
+        Ok(Batches::spawn(schema, Arc::clone(&self.files), move |files, sink| {
+            for (index, file) in files.iter().enumerate() {
+                sink.enter(index);
+                let mut rows = ParquetFile::open(file)?.rows(columns.clone())?;
+                while let Some(batch) = rows.next()? {
+                    sink.put(rebuilt(file, &batch_schema, batch.columns().to_vec())?)?;
+                }
+                file.refuse_change()?;
+            }
+            Ok(())
+        }))
+    }
+}
+
 /// What the values of a column of text have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Guess {

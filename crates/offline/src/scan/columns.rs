@@ -1,18 +1,19 @@
 //! The columns that a scan asks for, whatever the file has of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::array::{TimestampMicrosecondArray, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use hitherto_core::{Created, Span, Table};
 use parquet::arrow::ProjectionMask;
 
 use super::footer::{Footer, KeyForm, view_type};
 use crate::log::DataFile;
-use crate::schema::{CREATED, DELETED, EVENT, INGESTED, SEQUENCE};
+use crate::schema::{CREATED, DELETED, DESCRIPTION, EVENT, INGESTED, SEQUENCE};
 use crate::types::{UTC, arrow_type, key_arrow_type, time_type};
 use crate::{Error, Result};
 
@@ -65,6 +66,19 @@ impl Layout {
         };
         let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
         Self { table: Arc::clone(table), columns, key_form, schema }
+    }
+
+    /// The same columns, each with what it is in its field's metadata, where that is known.
+    pub(super) fn described(self, descriptions: &HashMap<String, String>) -> Self {
+        let field = |field: &FieldRef| match descriptions.get(field.name()) {
+            None => Arc::clone(field),
+            Some(text) => {
+                let metadata = HashMap::from([(DESCRIPTION.to_owned(), text.clone())]);
+                Arc::new(field.as_ref().clone().with_metadata(metadata))
+            }
+        };
+        let schema = Arc::new(Schema::new(self.schema.fields().iter().map(field).collect::<Vec<_>>()));
+        Self { schema, ..self }
     }
 
     pub(super) fn schema(&self) -> &SchemaRef {

@@ -13,6 +13,7 @@ mod fault;
 mod fetch;
 mod footer;
 mod held;
+mod history_exec;
 mod history_table;
 mod morsel;
 mod object;
@@ -20,6 +21,7 @@ mod pinned;
 mod prune;
 mod source;
 mod spine;
+mod wanted;
 mod whole;
 
 #[cfg(test)]
@@ -33,7 +35,7 @@ pub use changes::{Marks, changes_schema};
 pub(crate) use fault::carried;
 pub use fault::recovered;
 pub(crate) use held::HeldRows;
-pub use history_table::{AVAILABLE, HistoryTable};
+pub use history_table::{AVAILABLE, HistoryTable, available_column, descriptions};
 pub use pinned::PinnedTable;
 pub use source::TableSource;
 pub use spine::{spine_of_batches, spine_of_input};

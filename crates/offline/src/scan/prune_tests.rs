@@ -84,3 +84,48 @@ async fn keys_skip_files_row_groups_and_pages() {
     let some = Bounds { event_min: Some(25_000_000), event_max: 29_000_000, created_max: None };
     assert_eq!(read(&[(1, false)], some).await, (6, 1, 1, 14));
 }
+
+#[tokio::test]
+async fn a_query_reads_the_files_and_row_groups_that_its_filters_leave() {
+    use datafusion::physical_plan::displayable;
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
+    let (store, table) = (memory(), table(Created::Column));
+    // two files of two row groups: keys 0 and 1 of one, 2 and 3 of the other, 20 rows each, a row a second
+    let sorted = |from: i64, commit_time: i64| {
+        let mut file = file(40, commit_time, 4);
+        file.rows.iter_mut().enumerate().for_each(|(n, row)| row.key.0 = Some(from + n as i64 / 20));
+        file
+    };
+    let (mut files, _) = written(&store, &table, &[sorted(0, 50_000_000), sorted(2, 60_000_000)], 20).await;
+    let ends = |min: i64| serde_json::json!({"minValues": {"a": min}, "maxValues": {"a": min + 1}});
+    for (file, min) in files.iter_mut().zip([0, 2]) {
+        file.stats = ends(min).as_object().expect("an object").clone();
+    }
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    let view = super::tests::view("0s", &["delay"]);
+    let history = super::HistoryTable::try_new(pinned(&store, &table, &files, 100), &view).expect("a table");
+    context.register_table("legs", Arc::new(history)).expect("a table");
+    let plan = |filter: &'static str| {
+        let context = &context;
+        async move {
+            let frame = context.sql(&format!("select delay from legs where {filter}")).await.expect("a query");
+            let rows = frame.clone().count().await.expect("rows");
+            let plan = frame.create_physical_plan().await.expect("a plan");
+            let said = displayable(plan.as_ref()).indent(false).to_string();
+            let scan = said.lines().find_map(|line| line.trim().strip_prefix("HistoryExec: table=legs-1, "));
+            let scan = scan.unwrap_or_else(|| panic!("no scan of ours: {said}"));
+            (rows, scan.split(", columns").next().unwrap_or_default().to_owned())
+        }
+    };
+    let said = |rows: usize, scan: &str| (rows, scan.to_owned());
+    assert_eq!(plan("true").await, said(80, "files=2/2, row_groups=4/4"));
+    assert_eq!(plan("a = 1").await, said(20, "files=1/2, row_groups=1/2"));
+    assert_eq!(plan("a in (0, 3)").await, said(40, "files=2/2, row_groups=2/4"));
+    assert_eq!(plan("a = 9").await, said(0, "files=0/2, row_groups=0/0"));
+    assert_eq!(plan("event_timestamp >= '1970-01-01T00:00:20Z'").await, said(40, "files=2/2, row_groups=2/4"));
+    assert_eq!(plan("a < 1").await, said(20, "files=2/2, row_groups=4/4"), "statistics are asked for equal keys alone");
+    let early = "_ingested_at <= timestamp '1970-01-01T00:00:55Z'";
+    assert_eq!(plan(early).await, said(40, "files=1/2, row_groups=2/2"));
+    assert_eq!(plan("_sequence >= 40").await, said(40, "files=1/2, row_groups=2/2"));
+}

@@ -223,7 +223,7 @@ pub(super) fn file(count: i64, commit_time: i64, features: usize) -> SampleFile 
     SampleFile { rows: (0..count).map(row).collect(), commit_time, features, compacted: false, statistics: true }
 }
 
-fn view(delay: &str, features: &[&str]) -> ViewVersion {
+pub(super) fn view(delay: &str, features: &[&str]) -> ViewVersion {
     let table = table(Created::Column);
     let name = |text: &str| text.parse::<Name>().expect("a name");
     let feature = |text: &&str| Feature {

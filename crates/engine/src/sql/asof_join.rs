@@ -1,0 +1,203 @@
+//! `left ASOF JOIN right MATCH_CONDITION (left.t >= right.t) ON left.k = right.k` as a node of a logical plan.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::{Column, DFSchema, DFSchemaRef};
+use datafusion::datasource::source_as_provider;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::utils::{find_valid_equijoin_key_pair, split_conjunction_owned};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, Extension, LogicalPlan, Operator, UserDefinedLogicalNodeCore,
+};
+use datafusion::logical_expr_common::type_coercion::binary::comparison_coercion;
+use hitherto_asof::Nearest;
+use hitherto_offline::{CREATED, HistoryTable, SEQUENCE};
+
+/// A join of each left row with the nearest right row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct AsOfJoin {
+    pub(super) left: LogicalPlan,
+    pub(super) right: LogicalPlan,
+    pub(super) keys: Vec<(Expr, Expr)>,
+    pub(super) left_time: Expr,
+    pub(super) nearest: Nearest,
+    pub(super) right_time: Expr,
+    /// What decides between right rows of one time: the greatest.
+    pub(super) ties: Vec<Expr>,
+    schema: DFSchemaRef,
+}
+
+impl PartialOrd for AsOfJoin {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        let of = |join: &Self| (join.keys.clone(), join.left_time.clone(), join.right_time.clone(), join.nearest);
+        let sides = (&self.left, &self.right).partial_cmp(&(&other.left, &other.right))?;
+        Some(sides.then(of(self).partial_cmp(&of(other))?))
+    }
+}
+
+impl AsOfJoin {
+    /// The plan of a join. `matching` is its `MATCH_CONDITION`, `on` what has to be equal.
+    pub(super) fn plan(
+        left: LogicalPlan,
+        right: LogicalPlan,
+        matching: Expr,
+        on: Option<Expr>,
+    ) -> DataFusionResult<LogicalPlan> {
+        let (left_time, nearest, right_time) = times(matching, left.schema(), right.schema())?;
+        let equalities = on.map(split_conjunction_owned).unwrap_or_default();
+        let keys = equalities.into_iter().map(|equality| key(equality, left.schema(), right.schema()));
+        let keys = keys.collect::<DataFusionResult<_>>()?;
+        let (ties, schema) = (ties(&right), joined(&left, &right)?);
+        let join = Self { left, right, keys, left_time, nearest, right_time, ties, schema };
+        Ok(LogicalPlan::Extension(Extension { node: Arc::new(join) }))
+    }
+
+    /// The same join of other sides, which have at least the columns that it needs.
+    pub(super) fn with_sides(&self, left: LogicalPlan, right: LogicalPlan) -> DataFusionResult<Self> {
+        let schema = joined(&left, &right)?;
+        Ok(Self { left, right, schema, ..self.clone() })
+    }
+}
+
+impl UserDefinedLogicalNodeCore for AsOfJoin {
+    fn name(&self) -> &'static str {
+        "AsOfJoin"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.left, &self.right]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        let left = self.keys.iter().map(|(left, _)| left);
+        let right = self.keys.iter().map(|(_, right)| right);
+        left.chain(right).chain([&self.left_time, &self.right_time]).chain(&self.ties).cloned().collect()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.nearest {
+            Nearest::AtOrBefore => ">=",
+            Nearest::Before => ">",
+            Nearest::AtOrAfter => "<=",
+            Nearest::After => "<",
+        };
+        write!(f, "AsOfJoin: {} {sign} {}", self.left_time, self.right_time)?;
+        self.keys.iter().try_for_each(|(left, right)| write!(f, ", {left} = {right}"))
+    }
+
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DataFusionResult<Self> {
+        let odd = || DataFusionError::Internal("an as-of join has other inputs or expressions".to_owned());
+        let [left, right] = <[LogicalPlan; 2]>::try_from(inputs).map_err(|_| odd())?;
+        let count = self.keys.len();
+        if exprs.len() != 2 * count + 2 + self.ties.len() {
+            return Err(odd());
+        }
+        let mut exprs = exprs.into_iter();
+        let lefts: Vec<Expr> = exprs.by_ref().take(count).collect();
+        let keys = lefts.into_iter().zip(exprs.by_ref().take(count).collect::<Vec<_>>()).collect();
+        let (Some(left_time), Some(right_time)) = (exprs.next(), exprs.next()) else { return Err(odd()) };
+        let schema = joined(&left, &right)?;
+        Ok(Self { left, right, keys, left_time, nearest: self.nearest, right_time, ties: exprs.collect(), schema })
+    }
+
+    /// The columns of each side that are wanted of it; those that the join looks at are asked for besides.
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let left = self.left.schema().fields().len();
+        let (ours, theirs): (Vec<usize>, Vec<usize>) = output_columns.iter().partition(|&&column| column < left);
+        Some(vec![ours, theirs.into_iter().map(|column| column - left).collect()])
+    }
+}
+
+/// The columns of both sides; the right ones may be null.
+fn joined(left: &LogicalPlan, right: &LogicalPlan) -> DataFusionResult<DFSchemaRef> {
+    let ours = left.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field)));
+    let nullable = right.schema().iter().map(|(table, field)| {
+        let field = field.as_ref().clone().with_nullable(true);
+        (table.cloned(), Arc::new(field))
+    });
+    let metadata = left.schema().metadata().clone();
+    Ok(Arc::new(DFSchema::new_with_metadata(ours.chain(nullable).collect(), metadata)?))
+}
+
+/// The two times of a `MATCH_CONDITION`, and which of the right ones is wanted.
+fn times(matching: Expr, left: &DFSchema, right: &DFSchema) -> DataFusionResult<(Expr, Nearest, Expr)> {
+    let wrong = || {
+        let reason = "the MATCH_CONDITION of an ASOF JOIN compares a time of its left side with one of its right side by \
+                      >=, >, <= or <, as in (l.t >= r.t)";
+        DataFusionError::Plan(reason.to_owned())
+    };
+    let Expr::BinaryExpr(BinaryExpr { left: first, op, right: second }) = matching else { return Err(wrong()) };
+    let (ours, theirs) = find_valid_equijoin_key_pair(&first, &second, left, right)?.ok_or_else(wrong)?;
+    let op = if ours == *first { Some(op) } else { op.swap() };
+    let nearest = match op {
+        Some(Operator::GtEq) => Nearest::AtOrBefore,
+        Some(Operator::Gt) => Nearest::Before,
+        Some(Operator::LtEq) => Nearest::AtOrAfter,
+        Some(Operator::Lt) => Nearest::After,
+        _ => return Err(wrong()),
+    };
+    let (ours, theirs) = alike(ours, left, theirs, right)?;
+    Ok((ours, nearest, theirs))
+}
+
+/// The two sides of an equality.
+fn key(equality: Expr, left: &DFSchema, right: &DFSchema) -> DataFusionResult<(Expr, Expr)> {
+    let said = equality.to_string();
+    let wrong = || {
+        DataFusionError::NotImplemented(format!(
+            "ON {said}: an ASOF JOIN takes equalities of its two sides, joined by AND (l.k = r.k AND …); put other \
+             conditions into WHERE, or into a subquery of either side"
+        ))
+    };
+    let Expr::BinaryExpr(BinaryExpr { left: first, op: Operator::Eq, right: second }) = equality else {
+        return Err(wrong());
+    };
+    let (ours, theirs) = find_valid_equijoin_key_pair(&first, &second, left, right)?.ok_or_else(wrong)?;
+    alike(ours, left, theirs, right)
+}
+
+/// Both of one type, in which they are compared.
+fn alike(ours: Expr, left: &DFSchema, theirs: Expr, right: &DFSchema) -> DataFusionResult<(Expr, Expr)> {
+    let (our_type, their_type) = (ours.get_type(left)?, theirs.get_type(right)?);
+    let unlike =
+        || DataFusionError::Plan(format!("{ours} is {our_type} and {theirs} is {their_type}: cast one of them"));
+    let common = if our_type == their_type {
+        our_type.clone()
+    } else {
+        comparison_coercion(&our_type, &their_type).ok_or_else(unlike)?
+    };
+    if common.is_floating() || common.is_nested() {
+        let reason = format!(
+            "{ours} and {theirs} would be compared as {common}, by which an ASOF JOIN matches nothing: cast both"
+        );
+        return Err(DataFusionError::Plan(reason));
+    }
+    Ok((ours.cast_to(&common, left)?, theirs.cast_to(&common, right)?))
+}
+
+/// What makes the order of right rows of one time total: of a view's history the order by which its rows supersede each
+/// other; else all columns, as they come.
+fn ties(right: &LogicalPlan) -> Vec<Expr> {
+    let is_history = is_history(right);
+    let wanted = |name: &str| !is_history || matches!(name, CREATED | SEQUENCE);
+    let columns = right.schema().iter().filter(|(_, field)| wanted(field.name()) && !field.data_type().is_nested());
+    columns.map(|column| Expr::Column(Column::from(column))).collect()
+}
+
+/// Whether a plan has the rows of one view's history, or some of them, each once.
+fn is_history(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => is_history(&alias.input),
+        LogicalPlan::Filter(filter) => is_history(&filter.input),
+        LogicalPlan::TableScan(scan) => {
+            source_as_provider(&scan.source).is_ok_and(|provider| provider.is::<HistoryTable>())
+        }
+        _ => false,
+    }
+}

@@ -106,7 +106,9 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     if is_.is_fixed_size_list(kind) and kind.value_type == pa.float32():
         return kind
     if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
-        return pa.list_(_plain_type(kind.value_type))
+        item = _plain_type(kind.value_type)
+        if not is_.is_nested(item):
+            return pa.list_(item)
     raise _Unsendable("features and keys are of no such type")
 
 

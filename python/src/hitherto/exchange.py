@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.flight as flight
 
 from hitherto.address import Address
-from hitherto.errors import Error, Internal
+from hitherto.errors import Error, Internal, Unavailable
 from hitherto.progress import Progress
 from hitherto.spine import Spine
 from hitherto.transport import Flight
@@ -49,7 +49,7 @@ class Exchange:
                 yield batch
                 batch = self._next()
             if self.manifest is None:
-                raise Internal("the answer ended without the manifest of the training set")
+                raise Unavailable("the answer ended before the manifest of the training set came; ask again")
             expected = self.manifest.get("rows")
             if expected is not None and expected != rows:
                 raise Internal(f"the answer has {rows} rows, and its manifest says {expected}")
@@ -121,14 +121,20 @@ class _Upload:
         self._writer, self._reader, self._spine, self._tell = writer, reader, spine, tell
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="hitherto-spine", daemon=True)
-        self._thread.start()
+        if spine is None:
+            # nothing that could wait; and said before anything is read, since pyarrow forgets what has come when a server ends
+            # the answer before it has heard the end of the question
+            self._run()
+        else:
+            self._thread.start()
 
     def failure(self) -> BaseException | None:
         """What was wrong with the spine itself, on this side."""
         return self._failure
 
     def join(self) -> None:
-        self._thread.join()
+        if self._spine is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         try:

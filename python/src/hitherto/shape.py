@@ -22,8 +22,12 @@ class Shape:
         self._dictionaries = dictionaries or {}
         # what pandas or Polars call the types of the columns, with what Arrow has no word for
         self.dtypes: dict[str, Any] = {}
+        self.index_dtypes: list[Any] = []
         if frame is not None:
             self.dtypes = dict(zip(frame.columns, frame.dtypes, strict=True))
+        if hasattr(frame, "index"):
+            levels = frame.index.levels if frame.index.nlevels > 1 else [frame.index]
+            self.index_dtypes = [level.dtype for level in levels]
 
     @classmethod
     def of_table(cls, table: pa.Table, frame: Any = None) -> tuple[Shape, pa.Table]:

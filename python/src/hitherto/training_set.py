@@ -91,6 +91,7 @@ class TrainingSet(Rows):
         if self._kind == "pandas" and self._shape is not None and not options:
             wanted = {name: dtype for name, dtype in self._shape.dtypes.items() if frame[name].dtype != dtype}
             frame = frame.astype(wanted) if wanted else frame
+            frame.index = _retyped(frame.index, self._shape.index_dtypes)
         return frame
 
     def to_polars(self) -> polars.DataFrame:
@@ -121,3 +122,13 @@ class TrainingSet(Rows):
     def _gathered(self, batches: list[pa.RecordBatch]) -> pa.Table:
         # a column has one dictionary, as it had when it went
         return pa.Table.from_batches(batches, self._schema).unify_dictionaries()
+
+
+def _retyped(index: Any, dtypes: list[Any]) -> Any:
+    """A pandas index whose levels have these types."""
+    if index.nlevels == 1:
+        return index if index.dtype == dtypes[0] else index.astype(dtypes[0])
+    for place, (level, dtype) in enumerate(zip(index.levels, dtypes, strict=True)):
+        if level.dtype != dtype:
+            index = index.set_levels(level.astype(dtype), level=place)
+    return index

@@ -7,9 +7,13 @@ import pathlib
 import re
 import subprocess
 import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
+T = TypeVar("T")
 VARIABLE = "HITHERTO_TEST_BINARY"
 
 
@@ -27,6 +31,15 @@ def environment() -> dict[str, str]:
     """Without what would configure the binary; with it on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HITHERTO_")}
     return kept | {"PATH": f"{binary().parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def until(what: str, ask: Callable[[], T | None]) -> T:
+    """Asks again and again until there is an answer. What is asked takes time of its own, so nothing is paused."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if (answer := ask()) is not None:
+            return answer
+    raise AssertionError(f"not within 30 s: {what}")
 
 
 class Place:

@@ -61,7 +61,7 @@ class Exchange:
         self._tell(Progress("done", 0, None))
         if self.manifest is None:
             self._reader.cancel()
-        self._upload.join()
+        self._upload.close()
         self._flight.close()
 
     def _next(self) -> pa.RecordBatch | None:
@@ -132,9 +132,15 @@ class _Upload:
         """What was wrong with the spine itself, on this side."""
         return self._failure
 
-    def join(self) -> None:
+    def close(self) -> None:
+        """Waits for its end, which comes when the call ends."""
         if self._spine is not None:
             self._thread.join()
+        try:
+            self._writer.close()
+        except (pa.ArrowException, OSError):
+            # of a call that has failed or was cancelled, which is known
+            pass
 
     def _run(self) -> None:
         try:

@@ -12,4 +12,4 @@ pub(crate) mod workspace;
 
 pub(crate) use hitherto::{Hitherto, Ran};
 pub(crate) use parquet_file::{read_parquet, write_parquet};
-pub(crate) use python::{EventEndpoint, S3, python};
+pub(crate) use python::{EventEndpoint, S3, interpreter, python};

@@ -25,22 +25,22 @@ Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | pa.RecordBatch | None
 
 def query(address: Address, text: str, params: Params, timeout: float | None) -> Rows:
     """The rows of `text`; returned once the first batch of them, or their end, is there."""
-    connection = Flight(address, timeout)
+    stream = _stream(Flight(address, timeout), text, None if params is None else _row(params))
+    return Rows(next(stream), stream)
+
+
+def _stream(connection: Flight, text: str, params: pa.RecordBatch | None) -> Iterator[Any]:
+    """The schema, then the batches of every endpoint; closes the statement and the connection behind them."""
+    prepared: bytes | None = None
     try:
-        command, prepared = _command(connection, text, params)
+        if params is None:
+            command: Message = wire.CommandStatementQuery(query=text)
+        else:
+            prepared = _prepare(connection, text)
+            prepared = _bind(connection, prepared, params) or prepared
+            command = wire.CommandPreparedStatementQuery(prepared_statement_handle=prepared)
         descriptor = flight.FlightDescriptor.for_command(_packed(command))
         info = connection.guarded(connection.client.get_flight_info)(descriptor, connection.options)
-        stream = _stream(connection, info, prepared)
-        schema = next(stream)
-    except BaseException:
-        connection.close()
-        raise
-    return Rows(schema, stream)
-
-
-def _stream(connection: Flight, info: flight.FlightInfo, prepared: bytes | None) -> Iterator[Any]:
-    """The schema, then the batches of every endpoint; closes the statement and the connection behind them."""
-    try:
         is_first = True
         for endpoint in info.endpoints:
             reader = connection.guarded(connection.client.do_get)(endpoint.ticket, connection.options)
@@ -66,23 +66,15 @@ def _plain_schema(schema: pa.Schema) -> pa.Schema:
     return normal(pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)).schema
 
 
-def _command(connection: Flight, text: str, params: Params) -> tuple[Message, bytes | None]:
-    if params is None:
-        return wire.CommandStatementQuery(query=text), None
-    row = _row(params)
+def _prepare(connection: Flight, text: str) -> bytes:
+    """The handle of the query as a statement."""
     request = wire.ActionCreatePreparedStatementRequest(query=text)
     action = flight.Action("CreatePreparedStatement", _packed(request))
     results = connection.guarded(lambda: list(connection.client.do_action(action, connection.options)))()
     if not results:
         raise Internal("the server has prepared the query, and says not how to call it")
     made = _unpacked(results[0].body.to_pybytes(), wire.ActionCreatePreparedStatementResult())
-    handle = made.prepared_statement_handle
-    try:
-        handle = _bind(connection, handle, row) or handle
-    except BaseException:
-        _close(connection, handle)
-        raise
-    return wire.CommandPreparedStatementQuery(prepared_statement_handle=handle), handle
+    return made.prepared_statement_handle
 
 
 def _bind(connection: Flight, handle: bytes, row: pa.RecordBatch) -> bytes | None:

@@ -51,12 +51,14 @@ class _Status(grpc.Status):  # type: ignore[misc]
 class Grpc:
     """Answers each method by a function from the request's bytes to the answer, and keeps what came."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
         self.answers: dict[str, Callable[[bytes], Any]] = {}
         self.calls: list[tuple[str, bytes, dict[str, Any]]] = []
         self._server = grpc.server(futures.ThreadPoolExecutor(4))
         self._server.add_generic_rpc_handlers((_Handler(self),))
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        anywhere = "127.0.0.1:0"
+        port = self._server.add_secure_port(anywhere, credentials) if credentials else self._server.add_insecure_port(anywhere)
+        self.address = f"127.0.0.1:{port}"
 
     def __enter__(self) -> Grpc:
         self._server.start()
@@ -96,8 +98,8 @@ class Flight(flight.FlightServerBase):  # type: ignore[misc]
     Like the server it unpacks dictionaries, gives views for texts, and says how far it is before the first row.
     """
 
-    def __init__(self) -> None:
-        super().__init__("grpc://127.0.0.1:0", middleware={"headers": _Headers()})
+    def __init__(self, scheme: str = "grpc", **tls: Any) -> None:
+        super().__init__(f"{scheme}://127.0.0.1:0", middleware={"headers": _Headers()}, **tls)
         self.address = f"127.0.0.1:{self.port}"
         self.commands: list[dict[str, Any]] = []
         self.headers: list[dict[str, list[str]]] = []

@@ -130,7 +130,8 @@ def test_a_polars_frame_comes_back_with_its_types(flight_standin: standins.Fligh
 
 def test_files_are_opened_here_and_streamed(flight_standin: standins.Flight, tmp_path: pathlib.Path) -> None:
     rows = 200_000
-    spine = pa.table({"tailnum": [f"N{row % 97}" for row in range(rows)], "event_timestamp": pa.array(range(rows), pa.timestamp("us", "UTC"))})
+    times = pa.array(range(rows), pa.timestamp("us", "UTC"))
+    spine = pa.table({"tailnum": [f"N{row % 97}" for row in range(rows)], "event_timestamp": times})
     pa.parquet.write_table(spine, tmp_path / "spine", row_group_size=50_000)
     pa.csv.write_csv(spine, tmp_path / "spine.csv")
     for path in (tmp_path / "spine", str(tmp_path / "spine.csv")):

@@ -65,6 +65,8 @@ def test_versions_agree(checkout: pathlib.Path) -> None:
 
 
 def test_everything_public_is_documented() -> None:
+    given = {name for name, value in vars(hitherto).items() if getattr(value, "__module__", "").startswith("hitherto.")}
+    assert given == set(hitherto.__all__), "what is imported is meant to be used"
     bare = []
     for name in hitherto.__all__:
         thing = getattr(hitherto, name)

@@ -15,7 +15,19 @@ from hitherto.address import Tls
 from hitherto.aio import AsyncClient
 from hitherto.applying import Change, Plan
 from hitherto.client import Client
-from hitherto.definitions import Entity, Feature, FeatureSet, FeatureView, Gate, Metric, Ref, Transform, ViewRef, to_yaml
+from hitherto.definitions import (
+    Definition,
+    Entity,
+    Feature,
+    FeatureSet,
+    FeatureView,
+    Gate,
+    Metric,
+    Ref,
+    Transform,
+    ViewRef,
+    to_yaml,
+)
 from hitherto.errors import (
     AlreadyExists,
     Cancelled,
@@ -43,6 +55,34 @@ from hitherto.splits import Split
 from hitherto.training_set import TrainingSet
 
 __all__ = [
+    "Alias",
+    "AlreadyExists",
+    "AsyncClient",
+    "Cancelled",
+    "Change",
+    "Client",
+    "Conflict",
+    "Definition",
+    "Entity",
+    "Error",
+    "Exhausted",
+    "Feature",
+    "FeatureSet",
+    "FeatureView",
+    "Features",
+    "Gate",
+    "Internal",
+    "InvalidArgument",
+    "Metric",
+    "ModelVersion",
+    "NotFound",
+    "PermissionDenied",
+    "Plan",
+    "Progress",
+    "Pushed",
+    "Ref",
+    "Retry",
+    "Rows",
     "SQL",
     "Split",
     "Status",

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
-from hitherto.definitions import Definition, Entity, FeatureSet, FeatureView, Gate
+from hitherto.definitions import Definition
 from hitherto.errors import Internal, InvalidArgument, NotFound
 from hitherto.v1 import registry_pb2 as v1
 from hitherto.v1 import training_sets_pb2
@@ -89,7 +89,7 @@ def manifest(sent: training_sets_pb2.Dataset) -> dict[str, Any]:
 
 
 def _texts(definitions: DefinitionsLike) -> list[v1.DefinitionText]:
-    if isinstance(definitions, str | os.PathLike | Entity | FeatureView | FeatureSet | Gate):
+    if isinstance(definitions, str | os.PathLike | Definition):
         definitions = [definitions]
     texts = [text for place, one in enumerate(definitions, 1) for text in _text(place, one)]
     if not texts:
@@ -98,7 +98,7 @@ def _texts(definitions: DefinitionsLike) -> list[v1.DefinitionText]:
 
 
 def _text(place: int, definition: Definition | str | os.PathLike[str]) -> Iterator[v1.DefinitionText]:
-    if isinstance(definition, Entity | FeatureView | FeatureSet | Gate):
+    if isinstance(definition, Definition):
         name = f"{type(definition).__name__}({definition.name!r})"
         yield v1.DefinitionText(name=name, text=definition.to_yaml())
     elif isinstance(definition, str) and "\n" in definition:

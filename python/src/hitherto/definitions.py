@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from hitherto.errors import InvalidArgument
 from hitherto.yaml import Fields, document
@@ -12,8 +13,21 @@ from hitherto.yaml import Fields, document
 Tags: TypeAlias = Mapping[str, str]
 
 
+class Definition(abc.ABC):
+    """What can be applied: `Entity`, `FeatureView`, `FeatureSet` or `Gate`. Prints to its YAML."""
+
+    name: str
+
+    @abc.abstractmethod
+    def to_yaml(self) -> str:
+        """The document, as it would stand in a file."""
+
+    def __str__(self) -> str:
+        return self.to_yaml()
+
+
 @dataclasses.dataclass(frozen=True)
-class Entity:
+class Entity(Definition):
     """A kind of thing that features describe."""
 
     name: str
@@ -25,8 +39,6 @@ class Entity:
     def to_yaml(self) -> str:
         fields: Fields = {"kind": "entity", "name": self.name, "join_keys": dict(self.join_keys)}
         return document(fields | _notes(self.description, self.tags))
-
-    __str__ = to_yaml
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Feature:
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureView:
+class FeatureView(Definition):
     """Named features of one or more entities from one source, with one ttl."""
 
     name: str
@@ -75,8 +87,6 @@ class FeatureView:
         fields["features"] = {name: _feature(feature) for name, feature in self.features.items()}
         return document(fields, block=("features",))
 
-    __str__ = to_yaml
-
 
 @dataclasses.dataclass(frozen=True)
 class Ref:
@@ -105,7 +115,7 @@ class Transform:
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureSet:
+class FeatureSet(Definition):
     """What a model consumes."""
 
     name: str
@@ -127,8 +137,6 @@ class FeatureSet:
         fields["transforms"] = [{"name": one.name, "expr": one.expr} for one in self.transforms] or None
         return document(fields, block=("features", "transforms"))
 
-    __str__ = to_yaml
-
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
@@ -145,7 +153,7 @@ class Metric:
 
 
 @dataclasses.dataclass(frozen=True)
-class Gate:
+class Gate(Definition):
     """What a model version must show before an alias moves to it."""
 
     name: str
@@ -165,11 +173,6 @@ class Gate:
         fields["online"] = None if self.max_lag is None else {"max_lag": self.max_lag}
         fields["metrics"] = [_present(dataclasses.asdict(metric)) for metric in self.metrics] or None
         return document(fields | _notes(self.description, self.tags), block=("metrics",))
-
-    __str__ = to_yaml
-
-
-Definition: TypeAlias = Union[Entity, FeatureView, FeatureSet, Gate]
 
 
 def to_yaml(*definitions: Definition) -> str:

@@ -24,6 +24,7 @@ mod manifest;
 mod memory_limit;
 mod models;
 mod properties;
+mod python_client;
 mod readme;
 mod redis_down;
 mod sql;

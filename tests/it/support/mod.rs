@@ -15,4 +15,4 @@ pub(crate) mod workspace;
 pub(crate) use hitherto::{Hitherto, Ran};
 pub(crate) use legs::LEGS;
 pub(crate) use parquet_file::{read_parquet, write_parquet};
-pub(crate) use python::{EventEndpoint, S3, python, python_says};
+pub(crate) use python::{EventEndpoint, S3, interpreter, python, python_says};

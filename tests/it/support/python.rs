@@ -102,7 +102,8 @@ impl Drop for S3 {
     }
 }
 
-fn command(script: &str) -> Command {
+/// The Python that has what tests/python/requirements.txt asks for.
+pub(crate) fn interpreter() -> PathBuf {
     let variable = "HITHERTO_TEST_PYTHON";
     let Some(python) = std::env::var_os(variable) else {
         panic!(
@@ -110,8 +111,12 @@ fn command(script: &str) -> Command {
              or set it to the python of a virtual environment that has it"
         )
     };
+    PathBuf::from(python)
+}
+
+fn command(script: &str) -> Command {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python");
-    let mut command = Command::new(PathBuf::from(python));
+    let mut command = Command::new(interpreter());
     // what the machine's Python finds is none of the test's business
     command.arg("-I").arg(folder.join(script)).stdin(Stdio::null());
     command

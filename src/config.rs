@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hitherto_core::{Name, Span};
+use hitherto_server::{Limits, Options};
 use serde::Deserialize;
 
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 15] = [
+pub const ENVIRONMENT: [(&str, &str); 21] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -23,12 +24,21 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ("HITHERTO_ONLINE__URL", "where the latest values lie: embedded:///…, redis://host:6379"),
     ("HITHERTO_ONLINE__URL_FILE", "a file that holds the online store's URL, password included"),
     ("HITHERTO_ONLINE__FOLLOW", "how often `serve` brings the online store up to date: 1s; 0s for never"),
+    (
+        "HITHERTO_ONLINE__MAX_ROUND_TRIPS",
+        "how many round trips to Redis are under way before reads are joined into the next: 4; 0 for never",
+    ),
     ("HITHERTO_REGISTRY__URL", "where definitions and models lie: sqlite:///…"),
     ("HITHERTO_REGISTRY__URL_FILE", "a file that holds the registry's URL"),
     ("HITHERTO_LINEAGE__URL", "where OpenLineage events of runs go: a file, http://…, https://…; nowhere by default"),
     ("HITHERTO_LINEAGE__URL_FILE", "a file that holds that URL, password included"),
     ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
     ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
+    ("HITHERTO_SERVER__MAX_CONCURRENT_REQUESTS", "how many reads of features are worked on at once: 256"),
+    ("HITHERTO_SERVER__MAX_QUEUED_REQUESTS", "how many more wait for their turn, the rest is refused: 512"),
+    ("HITHERTO_SERVER__MAX_CONCURRENT_PUSHES", "how many pushes are worked on at once: 64"),
+    ("HITHERTO_SERVER__MAX_QUEUED_PUSHES", "how many more wait for their turn, the rest is refused: 256"),
+    ("HITHERTO_SERVER__SLOW_REQUEST", "from how long on a request is logged as slow: 50ms; 0s, the default, for never"),
     ("HITHERTO_ACTOR", "who changes the registry, for its audit log; USER where it is not set"),
     ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
 ];
@@ -67,6 +77,14 @@ pub struct Config {
     pub http: String,
     /// What a remote request may read or write as files.
     pub allowed_urls: Vec<String>,
+    /// How many reads of features a server lets in.
+    pub requests: Limits,
+    /// How many pushes it lets in.
+    pub pushes: Limits,
+    /// From how long on a request is logged as slow; none for never.
+    pub slow_request: Option<Duration>,
+    /// Round trips to a remote online store that are under way before reads are joined; 0 for never.
+    pub round_trips_max: usize,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,6 +120,7 @@ struct Online {
     url: Option<String>,
     url_file: Option<PathBuf>,
     follow: Option<String>,
+    max_round_trips: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +129,23 @@ struct Server {
     listen: Option<String>,
     http: Option<String>,
     allowed_urls: Vec<String>,
+    max_concurrent_requests: Option<usize>,
+    max_queued_requests: Option<usize>,
+    max_concurrent_pushes: Option<usize>,
+    max_queued_pushes: Option<usize>,
+    slow_request: Option<String>,
+}
+
+impl Server {
+    fn requests(&self) -> Result<Limits> {
+        let written = (self.max_concurrent_requests, self.max_queued_requests);
+        limits("server.max_concurrent_requests", written, Limits::REQUESTS)
+    }
+
+    fn pushes(&self) -> Result<Limits> {
+        let written = (self.max_concurrent_pushes, self.max_queued_pushes);
+        limits("server.max_concurrent_pushes", written, Limits::PUSHES)
+    }
 }
 
 impl Config {
@@ -176,7 +212,9 @@ impl Written {
     }
 
     fn resolve(self, base: PathBuf, file: Option<PathBuf>) -> Result<Config> {
-        let follow: Span = self.online.follow.as_deref().unwrap_or("1s").parse().context("online.follow")?;
+        let follow = duration(self.online.follow.as_deref().unwrap_or("1s"), "online.follow")?;
+        let slow_request = duration(self.server.slow_request.as_deref().unwrap_or("0s"), "server.slow_request")?;
+        let (requests, pushes) = (self.server.requests()?, self.server.pushes()?);
         let mut config = Config {
             project: self.project.as_deref().unwrap_or("default").parse().context("project")?,
             actor: actor(),
@@ -186,12 +224,16 @@ impl Written {
             compact_after: NonZeroUsize::new(self.offline.compact_after.unwrap_or(COMPACT_AFTER)),
             memory_limit: self.offline.memory_limit.unwrap_or_else(Size::half_of_the_machine),
             online_url: String::new(),
-            follow: (!follow.is_zero()).then(|| Duration::from_micros(follow.micros().cast_unsigned())),
+            follow,
             registry_url: String::new(),
             lineage_url: None,
             listen: self.server.listen.unwrap_or_else(|| "127.0.0.1:7420".to_owned()),
             http: self.server.http.unwrap_or_else(|| "127.0.0.1:7421".to_owned()),
             allowed_urls: self.server.allowed_urls,
+            requests,
+            pushes,
+            slow_request,
+            round_trips_max: self.online.max_round_trips.unwrap_or(Options::ROUND_TRIPS_MAX),
         };
         config.place(base.join(".hitherto"));
         if let Some(url) = url(self.offline.url, self.offline.url_file, &base, "offline")? {
@@ -211,6 +253,20 @@ impl Written {
         }
         Ok(config)
     }
+}
+
+/// A length of time; nothing for none.
+fn duration(text: &str, setting: &'static str) -> Result<Option<Duration>> {
+    let span: Span = text.parse().context(setting)?;
+    Ok((!span.is_zero()).then(|| Duration::from_micros(span.micros().cast_unsigned())))
+}
+
+/// Limits as written, what is not written by default. Without a place nothing would ever be answered.
+fn limits(setting: &str, (at_once, queued): (Option<usize>, Option<usize>), default: Limits) -> Result<Limits> {
+    if at_once == Some(0) {
+        bail!("{setting}: it must be at least 1");
+    }
+    Ok(Limits { at_once: at_once.unwrap_or(default.at_once), queued: queued.unwrap_or(default.queued) })
 }
 
 fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -> Result<Option<String>> {

@@ -27,6 +27,10 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         http: stores::loopback(args.http.as_ref().unwrap_or(&config.http))?,
         follow: config.follow,
         allowed_urls: config.allowed_urls.clone(),
+        requests: config.requests,
+        pushes: config.pushes,
+        slow_request: config.slow_request,
+        round_trips_max: config.round_trips_max,
     };
     let engine = stores::open(config, Use::WriteOnline, global.clock).await?;
     if let Some(clock) = global.clock {

@@ -24,6 +24,7 @@ mod models;
 mod properties;
 mod readme;
 mod redis_down;
+mod serving;
 mod story;
 mod support;
 mod tidy;

@@ -81,7 +81,7 @@ impl Engine {
 
     /// The latest values; an error where there is no online store yet.
     pub fn online(&self) -> Result<&dyn OnlineStore> {
-        self.shared_online().map(AsRef::as_ref)
+        Ok(self.shared_online()?.as_ref())
     }
 
     /// The same, for who keeps it.

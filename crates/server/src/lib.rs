@@ -5,8 +5,12 @@
 //!
 //! What is absent: TLS and authentication. So no address but loopback is accepted.
 
+mod account;
+mod admission;
 mod answer;
+mod arrow_answer;
 mod background;
+mod deadline;
 mod error;
 mod http;
 mod ingest;
@@ -20,13 +24,16 @@ mod places;
 mod readiness;
 mod registry;
 mod server;
+mod set_series;
 mod shadow;
 mod shared;
+mod slow;
+mod throttle;
 mod training_sets;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{Error, Result};
-pub use options::Options;
+pub use options::{Limits, Options};
 pub use server::Server;

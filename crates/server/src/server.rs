@@ -11,12 +11,13 @@ use hitherto_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::service::Routes;
+use tonic::service::{InterceptorLayer, Routes};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::background::{follow, purge, stopped, watch_registry};
+use crate::deadline::NoteArrival;
 use crate::places::Places;
 use crate::readiness::pretended;
 use crate::shared::Shared;
@@ -55,7 +56,7 @@ impl Server {
         let places = Places::new(&options.allowed_urls)?;
         let (grpc, grpc_address) = listen(options.listen, "listen").await?;
         let (http, http_address) = listen(options.http, "http").await?;
-        let shared = Shared::new(engine, places).await?;
+        let shared = Shared::new(engine, places, &options).await?;
         Ok(Self { shared, follow: options.follow, grpc, http, grpc_address, http_address })
     }
 
@@ -139,6 +140,7 @@ fn routes(shared: &Arc<Shared>, health: &HealthReporter) -> Result<Routes> {
 async fn serve_grpc(listener: TcpListener, routes: Routes, stopping: watch::Receiver<bool>) -> Result<()> {
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
+        .layer(InterceptorLayer::new(NoteArrival))
         .add_routes(routes)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped(stopping))
         .await

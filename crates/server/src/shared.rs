@@ -4,11 +4,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
 
-use crate::Result;
+use crate::admission::{Admission, Work};
 use crate::answer::text_of;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::shadow::Shadows;
+use crate::slow::SlowLog;
+use crate::{Options, Result};
 
 /// The plans, the counters and the state of what runs in the background.
 #[derive(Debug)]
@@ -17,6 +19,11 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) places: Places,
     pub(crate) shadows: Shadows,
+    /// The door before reads of features.
+    pub(crate) reads: Admission,
+    /// The door before pushes.
+    pub(crate) pushes: Admission,
+    pub(crate) slow: SlowLog,
     background: Mutex<Background>,
 }
 
@@ -33,10 +40,13 @@ pub(crate) struct Background {
 }
 
 impl Shared {
-    pub(crate) async fn new(engine: Engine, places: Places) -> Result<Self> {
-        let serving = Serving::load(engine).await?;
+    pub(crate) async fn new(engine: Engine, places: Places, options: &Options) -> Result<Self> {
+        let serving = Serving::load(engine).await?.with_round_trips_max(options.round_trips_max);
         let (metrics, shadows) = (Metrics::new()?, Shadows::default());
-        let shared = Self { serving, metrics, places, shadows, background: Mutex::default() };
+        let (reads, pushes) =
+            (Admission::new(Work::Reads, options.requests), Admission::new(Work::Pushes, options.pushes));
+        let slow = SlowLog::new(options.slow_request);
+        let shared = Self { serving, metrics, places, shadows, reads, pushes, slow, background: Mutex::default() };
         shared.read_registry().await?;
         Ok(shared)
     }

@@ -23,6 +23,10 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
         http: stores::loopback("127.0.0.1:0")?,
         follow: config.follow,
         allowed_urls: Vec::new(),
+        requests: config.requests,
+        pushes: config.pushes,
+        slow_request: config.slow_request,
+        round_trips_max: config.round_trips_max,
     };
     let server = Server::bind(engine.clone(), options).await?;
     let address = server.grpc_address();

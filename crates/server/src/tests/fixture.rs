@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::{Options, Server};
+use crate::{Limits, Options, Server};
 
 pub(super) const DEFINITIONS: &str = "
 kind: entity
@@ -74,7 +74,16 @@ pub(super) async fn engine_over(folder: &Path, online: Arc<dyn OnlineStore>) -> 
 
 pub(super) fn options() -> Options {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    Options { listen: free, http: free, follow: None, allowed_urls: Vec::new() }
+    Options {
+        listen: free,
+        http: free,
+        follow: None,
+        allowed_urls: Vec::new(),
+        requests: Limits::REQUESTS,
+        pushes: Limits::PUSHES,
+        slow_request: None,
+        round_trips_max: Options::ROUND_TRIPS_MAX,
+    }
 }
 
 /// A server with nothing applied.

@@ -4,6 +4,7 @@ mod features;
 mod fixture;
 mod gate;
 mod lifecycle;
+mod overload;
 mod pages;
 mod standard;
 mod traffic;

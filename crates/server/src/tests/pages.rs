@@ -66,8 +66,8 @@ async fn metrics_count_what_was_answered() {
         assert!(metrics.lines().any(|found| found == line), "no line '{line}' in\n{metrics}");
     }
     let series = "hitherto_serving_answer_bytes_total{feature_set=\"outlook@1\",model=\"\"} ";
-    let bytes = metrics.lines().find_map(|line| line.strip_prefix(series)?.parse().ok());
-    assert!(bytes.is_some_and(|bytes: u64| (200..2_000).contains(&bytes)), "{bytes:?} bytes");
+    let bytes: Option<u64> = metrics.lines().find_map(|line| line.strip_prefix(series)?.parse().ok());
+    assert!(bytes.is_some_and(|bytes| (200..2_000).contains(&bytes)), "{bytes:?} bytes");
     server.end().await;
 }
 

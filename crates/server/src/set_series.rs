@@ -25,7 +25,14 @@ const CODES: usize = 17;
 
 /// All series by feature set, and then by model version.
 #[derive(Debug, Default)]
-pub(crate) struct AllSeries(RwLock<HashMap<VersionedName, Vec<(Option<VersionedName>, Arc<SetSeries>)>>>);
+pub(crate) struct AllSeries(RwLock<HashMap<VersionedName, Vec<OfModel>>>);
+
+/// The series of a set as one model version reads it; nobody's, where the set itself is asked for.
+#[derive(Debug)]
+struct OfModel {
+    model: Option<VersionedName>,
+    series: Arc<SetSeries>,
+}
 
 /// What is counted of one.
 #[derive(Debug)]
@@ -57,15 +64,15 @@ impl AllSeries {
             let models = all.entry(plan.feature_set.clone()).or_default();
             find(models, plan).unwrap_or_else(|| {
                 let made = Arc::new(SetSeries::new(plan));
-                models.push((plan.model.clone(), Arc::clone(&made)));
+                models.push(OfModel { model: plan.model.clone(), series: Arc::clone(&made) });
                 made
             })
         })
     }
 }
 
-fn find(models: &[(Option<VersionedName>, Arc<SetSeries>)], plan: &ServingPlan) -> Option<Arc<SetSeries>> {
-    models.iter().find(|(model, _)| *model == plan.model).map(|(_, series)| Arc::clone(series))
+fn find(models: &[OfModel], plan: &ServingPlan) -> Option<Arc<SetSeries>> {
+    models.iter().find(|known| known.model == plan.model).map(|known| Arc::clone(&known.series))
 }
 
 impl SetSeries {

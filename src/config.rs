@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hitherto_core::{Name, Span};
-use hitherto_server::{Auth, TlsOptions};
+use hitherto_server::{Auth, Limits, Options, TlsOptions};
 use serde::Deserialize;
 
 use crate::security::{AuthWord, ClientFiles, WrittenTls};
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 27] = [
+pub const ENVIRONMENT: [(&str, &str); 33] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -25,6 +25,10 @@ pub const ENVIRONMENT: [(&str, &str); 27] = [
     ("HITHERTO_ONLINE__URL", "where the latest values lie: embedded:///…, redis://host:6379"),
     ("HITHERTO_ONLINE__URL_FILE", "a file that holds the online store's URL, password included"),
     ("HITHERTO_ONLINE__FOLLOW", "how often `serve` brings the online store up to date: 1s; 0s for never"),
+    (
+        "HITHERTO_ONLINE__MAX_ROUND_TRIPS",
+        "how many round trips to Redis are under way before reads are joined into the next: 4; 0 for never",
+    ),
     ("HITHERTO_REGISTRY__URL", "where definitions and models lie: sqlite:///…"),
     ("HITHERTO_REGISTRY__URL_FILE", "a file that holds the registry's URL"),
     ("HITHERTO_LINEAGE__URL", "where OpenLineage events of runs go: a file, http://…, https://…; nowhere by default"),
@@ -43,6 +47,11 @@ pub const ENVIRONMENT: [(&str, &str); 27] = [
     ("HITHERTO_CLIENT__CA", "roots that vouch for the server of `--server`, in PEM; the machine's by default"),
     ("HITHERTO_CLIENT__CERT", "the certificate that `--server` shows where it is asked for one, in PEM"),
     ("HITHERTO_CLIENT__KEY", "its private key, in PEM"),
+    ("HITHERTO_SERVER__MAX_CONCURRENT_REQUESTS", "how many reads of features are worked on at once: 256"),
+    ("HITHERTO_SERVER__MAX_QUEUED_REQUESTS", "how many more wait for their turn, the rest is refused: 512"),
+    ("HITHERTO_SERVER__MAX_CONCURRENT_PUSHES", "how many pushes are worked on at once: 64"),
+    ("HITHERTO_SERVER__MAX_QUEUED_PUSHES", "how many more wait for their turn, the rest is refused: 256"),
+    ("HITHERTO_SERVER__SLOW_REQUEST", "from how long on a request is logged as slow: 50ms; 0s, the default, for never"),
     ("HITHERTO_ACTOR", "who changes the registry, for its audit log; USER where it is not set"),
     ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
 ];
@@ -91,6 +100,14 @@ pub struct Config {
     pub tls: Option<TlsOptions>,
     /// Files for calls of a server.
     pub client: ClientFiles,
+    /// How many reads of features a server lets in.
+    pub requests: Limits,
+    /// How many pushes it lets in.
+    pub pushes: Limits,
+    /// From how long on a request is logged as slow; none for never.
+    pub slow_request: Option<Duration>,
+    /// Round trips to a remote online store that are under way before reads are joined; 0 for never.
+    pub round_trips_max: usize,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -128,6 +145,7 @@ struct Online {
     url: Option<String>,
     url_file: Option<PathBuf>,
     follow: Option<String>,
+    max_round_trips: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -138,6 +156,23 @@ struct Server {
     allowed_urls: Vec<String>,
     auth: AuthWord,
     tls: Option<WrittenTls>,
+    max_concurrent_requests: Option<usize>,
+    max_queued_requests: Option<usize>,
+    max_concurrent_pushes: Option<usize>,
+    max_queued_pushes: Option<usize>,
+    slow_request: Option<String>,
+}
+
+impl Server {
+    fn requests(&self) -> Result<Limits> {
+        let written = (self.max_concurrent_requests, self.max_queued_requests);
+        limits("server.max_concurrent_requests", written, Limits::REQUESTS)
+    }
+
+    fn pushes(&self) -> Result<Limits> {
+        let written = (self.max_concurrent_pushes, self.max_queued_pushes);
+        limits("server.max_concurrent_pushes", written, Limits::PUSHES)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -211,8 +246,10 @@ impl Written {
     }
 
     fn resolve(self, base: PathBuf, file: Option<PathBuf>) -> Result<Config> {
-        let follow = duration(self.online.follow.as_deref().unwrap_or("1s")).context("online.follow")?;
-        let sql_timeout = duration(self.sql.timeout.as_deref().unwrap_or("5m")).context("sql.timeout")?;
+        let sql_timeout = duration(self.sql.timeout.as_deref().unwrap_or("5m"), "sql.timeout")?;
+        let follow = duration(self.online.follow.as_deref().unwrap_or("1s"), "online.follow")?;
+        let slow_request = duration(self.server.slow_request.as_deref().unwrap_or("0s"), "server.slow_request")?;
+        let (requests, pushes) = (self.server.requests()?, self.server.pushes()?);
         let mut config = Config {
             project: self.project.as_deref().unwrap_or("default").parse().context("project")?,
             actor: actor(),
@@ -233,6 +270,10 @@ impl Written {
             auth: self.server.auth.into(),
             tls: self.server.tls.map(|tls| tls.resolve(&base)).transpose()?,
             client: self.client.resolve(&base),
+            requests,
+            pushes,
+            slow_request,
+            round_trips_max: self.online.max_round_trips.unwrap_or(Options::ROUND_TRIPS_MAX),
         };
         config.place(base.join(".hitherto"));
         if let Some(url) = url(self.offline.url, self.offline.url_file, &base, "offline")? {
@@ -254,10 +295,18 @@ impl Written {
     }
 }
 
-/// A duration as people write it; none for zero.
-fn duration(text: &str) -> Result<Option<Duration>> {
-    let span: Span = text.parse()?;
+/// A length of time; nothing for none.
+fn duration(text: &str, setting: &'static str) -> Result<Option<Duration>> {
+    let span: Span = text.parse().context(setting)?;
     Ok((!span.is_zero()).then(|| Duration::from_micros(span.micros().cast_unsigned())))
+}
+
+/// Limits as written, what is not written by default. Without a place nothing would ever be answered.
+fn limits(setting: &str, (at_once, queued): (Option<usize>, Option<usize>), default: Limits) -> Result<Limits> {
+    if at_once == Some(0) {
+        bail!("{setting}: it must be at least 1");
+    }
+    Ok(Limits { at_once: at_once.unwrap_or(default.at_once), queued: queued.unwrap_or(default.queued) })
 }
 
 fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -> Result<Option<String>> {

@@ -30,6 +30,10 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         sql: SqlLimits { timeout: config.sql_timeout, rows_max: config.sql_rows_max },
         auth: config.auth,
         tls: config.tls.clone(),
+        requests: config.requests,
+        pushes: config.pushes,
+        slow_request: config.slow_request,
+        round_trips_max: config.round_trips_max,
     };
     // before a store is made
     options.check()?;

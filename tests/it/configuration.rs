@@ -85,6 +85,15 @@ fn what_is_wrong_is_told_with_its_place() {
                 .to_owned(),
         ),
         (
+            "[server]\nslow_request = \"soon\"",
+            "server.slow_request: 'soon' is not a duration: write a whole number and a unit, like 250us, 10ms, 5s, 10m, 3h or 2d"
+                .to_owned(),
+        ),
+        (
+            "[server]\nmax_concurrent_requests = 0",
+            "server.max_concurrent_requests: it must be at least 1".to_owned(),
+        ),
+        (
             "[registry]\nurl = \"sqlite:///r.db\"\nurl_file = \"secret\"",
             "[registry] has both url and url_file: which one counts?".to_owned(),
         ),

@@ -27,6 +27,7 @@ mod properties;
 mod python_client;
 mod readme;
 mod redis_down;
+mod serving;
 mod sql;
 mod story;
 mod support;

@@ -36,7 +36,7 @@ pub use connect::{Client, Timeouts};
 pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use hitherto_proto::{
-    Column, Consumer, Definitions, Destination, EventTimes, ExpectedAlias, Failure, FeatureColumn, Features,
-    GetFeatures, ModelPin, MoveAlias, NewTrainingSet, Planned, Push, Pushed, RegisterModel, Spine, ViewAnswer,
-    Violation, Watermark,
+    AnswerFormat, Column, Consumer, Definitions, Destination, EventTimes, ExpectedAlias, Failure, FeatureColumn,
+    Features, GetFeatures, ModelPin, MoveAlias, NewTrainingSet, Planned, Push, Pushed, RegisterModel, Spine,
+    ViewAnswer, Violation, Watermark,
 };

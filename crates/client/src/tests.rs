@@ -58,6 +58,7 @@ fn echo(wanted: GetFeatures) -> Features {
         model: None,
         clock: Timestamp(5),
         rows,
+        arrow: None,
     }
 }
 

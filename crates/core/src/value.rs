@@ -236,8 +236,14 @@ impl EntityKey {
     /// Bytes that are equal exactly when the keys are: per part a tag, then 8 bytes of an integer or time (big endian,
     /// sign flipped), 1 byte of a bool, or a length of 4 bytes (big endian) and the bytes of a text.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.0.len() * 9);
-        for part in &self.0 {
+        Self::bytes_of(&self.0)
+    }
+
+    /// The same of parts that lie elsewhere, none of which is copied to make a key first.
+    pub fn bytes_of<'a>(parts: impl IntoIterator<Item = &'a KeyValue>) -> Vec<u8> {
+        let parts = parts.into_iter();
+        let mut out = Vec::with_capacity(parts.size_hint().0 * 9);
+        for part in parts {
             match part {
                 KeyValue::Bool(value) => out.extend([b'b', u8::from(*value)]),
                 KeyValue::Int(value) => push_i64(&mut out, b'i', *value),

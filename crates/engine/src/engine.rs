@@ -86,7 +86,12 @@ impl Engine {
 
     /// The latest values; an error where there is no online store yet.
     pub fn online(&self) -> Result<&dyn OnlineStore> {
-        self.online.as_deref().ok_or_else(|| {
+        Ok(self.shared_online()?.as_ref())
+    }
+
+    /// The same, for who keeps it.
+    pub(crate) fn shared_online(&self) -> Result<&Arc<dyn OnlineStore>> {
+        self.online.as_ref().ok_or_else(|| {
             Error::Unavailable("there is no online store yet: `hitherto materialize` makes and fills it".to_owned())
         })
     }

@@ -2,6 +2,49 @@
 //!
 //! An [`Engine`] has one project's stores and a [`Clock`]; each verb is a method, in a file of its own. [`Serving`] holds
 //! compiled plans for lookups, so that a request resolves nothing.
+//!
+//! # In process
+//!
+//! A service in Rust can look features up without a server in between. It opens the stores that `serve` opens, keeps one
+//! [`Serving`], and calls [`Serving::refresh`] every second or so, to learn of new versions and of aliases that have moved;
+//! a request keeps the route that it began with. Rows come online as ever, by `materialize`, by a `serve` somewhere, or by
+//! [`Engine::follow`] in the same process.
+//!
+//! ```
+//! use hitherto_core::{KeyValue, Name, Status, Value};
+//! use hitherto_engine::{Clock, Consumer, Engine, LookupRequest, Serving};
+//! use hitherto_offline::OfflineStore;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use std::sync::Arc;
+//! # use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+//! # let folder = tempfile::tempdir()?;
+//! # let place = folder.path().display();
+//! let project: Name = "default".parse()?;
+//! let registry = hitherto_registry::open(&format!("sqlite://{place}/registry.db"), &project).await?;
+//! let offline = OfflineStore::open(&format!("file://{place}/offline"), [("", ""); 0])?;
+//! let online = hitherto_online::open(&format!("embedded://{place}/online"), &project)?; // or redis://host:6379
+//! let engine = Engine::new(project, registry, offline, Some(online), Clock::System);
+//! # let view = "kind: entity\nname: airport\njoin_keys: {airport: string}\n---\nkind: feature_view\nname: weather\n\
+//! #     entity: airport\nfeatures: {wind_gust: float64}\n---\nkind: feature_set\nname: outlook\nfeatures: ['weather:*']\n";
+//! # engine.apply(&[("d.yaml".to_owned(), view.to_owned())], hitherto_core::NewTables::Refuse).await?;
+//! # let airport: ArrayRef = Arc::new(StringArray::from(vec!["JFK"]));
+//! # let time: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![1_700_000_000_000_000]).with_timezone("UTC"));
+//! # let gust: ArrayRef = Arc::new(Float64Array::from(vec![31.0]));
+//! # let rows = RecordBatch::try_from_iter([("airport", airport), ("event_timestamp", time), ("wind_gust", gust)])?;
+//! # engine.push(&"weather".parse()?, &rows, None, hitherto_engine::Destination::Both).await?;
+//!
+//! let serving = Serving::load(engine).await?;
+//! let route = serving.route(&Consumer::FeatureSet("outlook".parse()?)).await?; // or a model: its alias, its version
+//! let airports = ["JFK", "XXX"].map(|code| Some(KeyValue::String(code.to_owned())));
+//! let wanted = LookupRequest { entities: vec![("airport".to_owned(), airports.to_vec())], request: Vec::new() };
+//! let plan = route.choose(None, |_, _| airports[0].clone()); // one of its versions, where an alias shares its traffic
+//! let found = serving.lookup(plan, &wanted).await?;
+//! assert_eq!(found.columns[0].name, "weather__wind_gust");
+//! assert_eq!(found.columns[0].values, [Value::Float64(31.0), Value::Null]);
+//! assert_eq!(found.columns[0].statuses, [Status::Present, Status::NotFound]);
+//! # Ok(()) }
+//! ```
 
 mod alias;
 mod apply;
@@ -22,9 +65,11 @@ mod gate;
 mod holding;
 mod ingest;
 mod join;
+mod joined_reads;
 mod leakage;
 mod lineage;
 mod lookup;
+mod lookup_columns;
 mod manifest;
 mod materialize;
 mod model;
@@ -64,9 +109,10 @@ pub use explain::{Explanation, Part, ViewExplanation};
 pub use fingerprint::RowsFingerprint;
 pub use holding::Holding;
 pub use ingest::{Destination, Ingested};
+pub use joined_reads::ReadCounts;
 pub use leakage::{Example, Leakage, ViewLeakage};
 pub use lineage::{Direction, Edge, Lineage, Node, NodeId, NodeKind, Relation};
-pub use lookup::{Lookup, LookupColumn, LookupRequest, LookupView};
+pub use lookup::{Lookup, LookupColumn, LookupRequest, LookupView, Prepared};
 pub use materialize::Materialized;
 pub use model::Registration;
 pub use openlineage::{EventSink, RunEvent};

@@ -1,12 +1,11 @@
 //! `lookup`: the latest values of many entities, by the same rule as a training set, in one round trip.
 
 use arrow::array::ArrayRef;
-use hitherto_core::{
-    EntityKey, KeyValue, Kind, Reading, Row, Span, Status, Timestamp, Value, ValueType, VersionedName,
-};
-use hitherto_offline::{ColumnReader, array_of};
-use hitherto_online::{Answer, Group, Marks, OnlineRow, RowVersion, encoding::PackedRow};
+use hitherto_core::{EntityKey, KeyType, KeyValue, Kind, Span, Status, Timestamp, Value, ValueType, VersionedName};
+use hitherto_offline::array_of;
+use hitherto_online::{Answer, Group, Marks};
 
+use crate::lookup_columns::{assemble, ruled};
 use crate::serving::{PlannedView, Serving, ServingPlan};
 use crate::{Error, Result};
 
@@ -71,28 +70,71 @@ pub struct LookupView {
     pub lag: Span,
 }
 
+/// A request whose keys and fields have been read by a plan: what is left is to ask the store, and to make an answer of
+/// what it says.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    plan: &'a ServingPlan,
+    rows: usize,
+    /// Per key set of the plan.
+    keys: Vec<RowKeys>,
+    fields: Vec<ArrayRef>,
+}
+
+/// The entity keys of a request's rows, by one set of columns.
+#[derive(Debug)]
+pub(crate) struct RowKeys {
+    /// The bytes of the keys that are there, in the order of the rows.
+    pub(crate) present: Vec<Vec<u8>>,
+    /// Per row, whether it has a key; nothing where all have one. A null in any part matches nothing.
+    pub(crate) is_there: Option<Vec<bool>>,
+}
+
 impl Serving {
     /// Answer `wanted` by `plan`, which [`Serving::route`] has, at the engine's present.
     ///
     /// Refused: a view that has never been materialized, a reader's clock before the store's mark (never guessed), a
     /// missing entity column or request field.
+    ///
+    /// The same as [`ServingPlan::prepare`], [`Serving::read`] and [`Serving::answer`], for whoever does not look at the time
+    /// that each of them takes.
     pub async fn lookup(&self, plan: &ServingPlan, wanted: &LookupRequest) -> Result<Lookup> {
-        let rows = wanted.rows()?;
-        let keys = plan.views.iter().map(|view| view_keys(view, wanted, rows)).collect::<Result<Vec<_>>>()?;
-        let fields = request_fields(plan, wanted)?;
-        let present: Vec<Vec<Vec<u8>>> = keys.iter().map(|keys| keys.iter().flatten().cloned().collect()).collect();
+        let prepared = plan.prepare(wanted)?;
+        let found = self.read(&prepared).await?;
+        self.answer(&prepared, found)
+    }
+
+    /// Ask the online store, once, for the rows of every view; per view of the plan what it says. Dropped before it is done,
+    /// it asks for nothing more. Where many ask at once, several may share a round trip: one that began after each of them.
+    pub async fn read(&self, prepared: &Prepared<'_>) -> Result<Vec<Answer>> {
+        let views = prepared.plan.views.iter();
         let groups: Vec<Group<'_>> =
-            plan.views.iter().zip(&present).map(|(view, keys)| Group { reading: &view.reading, keys }).collect();
-        let answers = self.engine().online()?.read(&groups).await?;
-        let at = moment(plan, &answers, self.engine().clock())?;
-        let views = plan
-            .views
-            .iter()
-            .zip(&keys)
-            .zip(answers)
-            .map(|((view, keys), answer)| ViewRows::unpack(view, keys, answer, at))
-            .collect::<Result<Vec<_>>>()?;
-        assemble(plan, &views, &fields, at, rows)
+            views.map(|view| Group { reading: &view.reading, keys: &prepared.keys[view.key_set].present }).collect();
+        self.reads().read(self.engine().shared_online()?, &groups).await
+    }
+
+    /// The answer that the rows give at the engine's present.
+    pub fn answer(&self, prepared: &Prepared<'_>, found: Vec<Answer>) -> Result<Lookup> {
+        let at = moment(prepared.plan, &found, self.engine().clock())?;
+        assemble(prepared.plan, &prepared.keys, found, &prepared.fields, at, prepared.rows)
+    }
+}
+
+impl ServingPlan {
+    /// Read the keys and request fields of `wanted`.
+    ///
+    /// Refused: columns of different lengths, a missing entity column or request field, or one of another type.
+    pub fn prepare(&self, wanted: &LookupRequest) -> Result<Prepared<'_>> {
+        let rows = wanted.rows()?;
+        let keys = self.key_sets.iter().map(|columns| row_keys(self, columns, wanted, rows)).collect::<Result<_>>()?;
+        Ok(Prepared { plan: self, rows, keys, fields: request_fields(self, wanted)? })
+    }
+}
+
+impl Prepared<'_> {
+    /// How many rows are asked for.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 }
 
@@ -112,32 +154,42 @@ impl LookupRequest {
     }
 }
 
-/// The bytes of each row's entity key; none where a part is null.
-fn view_keys(view: &PlannedView, wanted: &LookupRequest, rows: usize) -> Result<Vec<Option<Vec<u8>>>> {
-    let mut columns = Vec::with_capacity(view.keys.len());
-    for (name, key_type) in &view.keys {
-        let Some((_, values)) = wanted.entities.iter().find(|(given, _)| given == name) else {
-            let given = wanted.entities.iter().map(|(given, _)| given.as_str());
-            let hint = hitherto_core::did_you_mean(name, given)
-                .map(|near| format!(" (did you mean to call '{near}' so?)"))
-                .unwrap_or_default();
-            return Err(Error::Invalid(format!(
-                "entity column '{name}' ({key_type}) is missing; {} needs it{hint}",
-                view.view_use.view
-            )));
-        };
-        let wrong = values.iter().position(|value| value.as_ref().is_some_and(|value| !value.is_of(*key_type)));
-        if let Some(row) = wrong {
-            return Err(Error::Invalid(format!(
-                "entity column '{name}' must be {key_type}; row {} is {:?}",
-                row + 1,
-                values[row]
-            )));
-        }
-        columns.push(values);
+/// The entity keys of all rows by `columns`: one of the plan's key sets.
+fn row_keys(plan: &ServingPlan, columns: &[(String, KeyType)], wanted: &LookupRequest, rows: usize) -> Result<RowKeys> {
+    let columns = columns.iter().map(|column| key_column(plan, column, wanted)).collect::<Result<Vec<_>>>()?;
+    let is_there = |row: usize| columns.iter().all(|column| column[row].is_some());
+    let mut present = Vec::with_capacity(rows);
+    for row in (0..rows).filter(|row| is_there(*row)) {
+        present.push(EntityKey::bytes_of(columns.iter().filter_map(|column| column[row].as_ref())));
     }
-    let key = |row: usize| columns.iter().map(|column| column[row].clone()).collect::<Option<Vec<_>>>();
-    Ok((0..rows).map(|row| key(row).map(|parts| EntityKey(parts).to_bytes())).collect())
+    let is_there = (present.len() < rows).then(|| (0..rows).map(is_there).collect());
+    Ok(RowKeys { present, is_there })
+}
+
+/// The request's values of one part of a key.
+fn key_column<'a>(
+    plan: &ServingPlan,
+    (name, key_type): &(String, KeyType),
+    wanted: &'a LookupRequest,
+) -> Result<&'a [Option<KeyValue>]> {
+    let Some((_, values)) = wanted.entities.iter().find(|(given, _)| given == name) else {
+        let given = wanted.entities.iter().map(|(given, _)| given.as_str());
+        let hint = hitherto_core::did_you_mean(name, given)
+            .map(|near| format!(" (did you mean to call '{near}' so?)"))
+            .unwrap_or_default();
+        let needs = plan.views.iter().find(|view| view.keys.iter().any(|(column, _)| column == name));
+        let view = needs.map_or(&plan.feature_set, |view| &view.view_use.view);
+        return Err(Error::Invalid(format!("entity column '{name}' ({key_type}) is missing; {view} needs it{hint}")));
+    };
+    let wrong = values.iter().position(|value| value.as_ref().is_some_and(|value| !value.is_of(*key_type)));
+    match wrong {
+        None => Ok(values),
+        Some(row) => Err(Error::Invalid(format!(
+            "entity column '{name}' must be {key_type}; row {} is {:?}",
+            row + 1,
+            values[row]
+        ))),
+    }
 }
 
 fn request_fields(plan: &ServingPlan, wanted: &LookupRequest) -> Result<Vec<ArrayRef>> {
@@ -196,107 +248,4 @@ fn latest_available(view: &PlannedView, answer: &Answer) -> Timestamp {
     let reading = view.view_use.reading();
     let available = answer.rows.iter().flatten().map(|row| reading.available_at(&ruled(row)));
     available.max().unwrap_or(Timestamp::MIN)
-}
-
-/// One view's rows of an answer, by row of the request.
-struct ViewRows {
-    view: LookupView,
-    columns: Vec<ValueType>,
-    rows: Vec<(Status, Option<OnlineRow>)>,
-}
-
-impl ViewRows {
-    fn unpack(view: &PlannedView, keys: &[Option<Vec<u8>>], answer: Answer, at: Timestamp) -> Result<Self> {
-        let marks =
-            answer.marks.ok_or_else(|| Error::internal("marks were checked before", view.reading.to_string()))?;
-        let reading = view.view_use.reading();
-        let mut found = answer.rows.into_iter();
-        let rows: Vec<_> =
-            keys.iter().map(|key| judge(reading, key.as_ref().and_then(|_| found.next().flatten()), at)).collect();
-        let event_timestamps = rows.iter().map(|(_, row)| row.as_ref().map(|row| row.version.event)).collect();
-        let described = LookupView {
-            alias: view.view_use.alias.to_string(),
-            view: view.view_use.view.clone(),
-            event_timestamps,
-            marks,
-            lag: at.since(marks.clock),
-        };
-        Ok(Self { view: described, columns: view.columns.clone(), rows })
-    }
-
-    fn column(&self, column: usize) -> Result<(Vec<Value>, Vec<Status>)> {
-        let mut values = Vec::with_capacity(self.rows.len());
-        let mut statuses = Vec::with_capacity(self.rows.len());
-        for (status, row) in &self.rows {
-            let value = match (status, row) {
-                (Status::Present, Some(row)) => PackedRow::new(&row.values, &self.columns)
-                    .and_then(|packed| packed.get(column)?.to_value())
-                    .map_err(unreadable)?,
-                _ => Value::Null,
-            };
-            statuses.push(if *status == Status::Present && value == Value::Null { Status::NullValue } else { *status });
-            values.push(value);
-        }
-        Ok((values, statuses))
-    }
-}
-
-fn unreadable(source: hitherto_online::encoding::EncodingError) -> Error {
-    Error::internal("a row of the online store cannot be read", source)
-}
-
-/// The rule over the one row that the store has: tombstone, then ttl.
-fn judge(reading: Reading, row: Option<OnlineRow>, at: Timestamp) -> (Status, Option<OnlineRow>) {
-    let Some(row) = row else { return (Status::NotFound, None) };
-    match hitherto_core::answer(&[ruled(&row)], reading, at, hitherto_core::Mode::Knowledge) {
-        hitherto_core::Outcome::NoRow | hitherto_core::Outcome::Deleted => (Status::NotFound, None),
-        hitherto_core::Outcome::Expired => (Status::OutsideMaxAge, Some(row)),
-        hitherto_core::Outcome::Row(_) => (Status::Present, Some(row)),
-    }
-}
-
-fn ruled(row: &OnlineRow) -> Row {
-    let RowVersion { event, created, sequence } = row.version;
-    Row { event, created, sequence, deleted: row.deleted }
-}
-
-fn assemble(plan: &ServingPlan, views: &[ViewRows], fields: &[ArrayRef], at: Timestamp, rows: usize) -> Result<Lookup> {
-    let mut columns = Vec::with_capacity(plan.outputs.len());
-    for output in &plan.outputs {
-        let (values, statuses) = views[output.view].column(output.column)?;
-        columns.push(LookupColumn {
-            name: output.name.clone(),
-            value_type: output.value_type.clone(),
-            view: Some(output.view),
-            values,
-            statuses,
-        });
-    }
-    if !plan.transforms.is_empty() {
-        let mut inputs = Vec::with_capacity(columns.len() + fields.len());
-        for column in &columns {
-            inputs.push(array_of(&column.value_type, &column.values)?);
-        }
-        inputs.extend(fields.iter().cloned());
-        let computed = plan.transforms.evaluate(inputs, crate::Transforms::times(at, rows), rows)?;
-        for ((field, value_type), array) in plan.transforms.fields().zip(plan.transforms.value_types()).zip(computed) {
-            columns.push(transformed(field.name(), value_type, &array)?);
-        }
-    }
-    Ok(Lookup {
-        feature_set: plan.feature_set.clone(),
-        feature_set_hash: plan.feature_set_hash.clone(),
-        model: plan.model.clone(),
-        at,
-        rows,
-        columns,
-        views: views.iter().map(|view| view.view.clone()).collect(),
-    })
-}
-
-fn transformed(name: &str, value_type: &ValueType, array: &ArrayRef) -> Result<LookupColumn> {
-    let values: Vec<Value> = ColumnReader::try_new(array.as_ref(), value_type)?.values().collect();
-    let status = |value: &Value| if *value == Value::Null { Status::NullValue } else { Status::Present };
-    let statuses = values.iter().map(status).collect();
-    Ok(LookupColumn { name: name.to_owned(), value_type: value_type.clone(), view: None, values, statuses })
 }

@@ -7,8 +7,10 @@ use hitherto_core::{
     Alias, Catalog, KeyType, Kind, ModelVersion, Name, Selector, SetVersion, Span, ValueType, VersionedName, ViewUse,
 };
 use hitherto_online::Reading;
+use hitherto_online::encoding::Layout;
 
 use crate::engine::find_set;
+use crate::joined_reads::{JoinedReads, ReadCounts};
 use crate::model::model_set;
 use crate::route::{Route, Shadow};
 use crate::{Engine, Error, Result, Transforms, readings::reading_of};
@@ -33,6 +35,8 @@ pub struct ServingPlan {
     pub model: Option<VersionedName>,
     /// The views, in the order of the set's first use.
     pub views: Vec<PlannedView>,
+    /// Each list of key columns that some view is read by, once: views of one entity share the keys of a request.
+    pub(crate) key_sets: Vec<Vec<(String, KeyType)>>,
     /// The features, in the set's order.
     pub outputs: Vec<PlannedOutput>,
     /// Fields that must come with a request, sorted by name.
@@ -50,8 +54,12 @@ pub struct PlannedView {
     pub reading: Reading,
     /// Per key part, in canonical order: the entity column of the request and its type.
     pub keys: Vec<(String, KeyType)>,
-    /// The types of the table's columns, for unpacking.
-    pub columns: Vec<ValueType>,
+    /// Index of these keys into [`ServingPlan::key_sets`].
+    pub(crate) key_set: usize,
+    /// Where the table's columns lie in a row, for unpacking.
+    pub(crate) layout: Layout,
+    /// Indices into [`ServingPlan::outputs`] of the features that come from it.
+    pub(crate) outputs: Vec<usize>,
 }
 
 /// A feature of a plan.
@@ -87,6 +95,7 @@ struct Compiled {
 #[derive(Debug)]
 pub struct Serving {
     engine: Engine,
+    reads: JoinedReads,
     state: RwLock<Arc<State>>,
 }
 
@@ -94,7 +103,23 @@ impl Serving {
     /// Load the registry.
     pub async fn load(engine: Engine) -> Result<Self> {
         let state = load_state(&engine).await?;
-        Ok(Self { engine, state: RwLock::new(Arc::new(state)) })
+        Ok(Self { engine, reads: JoinedReads::default(), state: RwLock::new(Arc::new(state)) })
+    }
+
+    /// The same with so many round trips to a remote store under way before further reads are joined into the next one; 0 for
+    /// never. 4 unless set.
+    #[must_use]
+    pub fn with_round_trips_max(self, round_trips_max: usize) -> Self {
+        Self { reads: JoinedReads::new(round_trips_max), ..self }
+    }
+
+    /// How the online store was read since the start.
+    pub fn read_counts(&self) -> ReadCounts {
+        self.reads.counts()
+    }
+
+    pub(crate) fn reads(&self) -> &JoinedReads {
+        &self.reads
     }
 
     /// The engine that it serves from.
@@ -247,12 +272,24 @@ fn compile_set(catalog: &Catalog, set: &SetVersion, model: Option<VersionedName>
             table.ok_or_else(|| Error::internal("a feature set reads an unknown table", view_use.table.clone()))?,
         );
     }
-    let views = resolved.uses.iter().zip(&tables).map(|(view_use, table)| PlannedView {
-        view_use: view_use.clone(),
-        reading: reading_of(view_use),
-        keys: view_use.keys.iter().map(|key| (key.spine_column.clone(), key.key_type)).collect(),
-        columns: table.columns.iter().map(|(_, value_type)| value_type.clone()).collect(),
+    let mut key_sets: Vec<Vec<(String, KeyType)>> = Vec::new();
+    let views = resolved.uses.iter().zip(&tables).enumerate().map(|(view, (view_use, table))| {
+        let keys: Vec<_> = view_use.keys.iter().map(|key| (key.spine_column.clone(), key.key_type)).collect();
+        let key_set = key_sets.iter().position(|known| *known == keys).unwrap_or_else(|| {
+            key_sets.push(keys.clone());
+            key_sets.len() - 1
+        });
+        let outputs = resolved.outputs.iter().enumerate().filter(|(_, output)| output.view_use == view);
+        PlannedView {
+            view_use: view_use.clone(),
+            reading: reading_of(view_use),
+            keys,
+            key_set,
+            layout: Layout::new(table.columns.iter().map(|(_, value_type)| value_type.clone()).collect()),
+            outputs: outputs.map(|(output, _)| output).collect(),
+        }
     });
+    let views = views.collect();
     let outputs = resolved.outputs.iter().map(|output| {
         let table = tables[output.view_use];
         let column = table.columns.iter().position(|(name, _)| *name == output.feature);
@@ -267,7 +304,8 @@ fn compile_set(catalog: &Catalog, set: &SetVersion, model: Option<VersionedName>
         feature_set: set.versioned_name(),
         feature_set_hash: set.hash.clone(),
         model,
-        views: views.collect(),
+        views,
+        key_sets,
         outputs: outputs.collect::<Result<_>>()?,
         request: resolved.request.iter().map(|(name, value_type)| (name.clone(), value_type.clone())).collect(),
         transforms: Transforms::compile(resolved)?,

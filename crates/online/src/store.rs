@@ -193,6 +193,12 @@ pub trait OnlineStore: fmt::Debug + Send + Sync {
 
     /// Which store this is, for messages. Holds no secrets.
     fn describe(&self) -> String;
+
+    /// Whether a read is a round trip to elsewhere: then reads that come while others are under way are worth joining. Where
+    /// a read takes microseconds, joining would take longer.
+    fn is_remote(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

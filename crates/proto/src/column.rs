@@ -142,8 +142,10 @@ fn value_to_key(
         Value::Timestamp(value) => KeyValue::Timestamp(value),
         _ => return Err(Error::Value { column: column.to_owned(), row, value_type: value_type.clone() }),
     };
-    // holds the value to the key's type and range
-    key_to_value(column, row, key_type, key.clone())?;
+    if !key.is_of(key_type) {
+        // says what is wrong with it
+        key_to_value(column, row, key_type, key.clone())?;
+    }
     Ok(Some(key))
 }
 

@@ -2,6 +2,8 @@
 
 use hitherto_core::{Name, Span, Status, Timestamp, Value, ValueType, VersionedName};
 
+use prost::Message;
+
 use crate::{Column, Error, field, v1};
 
 /// The features of a consumer, for every row of the request, with what is needed to judge them.
@@ -21,6 +23,9 @@ pub struct Features {
     pub clock: Timestamp,
     /// The number of rows.
     pub rows: usize,
+    /// The values as an Arrow IPC stream of one record batch, with the columns' names and order, where they were asked for
+    /// so. Then the columns have no values of their own, but types and statuses.
+    pub arrow: Option<Vec<u8>>,
 }
 
 /// One feature or transform.
@@ -30,7 +35,7 @@ pub struct FeatureColumn {
     pub name: String,
     /// Its type.
     pub value_type: ValueType,
-    /// One per row; null unless its status is present.
+    /// One per row, null unless its status is present; none in an answer that has its values as Arrow.
     pub values: Vec<Value>,
     /// What each value stands for.
     pub statuses: Vec<Status>,
@@ -71,6 +76,11 @@ pub struct ModelPin {
     pub alias: Option<Name>,
 }
 
+/// How many bytes an answer has as a message.
+pub fn answer_bytes(answer: &v1::GetFeaturesResponse) -> usize {
+    answer.encoded_len()
+}
+
 impl TryFrom<Features> for v1::GetFeaturesResponse {
     type Error = Error;
 
@@ -90,6 +100,7 @@ impl TryFrom<Features> for v1::GetFeaturesResponse {
             }),
             clock_us: features.clock.0,
             rows: features.rows as u64,
+            arrow: features.arrow,
         })
     }
 }
@@ -108,6 +119,7 @@ impl TryFrom<v1::GetFeaturesResponse> for Features {
             model: sent.model.map(TryInto::try_into).transpose()?,
             clock: Timestamp(sent.clock_us),
             rows: sent.rows as usize,
+            arrow: sent.arrow,
         };
         features.checked()
     }
@@ -118,8 +130,12 @@ impl Features {
     fn checked(self) -> Result<Self, Error> {
         let wrong = |column: &str, problem: String| Err(Error::Column { column: column.to_owned(), problem });
         for column in &self.columns {
-            if column.values.len() != self.rows {
-                return wrong(&column.name, format!("has {} of {} rows", column.values.len(), self.rows));
+            if column.statuses.len() != self.rows {
+                return wrong(&column.name, format!("has {} of {} rows", column.statuses.len(), self.rows));
+            }
+            let expected = if self.arrow.is_some() { 0 } else { self.rows };
+            if column.values.len() != expected {
+                return wrong(&column.name, format!("has {} values, and should have {expected}", column.values.len()));
             }
             if let Some(view) = column.view.filter(|view| *view >= self.views.len()) {
                 return wrong(&column.name, format!("is of view {view}, and there are {}", self.views.len()));
@@ -153,7 +169,8 @@ impl TryFrom<v1::FeatureColumn> for FeatureColumn {
         let Column { name, value_type, values } = field::required("column", sent.column)?.try_into()?;
         let status = |number| field::known::<v1::Status>("statuses", number)?.try_into();
         let statuses = sent.statuses.into_iter().map(status).collect::<Result<Vec<Status>, Error>>()?;
-        if statuses.len() != values.len() {
+        // whether there may be none, the whole answer says
+        if statuses.len() != values.len() && !values.is_empty() {
             let problem = format!("has {} values, but {} statuses", values.len(), statuses.len());
             return Err(Error::Column { column: name, problem });
         }

@@ -15,6 +15,8 @@ pub struct GetFeatures {
     pub request_fields: Vec<Column>,
     /// Whether each view's event times are wanted.
     pub event_times: EventTimes,
+    /// How the values are to be answered.
+    pub format: AnswerFormat,
     /// What decides which version answers, where an alias shares its traffic; without one the first row's entity key does.
     pub routing_key: Option<String>,
 }
@@ -38,10 +40,21 @@ pub enum EventTimes {
     Omit,
 }
 
+/// How an answer has its values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnswerFormat {
+    /// In the columns of the message.
+    #[default]
+    Columns,
+    /// As one Arrow record batch: [`Features::arrow`](crate::Features::arrow).
+    Arrow,
+}
+
 impl GetFeatures {
     /// A read without request fields and without a routing key.
     pub fn new(consumer: Consumer, entities: Vec<Column>) -> Self {
-        Self { consumer, entities, request_fields: Vec::new(), event_times: EventTimes::Include, routing_key: None }
+        let (event_times, format) = (EventTimes::default(), AnswerFormat::default());
+        Self { consumer, entities, request_fields: Vec::new(), event_times, format, routing_key: None }
     }
 
     /// The number of rows; an error when columns differ in it or share a name.
@@ -65,6 +78,10 @@ impl TryFrom<GetFeatures> for v1::GetFeaturesRequest {
             request_fields: column::send(wanted.request_fields)?,
             include_event_times: Some(wanted.event_times == EventTimes::Include),
             routing_key: wanted.routing_key,
+            format: match wanted.format {
+                AnswerFormat::Columns => v1::AnswerFormat::Columns.into(),
+                AnswerFormat::Arrow => v1::AnswerFormat::Arrow.into(),
+            },
         })
     }
 }
@@ -86,11 +103,16 @@ impl TryFrom<v1::GetFeaturesRequest> for GetFeatures {
             Some(false) => EventTimes::Omit,
             None | Some(true) => EventTimes::Include,
         };
+        let format = match field::known::<v1::AnswerFormat>("format", sent.format)? {
+            v1::AnswerFormat::Unspecified | v1::AnswerFormat::Columns => AnswerFormat::Columns,
+            v1::AnswerFormat::Arrow => AnswerFormat::Arrow,
+        };
         let wanted = Self {
             consumer,
             entities: column::receive(sent.entities)?,
             request_fields: column::receive(sent.request_fields)?,
             event_times,
+            format,
             // all that have no key must not land on one version
             routing_key: sent.routing_key.filter(|key| !key.is_empty()),
         };

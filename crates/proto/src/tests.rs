@@ -10,8 +10,9 @@ use hitherto_core::{
 use prost::Message;
 
 use crate::{
-    Column, Consumer, Definitions, Destination, Error, EventTimes, ExpectedAlias, FeatureColumn, Features, GetFeatures,
-    ModelPin, MoveAlias, NewTrainingSet, Planned, Push, Pushed, RegisterModel, Spine, ViewAnswer, Watermark, v1,
+    AnswerFormat, Column, Consumer, Definitions, Destination, Error, EventTimes, ExpectedAlias, FeatureColumn,
+    Features, GetFeatures, ModelPin, MoveAlias, NewTrainingSet, Planned, Push, Pushed, RegisterModel, Spine,
+    ViewAnswer, Watermark, v1,
 };
 
 /// Sends `$value` as the message `$wire`, and reads it back as `$type`.
@@ -68,6 +69,7 @@ fn features() -> Features {
         model: Some(ModelPin { version: versioned("late", 4), alias: Some(name("champion")) }),
         clock: Timestamp(100),
         rows: 2,
+        arrow: None,
     }
 }
 
@@ -78,6 +80,7 @@ fn reads_of_features_survive_the_wire() {
         entities: vec![keys()],
         request_fields: vec![Column::new("paid", ValueType::Float64, vec![Value::Float64(2.0), Value::Null])],
         event_times: EventTimes::Omit,
+        format: AnswerFormat::Arrow,
         routing_key: Some("session 7".to_owned()),
     };
     assert_survives!(wanted, v1::GetFeaturesRequest, GetFeatures);
@@ -87,6 +90,10 @@ fn reads_of_features_survive_the_wire() {
     bare.views[0].event_times = None;
     bare.views[0].watermark = None;
     assert_survives!(bare, v1::GetFeaturesResponse, Features);
+    let mut as_arrow = features();
+    as_arrow.arrow = Some(vec![255, 0]);
+    as_arrow.columns.iter_mut().for_each(|column| column.values.clear());
+    assert_survives!(as_arrow, v1::GetFeaturesResponse, Features);
 }
 
 #[test]
@@ -101,6 +108,8 @@ fn reads_that_say_too_little_are_refused() {
     let sent = v1::GetFeaturesRequest { consumer, entities: entities.clone(), ..Default::default() };
     let read = GetFeatures::try_from(sent.clone()).expect("all that must be said");
     assert_eq!((read.event_times, read.row_count()), (EventTimes::Include, Ok(2)));
+    assert_eq!(read.format, AnswerFormat::Columns);
+    assert_eq!(refusal(v1::GetFeaturesRequest { format: 7, ..sent.clone() }).field(), "format");
     let sent = v1::GetFeaturesRequest { routing_key: Some(String::new()), ..sent };
     assert_eq!(GetFeatures::try_from(sent).expect("all that must be said").routing_key, None, "empty is absent");
     let consumer = Some(v1::get_features_request::Consumer::Model("late@".to_owned()));
@@ -118,6 +127,12 @@ fn answers_that_contradict_themselves_are_refused() {
     assert!(refusal(|sent| sent.rows = 3).contains("has 2 of 3 rows"));
     assert!(refusal(|sent| sent.columns[0].view = Some(1)).contains("is of view 1, and there are 1"));
     assert!(refusal(|sent| sent.columns[0].statuses.truncate(1)).contains("has 2 values, but 1 statuses"));
+    assert!(refusal(|sent| sent.arrow = Some(Vec::new())).contains("has 2 values, and should have 0"));
+    let no_values = |sent: &mut v1::GetFeaturesResponse| {
+        let column = sent.columns[0].column.as_mut().expect("a column");
+        (column.values, column.validity) = (None, Vec::new());
+    };
+    assert!(refusal(no_values).contains("has 0 values, and should have 2"));
     assert!(refusal(|sent| sent.columns[0].statuses[0] = 9).contains("9 is not known"));
     assert!(refusal(|sent| sent.columns[0].statuses[0] = 3).contains("with the status NotFound"));
     assert!(refusal(|sent| sent.views[0].event_times_us.truncate(1)).contains("event_time_validity"));

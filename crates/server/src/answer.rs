@@ -1,5 +1,6 @@
 //! From the verbs' errors to `google.rpc.Status`, and every answer counted.
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::time::Duration;
@@ -10,7 +11,10 @@ use tokio::time::Instant;
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;
 
+use crate::account::{Account, Phase};
+use crate::admission::{Admission, Work};
 use crate::metrics::Metrics;
+use crate::shared::Shared;
 
 /// How long a caller should wait before it tries again what may succeed later.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -90,15 +94,90 @@ pub(crate) async fn answer<T: Send>(
             Ok(Response::new(reply))
         }
         Err(refusal) => {
-            match refusal.0.kind {
-                Kind::Internal => tracing::error!(method, "{}", refusal.0.message),
-                Kind::Unavailable | Kind::Exhausted => tracing::warn!(method, "{}", refusal.0.message),
-                _ => tracing::debug!(method, "{}", refusal.0.message),
-            }
-            let status = Status::from(refusal);
+            let status = refused(method, refusal);
             call.code = status.code();
             Err(status)
         }
+    }
+}
+
+/// The same for what is let in by `admission` and has a deadline: `work` is not begun before there is a place for it, and is
+/// dropped where it stands when its deadline has passed.
+pub(crate) async fn answer_in_time<T: Send>(
+    shared: &Shared,
+    admission: &Admission,
+    account: &Account,
+    work: impl Future<Output = Result<T, Refusal>> + Send,
+) -> Result<Response<T>, Status> {
+    let method = admission.work.method();
+    let mut call = HeldCall { shared, method, account, code: Code::Cancelled };
+    let let_in = async {
+        let place = admission.admit(account).await?;
+        let outcome = work.await;
+        drop(place);
+        Ok::<_, Refusal>(outcome)
+    };
+    let status = match account.deadline.hold(let_in).await {
+        Some(Ok(Ok(reply))) => {
+            call.code = Code::Ok;
+            return Ok(Response::new(reply));
+        }
+        Some(Ok(Err(refusal))) => refused(method, refusal),
+        // the door has told it, and not once a request
+        Some(Err(refusal)) => Status::from(refusal),
+        None => late(admission.work, account),
+    };
+    call.code = status.code();
+    Err(status)
+}
+
+/// Logs what is a fault of ours.
+fn refused(method: &'static str, refusal: Refusal) -> Status {
+    match refusal.0.kind {
+        Kind::Internal => tracing::error!(method, "{}", refusal.0.message),
+        Kind::Unavailable | Kind::Exhausted => tracing::warn!(method, "{}", refusal.0.message),
+        _ => tracing::debug!(method, "{}", refusal.0.message),
+    }
+    Status::from(refusal)
+}
+
+/// The deadline has passed: where the time went, and what to do about it.
+fn late(work: Work, account: &Account) -> Status {
+    let timeout = account.deadline.timeout.unwrap_or_default();
+    let mut message =
+        format!("{} was not done within {timeout:?}, the request's grpc-timeout: {}", work.method(), account.times());
+    let hint = match account.phase() {
+        Phase::Queue => {
+            let [of_places, _] = work.settings();
+            format!("the server has more to do than {of_places} lets in: wait longer, or ask another server")
+        }
+        Phase::Store => "the store is slow, or much is asked of it at once: wait longer, or send fewer rows".to_owned(),
+        Phase::Receive | Phase::Own => "wait longer, or send fewer rows at once".to_owned(),
+    };
+    if work == Work::Pushes && account.phase() != Phase::Queue {
+        message.push_str("; whether the rows were kept is not known, with a batch id they can be pushed again");
+    }
+    let status = Status::from(Failure::new(Kind::Unavailable, message).with_hint(hint));
+    let mut details = status.get_error_details();
+    // no kind of ours: to whoever reads kinds, it is a server that cannot be reached in time
+    let domain = details.error_info().map(|said| said.domain.clone()).unwrap_or_default();
+    details.set_error_info("DEADLINE_EXCEEDED", domain, HashMap::new());
+    Status::with_error_details(Code::DeadlineExceeded, status.message(), details)
+}
+
+/// A call with an account.
+struct HeldCall<'a> {
+    shared: &'a Shared,
+    method: &'static str,
+    account: &'a Account,
+    code: Code,
+}
+
+impl Drop for HeldCall<'_> {
+    fn drop(&mut self) {
+        self.shared.metrics.request(self.method, self.code, self.account.times().total());
+        self.shared.metrics.served(self.account, self.code);
+        self.shared.slow.ended(self.method, self.code, self.account);
     }
 }
 

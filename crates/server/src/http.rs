@@ -43,5 +43,6 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     if let Ok(found) = view_marks(&shared, &shared.snapshot().served).await {
         shared.metrics.lags(&found);
     }
+    shared.metrics.load([&shared.reads, &shared.pushes], shared.serving.read_counts());
     (PROMETHEUS, shared.metrics.render())
 }

@@ -11,7 +11,9 @@ use hitherto_proto::v1::{PushRequest, PushResponse};
 use hitherto_proto::{Column, MESSAGE_BYTES_MAX, Push, Pushed};
 use tonic::{Request, Response, Status};
 
-use crate::answer::{Refusal, answer};
+use crate::account::{Account, Phase};
+use crate::answer::{Refusal, answer_in_time};
+use crate::deadline::Deadline;
 use crate::shared::Shared;
 
 /// The service.
@@ -26,13 +28,14 @@ pub(crate) fn service(shared: Arc<Shared>) -> IngestServer<Service> {
 #[tonic::async_trait]
 impl Ingest for Service {
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
-        let work = self.append(request.into_inner());
-        answer(&self.0.metrics, "Ingest/Push", work).await
+        let account = Account::open(Deadline::of(&request));
+        let work = self.append(request.into_inner(), &account);
+        answer_in_time(&self.0, &self.0.pushes, &account, work).await
     }
 }
 
 impl Service {
-    async fn append(&self, sent: PushRequest) -> Result<PushResponse, Refusal> {
+    async fn append(&self, sent: PushRequest, account: &Account) -> Result<PushResponse, Refusal> {
         let Push { view, columns, batch_id, destination } = sent.try_into()?;
         let to = match destination {
             hitherto_proto::Destination::Offline => Destination::Offline,
@@ -40,7 +43,10 @@ impl Service {
         };
         let batch = batch_of(&columns)?;
         let rows = batch.num_rows() as u64;
+        account.asked(None, batch.num_rows());
+        account.enter(Phase::Store);
         let done = self.0.engine().push(&view, &batch, batch_id, to).await?;
+        account.enter(Phase::Own);
         self.0.metrics.pushed(&view, done.commit.as_ref().map_or(0, |commit| commit.rows));
         Ok(pushed(rows, &done).into())
     }

@@ -6,9 +6,13 @@
 //! An address beyond loopback is accepted only with TLS and tokens. Then a call must show a token of the registry, and one table
 //! says which role each method needs; what is not in it, nobody may call.
 
+mod account;
+mod admission;
 mod answer;
+mod arrow_answer;
 mod auth;
 mod background;
+mod deadline;
 mod error;
 mod flight;
 mod http;
@@ -24,8 +28,11 @@ mod queries;
 mod readiness;
 mod registry;
 mod server;
+mod set_series;
 mod shadow;
 mod shared;
+mod slow;
+mod throttle;
 mod tls;
 mod training_sets;
 
@@ -33,5 +40,5 @@ mod training_sets;
 mod tests;
 
 pub use error::{Error, Result};
-pub use options::{Auth, ClientAuth, Options, SqlLimits, TlsOptions};
+pub use options::{Auth, ClientAuth, Limits, Options, SqlLimits, TlsOptions};
 pub use server::Server;

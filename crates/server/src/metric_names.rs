@@ -8,6 +8,28 @@ pub(crate) const REQUEST_SECONDS: &str = "hitherto_grpc_request_seconds";
 pub(crate) const STATUSES: &str = "hitherto_feature_statuses_total";
 /// How long before the answer the event behind a served row was. Label: `view` (`name@version`).
 pub(crate) const AGE_SECONDS: &str = "hitherto_feature_age_seconds";
+/// Requests that a limit bounds and that are being worked on. Label: `method`.
+pub(crate) const IN_FLIGHT: &str = "hitherto_requests_in_flight";
+/// Requests that wait for their turn. Label: `method`.
+pub(crate) const QUEUED: &str = "hitherto_requests_queued";
+/// Requests that were refused because as many were let in as may be. Label: `method`.
+pub(crate) const REFUSED: &str = "hitherto_requests_refused_total";
+/// Requests of features by who was to answer, from the moment at which that was known. Labels: `feature_set` and `model`
+/// (`name@version`; `model` is empty where a feature set was asked for), `code`.
+pub(crate) const SERVED: &str = "hitherto_serving_requests_total";
+/// How long these requests were in each phase. Labels: `feature_set`, `model`, `phase` (`receive`, `queue`, `own` for the
+/// server's own time, `store` for the online store's).
+pub(crate) const SERVED_SECONDS: &str = "hitherto_serving_seconds";
+/// Values answered to them, transforms included. Labels: `feature_set`, `model`, `status`.
+pub(crate) const SERVED_VALUES: &str = "hitherto_serving_values_total";
+/// How long before the answer the oldest event behind it was. Labels: `feature_set`, `model`.
+pub(crate) const SERVED_AGE_SECONDS: &str = "hitherto_serving_oldest_age_seconds";
+/// Bytes of the messages of their answers. Labels: `feature_set`, `model`.
+pub(crate) const SERVED_BYTES: &str = "hitherto_serving_answer_bytes_total";
+/// Reads of the online store for lookups. Label: `round_trip` (`own`, or `shared` with other reads).
+pub(crate) const STORE_READS: &str = "hitherto_store_reads_total";
+/// Round trips that reads shared.
+pub(crate) const SHARED_ROUND_TRIPS: &str = "hitherto_store_shared_round_trips_total";
 /// Requests read by a model version. Labels: `model` (`name@version`), `alias` (empty where none was asked for), `outcome`
 /// (`answered` or `failed`). A canary's share of an alias's traffic is its share of these.
 pub(crate) const MODEL_REQUESTS: &str = "hitherto_model_requests_total";
@@ -41,9 +63,14 @@ pub(crate) const REFUSALS: &str = "hitherto_refusals_total";
 /// Failures to look whether the registry has changed.
 pub(crate) const REGISTRY_FAILURES: &str = "hitherto_registry_failures_total";
 
+/// Bounds of [`SERVED_SECONDS`]: from 10 µs to 10 s.
+pub(crate) const PHASE_SECONDS_BUCKETS: [f64; 17] = [
+    0.000_01, 0.000_025, 0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+    2.5, 10.0,
+];
 /// Bounds of [`REQUEST_SECONDS`], [`MODEL_SECONDS`] and [`SHADOW_SECONDS`]: from 100 µs to 10 s.
 pub(crate) const REQUEST_SECONDS_BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// Bounds of [`AGE_SECONDS`]: from a second to a year.
+/// Bounds of [`AGE_SECONDS`] and [`SERVED_AGE_SECONDS`]: from a second to a year.
 pub(crate) const AGE_SECONDS_BUCKETS: [f64; 12] =
     [1.0, 10.0, 60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 172_800.0, 604_800.0, 2_592_000.0, 7_776_000.0, 31_536_000.0];

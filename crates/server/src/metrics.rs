@@ -5,21 +5,25 @@
 use std::fmt;
 use std::time::Duration;
 
-use hitherto_core::{Name, Status, VersionedName};
-use hitherto_engine::{Lookup, Materialized};
+use hitherto_core::{Name, VersionedName};
+use hitherto_engine::{Lookup, Materialized, ReadCounts, ServingPlan};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tonic::Code;
 
+use crate::account::{Account, Subject};
+use crate::admission::Admission;
 use crate::auth::{REASONS, Reason};
 use crate::metric_names as names;
 use crate::readiness::ViewMarks;
+use crate::set_series::AllSeries;
 use crate::{Error, Result};
 
 /// One server's counters.
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    series: AllSeries,
 }
 
 impl Metrics {
@@ -29,14 +33,16 @@ impl Metrics {
             (names::REQUEST_SECONDS, requests),
             (names::MODEL_SECONDS, requests),
             (names::SHADOW_SECONDS, requests),
+            (names::SERVED_SECONDS, &names::PHASE_SECONDS_BUCKETS),
             (names::AGE_SECONDS, &names::AGE_SECONDS_BUCKETS),
+            (names::SERVED_AGE_SECONDS, &names::AGE_SECONDS_BUCKETS),
         ];
         let builder = buckets.into_iter().try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
             builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)
         });
         let recorder = builder.map_err(|source| Error::serve("set up metrics", source))?.build_recorder();
         let handle = recorder.handle();
-        let metrics = Self { recorder, handle };
+        let metrics = Self { recorder, handle, series: AllSeries::default() };
         metrics.record(describe);
         Ok(metrics)
     }
@@ -44,31 +50,38 @@ impl Metrics {
     /// A request was answered, or given up by its caller.
     pub(crate) fn request(&self, method: &'static str, code: Code, took: Duration) {
         self.record(|| {
-            counter!(names::REQUESTS, "method" => method, "code" => format!("{code:?}")).increment(1);
+            counter!(names::REQUESTS, "method" => method, "code" => code_name(code)).increment(1);
             histogram!(names::REQUEST_SECONDS, "method" => method).record(took.as_secs_f64());
         });
     }
 
-    /// Features were answered.
-    pub(crate) fn looked_up(&self, lookup: &Lookup) {
+    /// Features were answered by `plan`.
+    pub(crate) fn looked_up(&self, plan: &ServingPlan, lookup: &Lookup) {
+        self.record(|| self.series.of(plan).looked_up(lookup));
+    }
+
+    /// A request with an account has ended; counted by who was to answer it, where that is known.
+    pub(crate) fn served(&self, account: &Account, code: Code) {
+        let Subject { plan: Some(plan), bytes, .. } = account.subject() else { return };
         self.record(|| {
-            for (index, view) in lookup.views.iter().enumerate() {
-                let name = view.view.to_string();
-                let mut counts = STATUS_NAMES.map(|(status, text)| (status, text, 0));
-                let statuses = lookup.columns.iter().filter(|column| column.view == Some(index));
-                for status in statuses.flat_map(|column| &column.statuses) {
-                    if let Some(count) = counts.iter_mut().find(|count| count.0 == *status) {
-                        count.2 += 1;
-                    }
-                }
-                for (_, status, count) in counts {
-                    counter!(names::STATUSES, "view" => name.clone(), "status" => status).increment(count);
-                }
-                let ages = histogram!(names::AGE_SECONDS, "view" => name);
-                for event in view.event_timestamps.iter().flatten() {
-                    ages.record(seconds(lookup.at.since(*event)));
-                }
+            let series = self.series.of(&plan);
+            series.request(code, &account.times());
+            series.bytes(bytes);
+        });
+    }
+
+    /// How full the doors are, and how reads were sent; before it is rendered.
+    pub(crate) fn load(&self, doors: [&Admission; 2], reads: ReadCounts) {
+        self.record(|| {
+            for door in doors {
+                let (load, method) = (door.load(), door.work.method());
+                gauge!(names::IN_FLIGHT, "method" => method).set(load.in_flight as f64);
+                gauge!(names::QUEUED, "method" => method).set(load.queued as f64);
+                counter!(names::REFUSED, "method" => method).absolute(load.refused);
             }
+            counter!(names::STORE_READS, "round_trip" => "own").absolute(reads.alone);
+            counter!(names::STORE_READS, "round_trip" => "shared").absolute(reads.joined);
+            counter!(names::SHARED_ROUND_TRIPS).absolute(reads.shared_round_trips);
         });
     }
 
@@ -194,14 +207,30 @@ impl AskedModel<'_> {
     }
 }
 
-const STATUS_NAMES: [(Status, &str); 4] = [
-    (Status::Present, "PRESENT"),
-    (Status::NullValue, "NULL_VALUE"),
-    (Status::NotFound, "NOT_FOUND"),
-    (Status::OutsideMaxAge, "OUTSIDE_MAX_AGE"),
-];
+/// A code's name, as metrics have it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "Ok",
+        Code::Cancelled => "Cancelled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
+}
 
-fn seconds(span: hitherto_core::Span) -> f64 {
+pub(crate) fn seconds(span: hitherto_core::Span) -> f64 {
     span.micros() as f64 / 1e6
 }
 
@@ -210,6 +239,16 @@ fn describe() {
     describe_histogram!(names::REQUEST_SECONDS, "how long gRPC requests took");
     describe_counter!(names::STATUSES, "feature values answered, by what they stand for");
     describe_histogram!(names::AGE_SECONDS, "how long before the answer the event behind a served row was");
+    describe_gauge!(names::IN_FLIGHT, "requests that a limit bounds and that are being worked on");
+    describe_gauge!(names::QUEUED, "requests that wait for their turn");
+    describe_counter!(names::REFUSED, "requests that were refused because as many were let in as may be");
+    describe_counter!(names::SERVED, "requests of features, by who was to answer them");
+    describe_histogram!(names::SERVED_SECONDS, "how long requests of features were in each phase");
+    describe_counter!(names::SERVED_VALUES, "values answered, by what they stand for");
+    describe_histogram!(names::SERVED_AGE_SECONDS, "how long before an answer the oldest event behind it was");
+    describe_counter!(names::SERVED_BYTES, "bytes of the messages of answers");
+    describe_counter!(names::STORE_READS, "reads of the online store for lookups");
+    describe_counter!(names::SHARED_ROUND_TRIPS, "round trips to the online store that reads shared");
     describe_counter!(names::MODEL_REQUESTS, "requests read by a model version");
     describe_histogram!(names::MODEL_SECONDS, "how long a model version's features took to be read");
     describe_counter!(names::SHADOW_REQUESTS, "requests that a shadow version was to read as well");

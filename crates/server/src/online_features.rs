@@ -7,18 +7,22 @@ use hitherto_engine::{Consumer, Lookup, LookupRequest, LookupView, Route, Servin
 use hitherto_proto::v1::online_features_server::{OnlineFeatures, OnlineFeaturesServer};
 use hitherto_proto::v1::{GetFeaturesRequest, GetFeaturesResponse};
 use hitherto_proto::{
-    Column, EventTimes, FeatureColumn, Features, GetFeatures, MESSAGE_BYTES_MAX, ModelPin, ViewAnswer, Watermark,
+    AnswerFormat, Column, EventTimes, FeatureColumn, Features, GetFeatures, MESSAGE_BYTES_MAX, ModelPin, ViewAnswer,
+    Watermark, answer_bytes,
 };
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
-use crate::answer::{Refusal, answer};
+use crate::account::{Account, Phase};
+use crate::answer::{Refusal, answer_in_time};
+use crate::arrow_answer::ipc_stream;
+use crate::deadline::Deadline;
 use crate::metrics::AskedModel;
 use crate::shared::Shared;
 
 /// The service.
 #[derive(Debug)]
-pub(crate) struct Service(Arc<Shared>);
+pub(crate) struct Service(pub(crate) Arc<Shared>);
 
 /// The service, to be mounted.
 pub(crate) fn service(shared: Arc<Shared>) -> OnlineFeaturesServer<Service> {
@@ -33,14 +37,15 @@ impl OnlineFeatures for Service {
         &self,
         request: Request<GetFeaturesRequest>,
     ) -> Result<Response<GetFeaturesResponse>, Status> {
-        let work = self.get(request.into_inner());
-        answer(&self.0.metrics, "OnlineFeatures/GetFeatures", work).await
+        let account = Account::open(Deadline::of(&request));
+        let work = self.get(request.into_inner(), &account);
+        answer_in_time(&self.0, &self.0.reads, &account, work).await
     }
 }
 
 impl Service {
-    async fn get(&self, sent: GetFeaturesRequest) -> Result<GetFeaturesResponse, Refusal> {
-        let GetFeatures { consumer, entities, request_fields, event_times, routing_key } = sent.try_into()?;
+    async fn get(&self, sent: GetFeaturesRequest, account: &Account) -> Result<GetFeaturesResponse, Refusal> {
+        let GetFeatures { consumer, entities, request_fields, event_times, routing_key, format } = sent.try_into()?;
         let (consumer, alias) = match consumer {
             hitherto_proto::Consumer::FeatureSet(set) => (Consumer::FeatureSet(set), None),
             hitherto_proto::Consumer::Model(model) => {
@@ -50,23 +55,27 @@ impl Service {
         };
         let Shared { serving, metrics, shadows, .. } = &*self.0;
         // from here on one route and one of its plans: nothing that changes meanwhile can mix two versions
-        let route = serving.route(&consumer).await?;
+        let route = serving.route(&consumer).await;
+        account.asked(Some(consumer), entities.first().map_or(0, Column::len));
+        let route = route?;
         let plan = route.choose(routing_key.as_deref(), |name, key_type| first_key(&entities, name, key_type));
+        account.answered_by(plan);
         let copied = shadows.copy(metrics, &route, plan, alias.as_ref(), [&entities, &request_fields]);
         let started = Instant::now();
-        let outcome = self.read(&route, plan, entities, request_fields).await;
+        let outcome = self.read(&route, plan, entities, request_fields, account).await;
         if let Some(model) = &plan.model {
             let word = if outcome.is_ok() { "answered" } else { "failed" };
             metrics.model_read(&AskedModel { model, alias: alias.as_ref() }, word, started.elapsed());
         }
         let found = outcome?;
-        metrics.looked_up(&found);
+        metrics.looked_up(plan, &found);
         let compared = copied.map(|copied| (copied, found.columns.clone()));
-        let mut features = features_of(found, event_times)?;
+        let mut features = features_of(found, event_times, format)?;
         if let Some(pin) = &mut features.model {
             pin.alias = alias;
         }
         let response = features.try_into()?;
+        account.answered(answer_bytes(&response));
         // the answer is complete: a shadow can neither delay nor spoil it
         if let Some((copied, answered)) = compared {
             copied.spawn(Arc::clone(&self.0), route, answered);
@@ -80,12 +89,17 @@ impl Service {
         plan: &ServingPlan,
         entities: Vec<Column>,
         request_fields: Vec<Column>,
+        account: &Account,
     ) -> Result<Lookup, Refusal> {
         let wanted = LookupRequest {
             entities: entity_keys(plan, entities)?,
             request: request_values(plan, route, request_fields)?,
         };
-        Ok(self.0.serving.lookup(plan, &wanted).await?)
+        let prepared = plan.prepare(&wanted)?;
+        account.enter(Phase::Store);
+        let found = self.0.serving.read(&prepared).await;
+        account.enter(Phase::Own);
+        Ok(self.0.serving.answer(&prepared, found?)?)
     }
 }
 
@@ -148,11 +162,15 @@ pub(crate) fn request_values(
     Ok(fields)
 }
 
-fn features_of(found: Lookup, event_times: EventTimes) -> Result<Features, Refusal> {
+fn features_of(found: Lookup, event_times: EventTimes, format: AnswerFormat) -> Result<Features, Refusal> {
+    let arrow = match format {
+        AnswerFormat::Columns => None,
+        AnswerFormat::Arrow => Some(ipc_stream(&found)?),
+    };
     let columns = found.columns.into_iter().map(|column| FeatureColumn {
         name: column.name,
         value_type: column.value_type,
-        values: column.values,
+        values: if arrow.is_some() { Vec::new() } else { column.values },
         statuses: column.statuses,
         view: column.view,
     });
@@ -164,6 +182,7 @@ fn features_of(found: Lookup, event_times: EventTimes) -> Result<Features, Refus
         model: found.model.map(|version| ModelPin { version, alias: None }),
         clock: found.at,
         rows: found.rows,
+        arrow,
     })
 }
 

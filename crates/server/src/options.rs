@@ -23,6 +23,14 @@ pub struct Options {
     pub tls: Option<TlsOptions>,
     /// How far a query may go.
     pub sql: SqlLimits,
+    /// How many reads of features are let in.
+    pub requests: Limits,
+    /// How many pushes are let in.
+    pub pushes: Limits,
+    /// From how long on a request is logged as slow; none for never.
+    pub slow_request: Option<Duration>,
+    /// How many round trips to a remote online store are under way before reads are joined into the next one; 0 for never.
+    pub round_trips_max: usize,
 }
 
 /// How far one query of SQL may go; memory is limited by the engine, for all together.
@@ -81,4 +89,25 @@ impl Options {
             None => Ok(()),
         }
     }
+}
+
+/// How many requests of a kind are let in; others are refused at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// So many are worked on at once; at least 1.
+    pub at_once: usize,
+    /// So many more wait for their turn.
+    pub queued: usize,
+}
+
+impl Limits {
+    /// For reads of features, unless set.
+    pub const REQUESTS: Self = Self { at_once: 256, queued: 512 };
+    /// For pushes, unless set: each holds its rows in memory until they are durable.
+    pub const PUSHES: Self = Self { at_once: 64, queued: 256 };
+}
+
+impl Options {
+    /// Round trips under way, unless set.
+    pub const ROUND_TRIPS_MAX: usize = 4;
 }

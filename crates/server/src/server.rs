@@ -12,12 +12,13 @@ use hitherto_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::service::Routes;
+use tonic::service::{InterceptorLayer, Routes};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::background::{follow, purge, stopped, watch_certificate, watch_registry};
+use crate::deadline::NoteArrival;
 use crate::places::Places;
 use crate::readiness::pretended;
 use crate::shared::Shared;
@@ -65,7 +66,7 @@ impl Server {
         };
         let (grpc, grpc_address) = listen(options.listen, "listen").await?;
         let (http, http_address) = listen(options.http, "http").await?;
-        let shared = Shared::new(engine, places, options.auth, options.sql).await?;
+        let shared = Shared::new(engine, places, &options).await?;
         Ok(Self { shared, follow: options.follow, grpc, http, tls, grpc_address, http_address })
     }
 
@@ -164,7 +165,10 @@ async fn serve_grpc(
     shared: Arc<Shared>,
     stopping: watch::Receiver<bool>,
 ) -> Result<()> {
-    let server = tonic::transport::Server::builder().http2_keepalive_interval(Some(KEEPALIVE)).add_routes(routes);
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .layer(InterceptorLayer::new(NoteArrival))
+        .add_routes(routes);
     let served = match tls {
         Some(tls) => {
             let connections = TlsListener::new(listener, tls, shared).connections();

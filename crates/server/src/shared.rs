@@ -6,13 +6,14 @@ use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
 use tokio::sync::Semaphore;
 use tonic::Request;
 
+use crate::admission::{Admission, Work};
 use crate::answer::text_of;
 use crate::auth::{Access, Caller};
 use crate::metrics::Metrics;
-use crate::options::Auth;
 use crate::places::Places;
 use crate::shadow::Shadows;
-use crate::{Result, SqlLimits};
+use crate::slow::SlowLog;
+use crate::{Options, Result, SqlLimits};
 
 /// A training set is built in memory: more than these at once wait.
 const BUILDS_MAX: usize = 2;
@@ -29,6 +30,11 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
     pub(crate) builds: Semaphore,
+    /// The door before reads of features.
+    pub(crate) reads: Admission,
+    /// The door before pushes.
+    pub(crate) pushes: Admission,
+    pub(crate) slow: SlowLog,
     background: Mutex<Background>,
 }
 
@@ -45,12 +51,21 @@ pub(crate) struct Background {
 }
 
 impl Shared {
-    pub(crate) async fn new(engine: Engine, places: Places, auth: Auth, sql: SqlLimits) -> Result<Self> {
-        let access = Access::new(auth, engine.clock());
-        let serving = Serving::load(engine).await?;
-        let (metrics, shadows) = (Metrics::new()?, Shadows::default());
-        let builds = Semaphore::new(BUILDS_MAX);
-        let shared = Self { serving, metrics, places, shadows, sql, access, builds, background: Mutex::default() };
+    pub(crate) async fn new(engine: Engine, places: Places, options: &Options) -> Result<Self> {
+        let access = Access::new(options.auth, engine.clock());
+        let shared = Self {
+            serving: Serving::load(engine).await?.with_round_trips_max(options.round_trips_max),
+            metrics: Metrics::new()?,
+            places,
+            shadows: Shadows::default(),
+            sql: options.sql,
+            access,
+            builds: Semaphore::new(BUILDS_MAX),
+            reads: Admission::new(Work::Reads, options.requests),
+            pushes: Admission::new(Work::Pushes, options.pushes),
+            slow: SlowLog::new(options.slow_request),
+            background: Mutex::default(),
+        };
         shared.read_registry().await?;
         Ok(shared)
     }

@@ -26,6 +26,10 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
         allowed_urls: Vec::new(),
         auth: Auth::None,
         tls: None,
+        requests: config.requests,
+        pushes: config.pushes,
+        slow_request: config.slow_request,
+        round_trips_max: config.round_trips_max,
     };
     let server = Server::bind(engine.clone(), options).await?;
     let address = server.grpc_address();

@@ -139,6 +139,10 @@ impl OnlineStore for EmbeddedStore {
     fn describe(&self) -> String {
         format!("embedded store at {}", self.environment.path().display())
     }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
 }
 
 struct Asked {

@@ -11,7 +11,7 @@ mod value;
 
 pub use error::EncodingError;
 pub use pack::encode;
-pub use unpack::{PackedRow, decode};
+pub use unpack::{Layout, PackedRow, decode};
 pub use value::{ListRef, ValueRef, VectorRef};
 
 use hitherto_core::ValueType;

@@ -89,6 +89,11 @@ fn rows_of_older_and_newer_definitions_read_as_far_as_both_know() {
         assert_eq!(decode(&old, &newer), Ok(expected), "a row of {known} columns");
         let new = encode(&newer, &values).expect("values of these types");
         assert_eq!(decode(&new, &newer[..known]), Ok(values[..known].to_vec()), "a reader of {known} columns");
+        let layout = Layout::new(newer.to_vec());
+        let row = PackedRow::with_layout(&old, &layout).expect("a row");
+        let last = row.get(newer.len() - 1).and_then(ValueRef::to_value);
+        assert_eq!(last, Ok(if known == newer.len() { Value::Bool(true) } else { Value::Null }), "of {known} columns");
+        assert!(matches!(row.get(newer.len() + 1), Ok(ValueRef::Null)), "there is none");
     }
 }
 
@@ -185,7 +190,11 @@ proptest! {
         prop_assert_eq!(format!("{back:?}"), format!("{values:?}"));
         prop_assert_eq!(encode(&columns, &back).expect("values of these types"), packed.clone());
         let in_place = PackedRow::new(&packed, &columns).expect("a row");
+        let layout = Layout::new(columns.clone());
+        let laid_out = PackedRow::with_layout(&packed, &layout).expect("a row");
         for (index, value) in values.iter().enumerate() {
+            let got = laid_out.get(index).and_then(ValueRef::to_value).expect("a value");
+            prop_assert_eq!(format!("{got:?}"), format!("{value:?}"));
             prop_assert_eq!(in_place.is_null(index), matches!(value, Value::Null));
             let got = in_place.get(index).and_then(ValueRef::to_value).expect("a value");
             prop_assert_eq!(format!("{got:?}"), format!("{value:?}"));

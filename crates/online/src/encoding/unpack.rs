@@ -4,10 +4,42 @@ use hitherto_core::{Value, ValueType};
 
 use super::{EncodingError, FORMAT, ValueRef, width};
 
+/// Where each column of a table lies in its rows: worked out once, so that no read of a value walks the columns before it.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    columns: Vec<ValueType>,
+    /// Per column, and once more at the end: bytes of slots and number of texts before it.
+    before: Vec<Place>,
+}
+
+/// Bytes of slots and number of texts.
+type Place = (usize, usize);
+
+impl Layout {
+    /// The layout of rows of a table with these columns.
+    pub fn new(columns: Vec<ValueType>) -> Self {
+        let mut before = Vec::with_capacity(columns.len() + 1);
+        let mut place = (0, 0);
+        for column in &columns {
+            before.push(place);
+            place = step(place, column);
+        }
+        before.push(place);
+        Self { columns, before }
+    }
+
+    /// The table's columns.
+    pub fn columns(&self) -> &[ValueType] {
+        &self.columns
+    }
+}
+
 /// A packed row, read in place.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedRow<'a> {
     columns: &'a [ValueType],
+    /// The places of the columns, where they were worked out before.
+    before: Option<&'a [Place]>,
     stored: usize,
     nulls: &'a [u8],
     fixed: &'a [u8],
@@ -18,6 +50,15 @@ pub struct PackedRow<'a> {
 impl<'a> PackedRow<'a> {
     /// A row of a table with these columns, now or at any time before or after.
     pub fn new(bytes: &'a [u8], columns: &'a [ValueType]) -> Result<Self, EncodingError> {
+        Self::open(bytes, columns, None)
+    }
+
+    /// The same of a table whose layout is known.
+    pub fn with_layout(bytes: &'a [u8], layout: &'a Layout) -> Result<Self, EncodingError> {
+        Self::open(bytes, &layout.columns, Some(&layout.before))
+    }
+
+    fn open(bytes: &'a [u8], columns: &'a [ValueType], before: Option<&'a [Place]>) -> Result<Self, EncodingError> {
         let mut cursor = Cursor(bytes);
         if cursor.take(1)? != [FORMAT] {
             return Err(EncodingError::Malformed("its format is not one that this version knows"));
@@ -33,8 +74,7 @@ impl<'a> PackedRow<'a> {
         if end != variable.len() {
             return Err(EncodingError::Malformed("it does not end where its last column does"));
         }
-        let known = &columns[..stored.min(columns.len())];
-        let (known_fixed, known_texts) = known.iter().fold((0, 0), step);
+        let (known_fixed, known_texts) = place(columns, before, stored.min(columns.len()));
         let agrees = if stored <= columns.len() {
             (known_fixed, known_texts) == (fixed_len, texts)
         } else {
@@ -43,7 +83,7 @@ impl<'a> PackedRow<'a> {
         if !agrees {
             return Err(EncodingError::Malformed("its columns have other types than the table's"));
         }
-        Ok(Self { columns, stored, nulls, fixed, ends, variable })
+        Ok(Self { columns, before, stored, nulls, fixed, ends, variable })
     }
 
     /// How many columns the table has; those beyond the ones stored are null.
@@ -63,8 +103,8 @@ impl<'a> PackedRow<'a> {
 
     /// The value of a column; null beyond what was stored.
     pub fn get(&self, column: usize) -> Result<ValueRef<'a>, EncodingError> {
-        let before = self.columns.iter().take(column).fold((0, 0), step);
-        self.at(column, before)
+        // also past the last column, where there is nothing
+        self.at(column, place(self.columns, self.before, column.min(self.columns.len())))
     }
 
     /// All values, in the order of the columns.
@@ -96,8 +136,16 @@ pub fn decode(bytes: &[u8], columns: &[ValueType]) -> Result<Vec<Value>, Encodin
     PackedRow::new(bytes, columns)?.iter().map(|value| value?.to_value()).collect()
 }
 
-/// Where the next column lies: bytes of slots and number of texts before it.
-fn step((slots, texts): (usize, usize), column: &ValueType) -> (usize, usize) {
+/// Where the column at `index` lies, which is at most the number of columns.
+fn place(columns: &[ValueType], before: Option<&[Place]>, index: usize) -> Place {
+    match before {
+        Some(before) => before[index],
+        None => columns.iter().take(index).fold((0, 0), step),
+    }
+}
+
+/// Where the next column lies.
+fn step((slots, texts): Place, column: &ValueType) -> Place {
     width(column).map_or((slots, texts + 1), |width| (slots + width, texts))
 }
 

@@ -1,6 +1,11 @@
 //! Features by set and by model, and what is answered to requests that are wrong.
 
-use hitherto_client::{Column, Consumer, EventTimes, ExpectedAlias, GetFeatures, MoveAlias, RegisterModel};
+use arrow::array::AsArray;
+use arrow::datatypes::Float64Type;
+use arrow::ipc::reader::StreamReader;
+use hitherto_client::{
+    AnswerFormat, Column, Consumer, EventTimes, ExpectedAlias, GetFeatures, MoveAlias, RegisterModel,
+};
 use hitherto_core::{Action, Kind, Status, Timestamp, Value, ValueType};
 
 use super::fixture::{DEFINITIONS, HOUR_US, NOW, of_airports, running, set, strings};
@@ -27,6 +32,31 @@ async fn features_come_with_statuses_event_times_and_lag() {
     let watermark = view.watermark.expect("a watermark");
     assert_eq!((watermark.sequence, watermark.clock, watermark.lag.micros()), (2, NOW, 0));
     assert_eq!((found.feature_set.to_string().as_str(), found.clock, found.rows), ("outlook@1", NOW, 4));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn values_may_come_as_one_arrow_record_batch() {
+    let server = running().await;
+    let wanted = of_airports(set("outlook"), &["LGA", "JFK", "XXX", "EWR"]);
+    let plain = server.client.get_features(wanted.clone()).await.expect("features");
+    assert_eq!(plain.arrow, None);
+    let mut found =
+        server.client.get_features(GetFeatures { format: AnswerFormat::Arrow, ..wanted }).await.expect("features");
+    let bytes = found.arrow.take().expect("Arrow");
+    let batches: Vec<_> = StreamReader::try_new(bytes.as_slice(), None).expect("a stream of Arrow").collect();
+    let [Ok(batch)] = batches.as_slice() else { panic!("no single batch, but {batches:?}") };
+    let schema = batch.schema();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!((names.as_slice(), batch.num_rows()), (&["gust", "weather__visibility", "is_gusty"][..], 4));
+    let gust = batch.column(0).as_primitive::<Float64Type>();
+    assert_eq!(gust.iter().collect::<Vec<_>>(), [None, Some(31.0), None, None]);
+    assert_eq!(batch.column(2).as_boolean().iter().collect::<Vec<_>>(), [None, Some(true), None, None]);
+    for (column, plain) in found.columns.iter_mut().zip(&plain.columns) {
+        assert!(column.values.is_empty(), "{} is sent twice", column.name);
+        column.values.clone_from(&plain.values);
+    }
+    assert_eq!(found, plain, "all else is as ever");
     server.end().await;
 }
 

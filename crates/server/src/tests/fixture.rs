@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::{Auth, Options, Server, SqlLimits};
+use crate::{Auth, Limits, Options, Server, SqlLimits};
 
 pub(super) const DEFINITIONS: &str = "
 kind: entity
@@ -82,6 +82,10 @@ pub(super) fn options() -> Options {
         auth: Auth::None,
         tls: None,
         sql: SqlLimits::default(),
+        requests: Limits::REQUESTS,
+        pushes: Limits::PUSHES,
+        slow_request: None,
+        round_trips_max: Options::ROUND_TRIPS_MAX,
     }
 }
 

@@ -1,7 +1,7 @@
 //! An online store whose reads wait until they are let through.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use hitherto_online::fixture::Wrapper;
@@ -17,6 +17,8 @@ pub(super) struct Gated {
     /// Lets one read through.
     pub(super) open: Notify,
     pub(super) is_down: AtomicBool,
+    /// How many reads have come to the gate.
+    pub(super) asked: AtomicUsize,
     /// The table whose reads wait; every table's where there is none.
     table: Option<&'static str>,
 }
@@ -32,7 +34,7 @@ impl Gated {
 
     fn with(inner: Arc<dyn OnlineStore>, table: Option<&'static str>) -> Arc<Self> {
         let (arrived, open) = (Notify::new(), Notify::new());
-        Arc::new(Self { inner, arrived, open, is_down: AtomicBool::new(false), table })
+        Arc::new(Self { inner, arrived, open, is_down: AtomicBool::new(false), asked: AtomicUsize::new(0), table })
     }
 }
 
@@ -45,6 +47,7 @@ impl Wrapper for Gated {
     async fn read(&self, groups: &[Group<'_>]) -> Result<Vec<Answer>> {
         let of = |table: &str| groups.iter().any(|group| group.reading.to_string().starts_with(table));
         if self.table.is_none_or(of) {
+            self.asked.fetch_add(1, Ordering::Relaxed);
             self.arrived.notify_one();
             self.open.notified().await;
         }

@@ -7,6 +7,7 @@ mod fixture;
 mod flight;
 mod gate;
 mod lifecycle;
+mod overload;
 mod pages;
 mod standard;
 mod tls;

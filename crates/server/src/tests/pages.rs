@@ -45,12 +45,29 @@ async fn metrics_count_what_was_answered() {
         "hitherto_feature_age_seconds_bucket{view=\"weather@1\",le=\"3600\"} 2",
         "hitherto_feature_age_seconds_count{view=\"weather@1\"} 3",
         "hitherto_view_lag_seconds{view=\"weather\",reading=\"weather-1:0\"} 0",
+        "hitherto_serving_requests_total{feature_set=\"outlook@1\",model=\"\",code=\"Ok\"} 2",
+        "hitherto_serving_seconds_count{feature_set=\"outlook@1\",model=\"\",phase=\"own\"} 2",
+        "hitherto_serving_seconds_count{feature_set=\"outlook@1\",model=\"\",phase=\"store\"} 2",
+        // the transform is present for JFK alone, and null for the other three
+        "hitherto_serving_values_total{feature_set=\"outlook@1\",model=\"\",status=\"PRESENT\"} 4",
+        "hitherto_serving_values_total{feature_set=\"outlook@1\",model=\"\",status=\"NULL_VALUE\"} 4",
+        "hitherto_serving_values_total{feature_set=\"outlook@1\",model=\"\",status=\"NOT_FOUND\"} 2",
+        "hitherto_serving_values_total{feature_set=\"outlook@1\",model=\"\",status=\"OUTSIDE_MAX_AGE\"} 2",
+        // the oldest row is of three hours ago in the first answer, and of one in the second
+        "hitherto_serving_oldest_age_seconds_bucket{feature_set=\"outlook@1\",model=\"\",le=\"3600\"} 1",
+        "hitherto_serving_oldest_age_seconds_bucket{feature_set=\"outlook@1\",model=\"\",le=\"21600\"} 2",
+        "hitherto_requests_in_flight{method=\"OnlineFeatures/GetFeatures\"} 0",
+        "hitherto_store_reads_total{round_trip=\"own\"} 2",
+        "hitherto_store_reads_total{round_trip=\"shared\"} 0",
         "hitherto_pushed_rows_total{view=\"weather\"} 3",
         "hitherto_follower_failures_total 0",
         "# TYPE hitherto_grpc_request_seconds histogram",
     ] {
         assert!(metrics.lines().any(|found| found == line), "no line '{line}' in\n{metrics}");
     }
+    let series = "hitherto_serving_answer_bytes_total{feature_set=\"outlook@1\",model=\"\"} ";
+    let bytes: Option<u64> = metrics.lines().find_map(|line| line.strip_prefix(series)?.parse().ok());
+    assert!(bytes.is_some_and(|bytes| (200..2_000).contains(&bytes)), "{bytes:?} bytes");
     server.end().await;
 }
 

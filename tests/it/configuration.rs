@@ -93,7 +93,9 @@ fn what_is_wrong_is_told_with_its_place() {
         ),
         (
             "[online]\nurl = \"mongo://user:password@host\"",
-            "could not use an online store of the kind 'mongo://': this version knows embedded:// and redis://".to_owned(),
+            "could not use an online store of the kind 'mongo://': this version knows embedded://, redis://, redis-sentinel:// and \
+             redis-cluster://, and rediss… for encrypted ones"
+                .to_owned(),
         ),
     ] {
         place.write("hitherto.toml", text);

@@ -69,6 +69,8 @@ pub struct LookupView {
     pub marks: Marks,
     /// How far that lags behind the moment of the answer.
     pub lag: Span,
+    /// Whether the online store was restarted or replaced since, so that it may have lost what came last.
+    pub is_stale: bool,
 }
 
 impl Serving {
@@ -220,6 +222,7 @@ impl ViewRows {
             event_timestamps,
             marks,
             lag: at.since(marks.clock),
+            is_stale: answer.is_stale,
         };
         Ok(Self { view: described, columns: view.columns.clone(), rows })
     }

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use hitherto_core::Timestamp;
-use hitherto_online::fixture::RedisServer;
+use hitherto_online::fixture::{Certificates, RedisServer, SecuredServer};
 use hitherto_online::{Marks, Reading};
 use serde_json::{Value, json};
 
@@ -207,6 +207,30 @@ fn a_server_outlives_its_redis_and_fills_the_next() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(said.matches("the online store is not followed").count(), 1, "said once: {said}");
     assert!(said.contains("the follower is at work again"), "{said}");
+}
+
+#[test]
+fn a_redis_behind_certificates_and_a_password_is_reached_with_their_files() {
+    let server = SecuredServer::start();
+    let place = Hitherto::new();
+    let Certificates { ca, cert, key } = &server.certificates;
+    place.write("ca.pem", ca).write("cert.pem", cert).write("key.pem", key).write("password", "s3cret\n");
+    let url = server.location().url;
+    let settings = |ca: &str| {
+        format!(
+            "[online]\nurl = \"{url}\"\npassword_file = \"password\"\n\
+             [online.tls]\nca = \"{ca}\"\ncert = \"cert.pem\"\nkey = \"key.pem\"\n"
+        )
+    };
+    place.write("hitherto.toml", settings("ca.pem")).write("definitions.yaml", DEFINITIONS);
+    place.ok("apply -f definitions.yaml");
+    write_rows(&place, "1.csv", 1);
+    place.ok("ingest readings 1.csv --to both");
+    assert_eq!(get(&place, ""), present(1));
+    // a certificate that has signed nothing of the server's
+    place.write("hitherto.toml", settings("cert.pem"));
+    let message = place.fails("get --feature-set latest --entity k=3");
+    assert!(message.contains("check online.tls.ca") && !message.contains("s3cret"), "{message}");
 }
 
 /// Which views an answer calls stale.

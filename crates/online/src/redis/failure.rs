@@ -20,6 +20,11 @@ impl From<RedisError> for Failure {
 }
 
 impl Failure {
+    /// Whether keys of one command were on two servers, as happens while a slot moves.
+    pub(super) fn is_of_a_moving_slot(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain))
+    }
+
     /// Names what was being done to which Redis, and whether it is worth another try.
     pub(super) fn named(self, doing: &'static str, store: &str) -> Error {
         match self {

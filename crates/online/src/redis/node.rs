@@ -76,7 +76,7 @@ impl Node {
     }
 
     fn standing(&self) -> Option<Arc<Link>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone)
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn connect(&self) -> Result<Link, Failure> {

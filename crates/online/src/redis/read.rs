@@ -17,6 +17,13 @@ pub(super) enum Want {
     Row(usize, usize),
 }
 
+/// One of the two kinds of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Marks,
+    Rows,
+}
+
 /// Keys that one command asks for.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
@@ -30,6 +37,17 @@ impl Asked {
         let mut command = redis::cmd("MGET");
         command.arg(&self.keys);
         command
+    }
+
+    /// The marks, or the rows, one by one.
+    pub(super) fn apart(&self, marks_or_rows: Part) -> impl Iterator<Item = (Want, Cmd)> {
+        let is_marks = marks_or_rows == Part::Marks;
+        let wanted = self.wants.iter().zip(&self.keys);
+        wanted.filter(move |(want, _)| matches!(want, Want::Marks(_)) == is_marks).map(|(want, key)| {
+            let mut command = redis::cmd("GET");
+            command.arg(key);
+            (*want, command)
+        })
     }
 }
 

@@ -51,9 +51,10 @@ impl Servers {
     }
 
     /// Sends the calls and gives their answers in the same order. A call may be done more than once: where a connection
-    /// breaks, nobody knows what was done. `script` is what the calls run, if they run one.
+    /// breaks, nobody knows what was done. `script` is what the calls run, if they run one: such calls wait for keys that are
+    /// on the move, others fail at once.
     pub(super) async fn run(&self, calls: &[Call], script: Option<&Script>) -> Result<Vec<Reply>, Failure> {
-        let mut progress = Progress::new(calls.len());
+        let mut progress = Progress::new(calls.len(), script.is_some());
         let mut may_reconnect = true;
         for round in 1..=ROUNDS {
             let map = self.map().await?;
@@ -141,18 +142,20 @@ struct Progress {
     has_moved: bool,
     /// Keys of one slot lie on two servers just now.
     is_on_the_move: bool,
+    may_wait: bool,
     /// Why something was sent again, last.
     error: Option<RedisError>,
 }
 
 impl Progress {
-    fn new(calls: usize) -> Self {
+    fn new(calls: usize, may_wait: bool) -> Self {
         Self {
             replies: (0..calls).map(|_| None).collect(),
             open: (0..calls).map(|call| Open { call, asking: None }).collect(),
             broken: None,
             has_moved: false,
             is_on_the_move: false,
+            may_wait,
             error: None,
         }
     }
@@ -203,7 +206,7 @@ impl Progress {
             (Some(ServerErrorKind::Ask), Servers::Cluster(cluster)) => {
                 asking = redirected(&error, &group.node.place).map(|host| cluster.at(&host));
             }
-            (Some(ServerErrorKind::TryAgain), Servers::Cluster(_)) => self.is_on_the_move = true,
+            (Some(ServerErrorKind::TryAgain), Servers::Cluster(_)) if self.may_wait => self.is_on_the_move = true,
             _ => return Err(error.into()),
         }
         self.open.push(Open { call, asking });

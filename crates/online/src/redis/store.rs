@@ -8,9 +8,9 @@ use hitherto_core::Name;
 use redis::{Cmd, Script, Value};
 
 use super::address::{Address, Kind};
-use super::dial::{Dial, Expected};
+use super::dial::{Dial, Expected, Link};
 use super::keys::Keys;
-use super::read::{self, Answers, Want, least};
+use super::read::{self, Answers, Asked, Part, Want, least};
 use super::script::{self, Begun, Entry, Scripts};
 use super::servers::{Call, Reply, Servers};
 use crate::batch::{Limit, pieces};
@@ -145,6 +145,39 @@ impl RedisStore {
         Error::Corrupt { what: format!("{what} of {reading}"), store: self.name.clone(), problem }
     }
 
+    /// A read while a slot moves: its keys are on two servers, and no command finds them all. They are asked for one by one,
+    /// in a second round trip the rows, so that none can be older than the marks say.
+    async fn read_apart(&self, groups: &[Group<'_>], asked: &[Asked]) -> Result<Vec<Answer>> {
+        let mut answers = Answers::new(groups);
+        for part in [Part::Marks, Part::Rows] {
+            let mut wants = Vec::new();
+            let mut calls = Vec::new();
+            for asked in asked {
+                for (want, command) in asked.apart(part) {
+                    wants.push(want);
+                    calls.push(self.call(asked.bucket, command));
+                }
+            }
+            let replies = self.run("read from", &self.reads, &calls, None).await?;
+            for (want, Reply { value, link }) in wants.into_iter().zip(replies) {
+                self.fill(&mut answers, groups, want, value, &link)?;
+            }
+        }
+        Ok(answers.done())
+    }
+
+    fn fill(&self, answers: &mut Answers, groups: &[Group<'_>], want: Want, value: Value, link: &Link) -> Result<()> {
+        match want {
+            Want::Marks(group) => {
+                let entry = self.entry(groups[group].reading, &value)?;
+                let is_stale = entry.is_some_and(|entry| is_of_another(entry.server, &link.server));
+                answers.marks(group, entry.and_then(|entry| entry.marks), is_stale);
+            }
+            Want::Row(group, index) => answers.row(group, index, self.row(groups[group].reading, value)?),
+        }
+        Ok(())
+    }
+
     /// The calls that write these rows: each of one bucket, whose rows are compared and set together.
     fn supersede(&self, reading: &Reading, begun: &[Begun], writes: &[Write]) -> Vec<Call> {
         let mut buckets: Vec<Vec<&Write>> = vec![Vec::new(); self.keys.buckets()];
@@ -178,7 +211,11 @@ impl OnlineStore for RedisStore {
             return Ok(Vec::new());
         }
         let calls: Vec<Call> = asked.iter().map(|asked| self.call(asked.bucket, asked.command())).collect();
-        let replies = self.run("read from", &self.reads, &calls, None).await?;
+        let replies = match self.reads.run(&calls, None).await {
+            Ok(replies) => replies,
+            Err(failure) if failure.is_of_a_moving_slot() => return self.read_apart(groups, &asked).await,
+            Err(failure) => return Err(failure.named("read from", &self.name)),
+        };
         let mut answers = Answers::new(groups);
         for (asked, Reply { value, link }) in asked.iter().zip(replies) {
             let values = match value {
@@ -186,14 +223,7 @@ impl OnlineStore for RedisStore {
                 _ => return Err(self.corrupt("rows", groups[0].reading, "redis answered with something else")),
             };
             for (want, value) in asked.wants.iter().zip(values) {
-                match *want {
-                    Want::Marks(group) => {
-                        let entry = self.entry(groups[group].reading, &value)?;
-                        let is_stale = entry.is_some_and(|entry| is_of_another(entry.server, &link.server));
-                        answers.marks(group, entry.and_then(|entry| entry.marks), is_stale);
-                    }
-                    Want::Row(group, index) => answers.row(group, index, self.row(groups[group].reading, value)?),
-                }
+                self.fill(&mut answers, groups, *want, value, &link)?;
             }
         }
         Ok(answers.done())

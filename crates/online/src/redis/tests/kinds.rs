@@ -154,17 +154,37 @@ async fn a_slot_that_has_moved_or_is_moving_is_followed() {
     assert_eq!(answers[0].rows, [Some(row.row)]);
     assert_eq!((count(0, moved), count(2, moved)), (0, 2), "marks and row");
 
-    let moving = keys.slot(1);
-    let (beside, text) = (crate::Reading::new("t-2", hitherto_core::Span::ZERO), moving.to_string());
-    let () = cluster.nodes[0].command(&["DEL", &String::from_utf8(keys.marks(&reading(), 1)).expect("text")]);
-    let id = |node: usize| -> String { cluster.nodes[node].command(&["CLUSTER", "MYID"]) };
+    // half of what is in the second bucket is with another server already
+    let (beside, moving) = (crate::Reading::new("t-2", hitherto_core::Span::ZERO), keys.slot(1));
+    let row = write(&key_in(&keys, 1), 1);
+    let run = store.begin(&beside).await.expect("a run");
+    store.write(&beside, &run, std::slice::from_ref(&row)).await.expect("a write");
+    assert_eq!(store.advance(&beside, &run, marks(1)).await.expect("an answer"), Advance::Done);
+    let (id, text) =
+        (|node: usize| -> String { cluster.nodes[node].command(&["CLUSTER", "MYID"]) }, moving.to_string());
     let () = cluster.nodes[1].command(&["CLUSTER", "SETSLOT", &text, "IMPORTING", &id(0)]);
     let () = cluster.nodes[0].command(&["CLUSTER", "SETSLOT", &text, "MIGRATING", &id(1)]);
+    let migrate = |key: &str| {
+        let port = cluster.nodes[1].port().to_string();
+        cluster.nodes[0].command::<()>(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
+    };
+    migrate(&String::from_utf8(keys.marks(&beside, 1)).expect("text"));
+    assert_eq!((count(0, moving), count(1, moving)), (2, 1), "the row and other marks; the marks");
+    let wanted = [row.key.clone(), b"elsewhere".to_vec()];
+    let answers = store.read(&[Group { reading: &beside, keys: &wanted }]).await.expect("a read");
+    assert_eq!((answers[0].marks, &answers[0].rows), (Some(marks(1)), &vec![Some(row.row.clone()), None]));
     let run = store.begin(&beside).await.expect("a run");
-    assert_eq!((count(0, moving), count(1, moving)), (0, 1), "who is asked makes the marks");
-    assert_eq!(store.advance(&beside, &run, marks(1)).await.expect("an answer"), Advance::Done);
+    assert_eq!(run.marks(), Some(marks(1)), "who is asked has the marks");
+    let error = store.write(&beside, &run, std::slice::from_ref(&row)).await.expect_err("rows and marks are apart");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+
+    let left: Vec<String> = cluster.nodes[0].command(&["CLUSTER", "GETKEYSINSLOT", &text, "100"]);
+    left.iter().for_each(|key| migrate(key));
     cluster.move_slot(moving, 1);
-    assert_eq!(store.marks(&[beside]).await.expect("marks"), [Some(marks(1))]);
+    let run = store.begin(&beside).await.expect("a run");
+    store.write(&beside, &run, &[write(&key_in(&keys, 1), 2)]).await.expect("they are together again");
+    assert_eq!(store.advance(&beside, &run, marks(2)).await.expect("an answer"), Advance::Done);
+    assert_eq!(store.marks(&[beside]).await.expect("marks"), [Some(marks(2))]);
 }
 
 #[tokio::test]

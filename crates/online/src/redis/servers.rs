@@ -77,10 +77,12 @@ impl Servers {
                 }
                 may_reconnect = false;
             }
-            if std::mem::take(&mut progress.has_moved) {
+            let has_moved = std::mem::take(&mut progress.has_moved);
+            if has_moved {
                 self.forget(&map);
             }
-            if std::mem::take(&mut progress.is_on_the_move) {
+            // a server may learn late who has what
+            if std::mem::take(&mut progress.is_on_the_move) || (has_moved && round > 1) {
                 tokio::time::sleep(PAUSE * round).await;
             }
         }

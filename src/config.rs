@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hitherto_core::{Name, Span};
+use hitherto_online::{Identity, Location};
 use hitherto_server::{Auth, Limits, Options, TlsOptions};
 use serde::Deserialize;
 
@@ -14,7 +15,7 @@ use crate::security::{AuthWord, ClientFiles, WrittenTls};
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 33] = [
+pub const ENVIRONMENT: [(&str, &str); 38] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -22,8 +23,19 @@ pub const ENVIRONMENT: [(&str, &str); 33] = [
         "HITHERTO_OFFLINE__MEMORY_LIMIT",
         "memory that training sets and queries share: 4GiB; half of the machine's by default",
     ),
-    ("HITHERTO_ONLINE__URL", "where the latest values lie: embedded:///…, redis://host:6379"),
+    (
+        "HITHERTO_ONLINE__URL",
+        "where the latest values lie: embedded:///…, redis://host:6379, redis-sentinel://…, redis-cluster://…, rediss…",
+    ),
     ("HITHERTO_ONLINE__URL_FILE", "a file that holds the online store's URL, password included"),
+    ("HITHERTO_ONLINE__PASSWORD", "the password of the user in the online store's URL"),
+    ("HITHERTO_ONLINE__PASSWORD_FILE", "a file that holds that password"),
+    (
+        "HITHERTO_ONLINE__TLS__CA",
+        "a file with who may have signed the certificates of rediss://; the machine's by default",
+    ),
+    ("HITHERTO_ONLINE__TLS__CERT", "a file with our own certificate for rediss://, where servers ask for one"),
+    ("HITHERTO_ONLINE__TLS__KEY", "a file with that certificate's private key"),
     ("HITHERTO_ONLINE__FOLLOW", "how often `serve` brings the online store up to date: 1s; 0s for never"),
     (
         "HITHERTO_ONLINE__MAX_ROUND_TRIPS",
@@ -76,8 +88,8 @@ pub struct Config {
     pub compact_after: Option<NonZeroUsize>,
     /// Memory that training sets and queries share.
     pub memory_limit: Size,
-    /// URL of the online store. May hold a password: never print it.
-    pub online_url: String,
+    /// Where the online store is, with what opens it.
+    pub online: Location,
     /// How often the follower runs; none for never.
     pub follow: Option<Duration>,
     /// URL of the registry. May hold a password: never print it.
@@ -144,8 +156,19 @@ struct Offline {
 struct Online {
     url: Option<String>,
     url_file: Option<PathBuf>,
+    password: Option<String>,
+    password_file: Option<PathBuf>,
+    tls: Tls,
     follow: Option<String>,
     max_round_trips: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tls {
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -221,7 +244,7 @@ impl Config {
         let file_url =
             |place: &str| url::Url::from_file_path(home.join(place)).map_or_else(|()| String::new(), String::from);
         self.offline_url = file_url("offline");
-        self.online_url = file_url("online").replacen("file", "embedded", 1);
+        self.online.url = file_url("online").replacen("file", "embedded", 1);
         self.registry_url = file_url("registry.db").replacen("file", "sqlite", 1);
         self.home = home;
     }
@@ -243,6 +266,11 @@ impl Written {
                 _ => {}
             }
         }
+        match (has("HITHERTO_ONLINE__PASSWORD"), has("HITHERTO_ONLINE__PASSWORD_FILE")) {
+            (true, false) => self.online.password_file = None,
+            (false, true) => self.online.password = None,
+            _ => {}
+        }
     }
 
     fn resolve(self, base: PathBuf, file: Option<PathBuf>) -> Result<Config> {
@@ -258,7 +286,7 @@ impl Written {
             offline_url: String::new(),
             compact_after: NonZeroUsize::new(self.offline.compact_after.unwrap_or(COMPACT_AFTER)),
             memory_limit: self.offline.memory_limit.unwrap_or_else(Size::half_of_the_machine),
-            online_url: String::new(),
+            online: Location::default(),
             follow,
             registry_url: String::new(),
             lineage_url: None,
@@ -279,9 +307,13 @@ impl Written {
         if let Some(url) = url(self.offline.url, self.offline.url_file, &base, "offline")? {
             config.offline_url = url;
         }
-        if let Some(url) = url(self.online.url, self.online.url_file, &base, "online")? {
-            config.online_url = url;
+        let Online { url: online_url, url_file, password, password_file, tls, .. } = self.online;
+        if let Some(url) = url(online_url, url_file, &base, "online")? {
+            config.online.url = url;
         }
+        let password = one_of(("password", password), password_file, &base, "online")?;
+        config.online.password = password.filter(|password| !password.is_empty());
+        config.online.tls = tls.read(&base)?;
         if let Some(url) = url(self.registry.url, self.registry.url_file, &base, "registry")? {
             config.registry_url = url;
         }
@@ -309,16 +341,46 @@ fn limits(setting: &str, (at_once, queued): (Option<usize>, Option<usize>), defa
     Ok(Limits { at_once: at_once.unwrap_or(default.at_once), queued: queued.unwrap_or(default.queued) })
 }
 
+impl Tls {
+    /// The certificates of the files.
+    fn read(self, base: &Path) -> Result<hitherto_online::Tls> {
+        let read = |name: &str, file: Option<PathBuf>| {
+            let read = |file: PathBuf| {
+                let file = base.join(file);
+                std::fs::read(&file).with_context(|| format!("[online.tls] {name} {}", file.display()))
+            };
+            file.map(read).transpose()
+        };
+        let identity = match (read("cert", self.cert)?, read("key", self.key)?) {
+            (Some(cert), Some(key)) => Some(Identity { cert, key }),
+            (None, None) => None,
+            (Some(_), None) => bail!("[online.tls] has a cert and no key"),
+            (None, Some(_)) => bail!("[online.tls] has a key and no cert"),
+        };
+        Ok(hitherto_online::Tls { ca: read("ca", self.ca)?, identity })
+    }
+}
+
 fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -> Result<Option<String>> {
-    match (url, file) {
-        (Some(_), Some(_)) => bail!("[{section}] has both url and url_file: which one counts?"),
+    one_of(("url", url), file, base, section)
+}
+
+/// A value that is given as it is, or as a file that holds it.
+fn one_of(
+    (name, value): (&str, Option<String>),
+    file: Option<PathBuf>,
+    base: &Path,
+    section: &str,
+) -> Result<Option<String>> {
+    match (value, file) {
+        (Some(_), Some(_)) => bail!("[{section}] has both {name} and {name}_file: which one counts?"),
         (None, Some(file)) => {
             let file = base.join(file);
-            let text =
-                std::fs::read_to_string(&file).with_context(|| format!("[{section}] url_file {}", file.display()))?;
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("[{section}] {name}_file {}", file.display()))?;
             Ok(Some(text.trim().to_owned()))
         }
-        (url, None) => Ok(url),
+        (value, None) => Ok(value),
     }
 }
 

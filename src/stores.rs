@@ -36,8 +36,8 @@ pub(crate) async fn open(config: &Config, uses: Use, clock: Option<Timestamp>) -
     };
     let offline = OfflineStore::open(&config.offline_url, cloud_options())?;
     let online: Option<Arc<dyn OnlineStore>> = match uses {
-        Use::WriteOnline => Some(hitherto_online::open(&config.online_url, &config.project)?),
-        Use::Existing | Use::Write => hitherto_online::open_existing(&config.online_url, &config.project)?,
+        Use::WriteOnline => Some(hitherto_online::open(&config.online, &config.project)?),
+        Use::Existing | Use::Write => hitherto_online::open_existing(&config.online, &config.project)?,
     };
     let clock = clock.map_or(Clock::System, Clock::Frozen);
     let events = config.lineage_url.as_deref().map(events::open).transpose()?;

@@ -188,6 +188,13 @@ fn show(rows: &Typed, found: &Lookup, global: &Global) -> Result<()> {
     output::table(&["ENTITY", "FEATURE", "VALUE", "STATUS", "EVENT TIME"], &lines)?;
     let model = found.model.as_ref().map(|model| format!("{model}, ")).unwrap_or_default();
     output::note(format!("{model}{} at {}", found.feature_set, found.at));
+    for view in found.views.iter().filter(|view| view.is_stale) {
+        output::note(format!(
+            "{}: the online store was restarted or replaced since it was brought up to {}, so that its values may be old until \
+             the next run; `hitherto materialize {}` is one",
+            view.view, view.marks.clock, view.view.name
+        ));
+    }
     Ok(())
 }
 
@@ -209,6 +216,7 @@ fn to_json(rows: &Typed, found: &Lookup) -> serde_json::Value {
         "feature_set_hash": found.feature_set_hash,
         "model": found.model.as_ref().map(ToString::to_string),
         "at": found.at.to_string(),
+        "stale": found.views.iter().filter(|view| view.is_stale).map(|view| view.view.to_string()).collect::<Vec<_>>(),
         "rows": rows.iter().enumerate().map(row).collect::<Vec<_>>(),
     })
 }

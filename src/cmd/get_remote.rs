@@ -101,6 +101,7 @@ fn answer(found: Features) -> Result<Lookup> {
             event_timestamps: view.event_times.unwrap_or_else(|| vec![None; rows]),
             marks: Marks { sequence: watermark.sequence, clock: watermark.clock },
             lag: watermark.lag,
+            is_stale: watermark.is_stale,
         })
     });
     let views = views.collect::<Result<Vec<_>>>()?;

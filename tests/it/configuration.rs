@@ -102,12 +102,33 @@ fn what_is_wrong_is_told_with_its_place() {
             format!("[registry] url_file {}: No such file or directory (os error 2)", place.path("secret").display()),
         ),
         (
+            "[online]\npassword = \"s3cret\"\npassword_file = \"secret\"",
+            "[online] has both password and password_file: which one counts?".to_owned(),
+        ),
+        (
+            "[online]\nurl = \"redis://:s3cret@host\"\npassword = \"s3cret\"",
+            "could not use the online store's url: it has a password, and so has online.password: which one counts?; write it \
+             like embedded:///path or redis://host:6379"
+                .to_owned(),
+        ),
+        (
+            "[online.tls]\nca = \"no.pem\"",
+            format!("[online.tls] ca {}: No such file or directory (os error 2)", place.path("no.pem").display()),
+        ),
+        ("[online.tls]\nkey = \"hitherto.toml\"", "[online.tls] has a key and no cert".to_owned()),
+        (
+            "[online]\nurl = \"rediss://host\"\ntls = {ca = \"hitherto.toml\"}",
+            "could not use the certificates of online.tls: online.tls.ca holds no certificate in PEM".to_owned(),
+        ),
+        (
             "[registry]\nurl = \"mysql://user:password@host/db\"",
             "could not open the registry 'mysql://…': 'mysql' is no kind of registry; use sqlite:///path/registry.db".to_owned(),
         ),
         (
             "[online]\nurl = \"mongo://user:password@host\"",
-            "could not use an online store of the kind 'mongo://': this version knows embedded:// and redis://".to_owned(),
+            "could not use an online store of the kind 'mongo://': this version knows embedded://, redis://, redis-sentinel:// and \
+             redis-cluster://, and rediss… for encrypted ones"
+                .to_owned(),
         ),
     ] {
         place.write("hitherto.toml", text);

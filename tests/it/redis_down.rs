@@ -4,9 +4,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use hitherto_core::Timestamp;
-use hitherto_online::fixture::RedisServer;
+use hitherto_online::fixture::{Certificates, RedisServer, SecuredServer};
 use hitherto_online::{Marks, Reading};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::gate::Gate;
 use crate::support::process::{Served, signal, until};
@@ -207,6 +207,76 @@ fn a_server_outlives_its_redis_and_fills_the_next() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(said.matches("the online store is not followed").count(), 1, "said once: {said}");
     assert!(said.contains("the follower is at work again"), "{said}");
+}
+
+#[test]
+fn a_redis_behind_certificates_and_a_password_is_reached_with_their_files() {
+    let server = SecuredServer::start();
+    let place = Hitherto::new();
+    let Certificates { ca, cert, key } = &server.certificates;
+    place.write("ca.pem", ca).write("cert.pem", cert).write("key.pem", key).write("password", "s3cret\n");
+    let url = server.location().url;
+    let settings = |ca: &str| {
+        format!(
+            "[online]\nurl = \"{url}\"\npassword_file = \"password\"\n\
+             [online.tls]\nca = \"{ca}\"\ncert = \"cert.pem\"\nkey = \"key.pem\"\n"
+        )
+    };
+    place.write("hitherto.toml", settings("ca.pem")).write("definitions.yaml", DEFINITIONS);
+    place.ok("apply -f definitions.yaml");
+    write_rows(&place, "1.csv", 1);
+    place.ok("ingest readings 1.csv --to both");
+    assert_eq!(get(&place, ""), present(1));
+    // a certificate that has signed nothing of the server's
+    place.write("hitherto.toml", settings("cert.pem"));
+    let message = place.fails("get --feature-set latest --entity k=3");
+    assert!(message.contains("check online.tls.ca") && !message.contains("s3cret"), "{message}");
+}
+
+/// Which views an answer calls stale.
+fn stale(place: &Hitherto, remote: &str) -> Value {
+    let ran = place.ok(&format!("--output json get --feature-set latest --entity k=3 {remote}"));
+    let answer: Value = serde_json::from_str(&ran).expect("JSON");
+    answer["stale"].clone()
+}
+
+#[test]
+fn a_redis_that_was_rolled_back_or_emptied_is_told_of_until_a_run_has_brought_the_rows_again() {
+    let mut server = RedisServer::start();
+    let place = filled(server.port(), "0s");
+    redis(&server, "SAVE");
+    let served = place.serve("");
+    let remote = format!("--server {}", served.grpc);
+    let is_well = |v: i64| {
+        assert_eq!(readiness(&served), (200, Value::Null));
+        assert_eq!((get(&place, &remote), stale(&place, &remote)), (present(v), json!([])));
+    };
+    is_well(1);
+    write_rows(&place, "2.csv", 2);
+    place.ok("ingest readings 2.csv --to both");
+    is_well(2);
+    let is_unwell = || {
+        let (status, problem) = readiness(&served);
+        assert_eq!(status, 503, "{problem}");
+        let says = problem.as_str().is_some_and(|problem| problem.contains("may have lost rows of readings"));
+        assert!(says, "{problem}");
+    };
+
+    server.restart();
+    is_unwell();
+    for remote in ["", &remote] {
+        assert_eq!(
+            (get(&place, remote), stale(&place, remote)),
+            (present(1), json!(["readings@1"])),
+            "older, and says so"
+        );
+    }
+    place.ok("materialize");
+    is_well(2);
+    redis(&server, "FLUSHALL");
+    is_unwell();
+    place.ok("materialize");
+    is_well(2);
 }
 
 #[test]

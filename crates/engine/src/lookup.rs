@@ -68,6 +68,8 @@ pub struct LookupView {
     pub marks: Marks,
     /// How far that lags behind the moment of the answer.
     pub lag: Span,
+    /// Whether the online store was restarted or replaced since, so that it may have lost what came last.
+    pub is_stale: bool,
 }
 
 /// A request whose keys and fields have been read by a plan: what is left is to ask the store, and to make an answer of

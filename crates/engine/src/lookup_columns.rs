@@ -96,6 +96,7 @@ fn fill(
         event_timestamps,
         marks,
         lag: at.since(marks.clock),
+        is_stale: answer.is_stale,
     })
 }
 

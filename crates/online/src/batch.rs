@@ -1,5 +1,7 @@
 //! Cutting a write of any size into pieces that a store takes at once.
 
+use std::borrow::Borrow;
+
 use crate::Write;
 
 /// How much goes into one piece.
@@ -10,11 +12,12 @@ pub(crate) struct Limit {
 }
 
 /// Cuts `writes` into pieces within `limit`; a row larger than the limit makes a piece of its own.
-pub(crate) fn pieces(writes: &[Write], limit: Limit) -> impl Iterator<Item = &[Write]> {
+pub(crate) fn pieces<W: Borrow<Write>>(writes: &[W], limit: Limit) -> impl Iterator<Item = &[W]> {
     let mut rest = writes;
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = rest.iter().take(limit.rows).take_while(|write| {
+            let write = <W as Borrow<Write>>::borrow(write);
             bytes += write.key.len() + write.row.values.len();
             bytes <= limit.bytes
         });

@@ -20,7 +20,10 @@ pub enum Error {
         problem: String,
     },
     /// A kind of store that this version does not know.
-    #[error("could not use an online store of the kind '{scheme}://': this version knows embedded:// and redis://")]
+    #[error(
+        "could not use an online store of the kind '{scheme}://': this version knows embedded://, redis://, redis-sentinel:// and \
+         redis-cluster://, and rediss… for encrypted ones"
+    )]
     Scheme {
         /// The part of the url before `://`.
         scheme: String,
@@ -60,6 +63,34 @@ pub enum Error {
         store: String,
         /// Why.
         source: ::redis::RedisError,
+    },
+    /// A Redis that must not be used, or not as it was meant.
+    #[error("could not {doing} {store}: {problem}")]
+    Unfit {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// Which Redis.
+        store: String,
+        /// What is wrong with it, and the remedy.
+        problem: String,
+    },
+    /// We do not trust the certificate of a Redis, or it does not trust ours.
+    #[error(
+        "could not {doing} {store}: {source}; check online.tls.ca, cert and key, and the host that the certificate is for"
+    )]
+    Untrusted {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// Which Redis.
+        store: String,
+        /// Why.
+        source: ::redis::RedisError,
+    },
+    /// Certificates or keys that cannot be read.
+    #[error("could not use the certificates of online.tls: {problem}")]
+    Certificates {
+        /// What is wrong with them.
+        problem: String,
     },
     /// Redis has no memory or disk left for a write.
     #[error("could not {doing} {store}: {source}; raise its maxmemory or free disk")]
@@ -140,11 +171,16 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Url { .. } | Self::Denied { .. } | Self::Backward { .. } => Kind::InvalidArgument,
+            Self::Url { .. }
+            | Self::Denied { .. }
+            | Self::Untrusted { .. }
+            | Self::Certificates { .. }
+            | Self::Backward { .. } => Kind::InvalidArgument,
             Self::Scheme { .. } | Self::Format { .. } => Kind::Unsupported,
             Self::Io { source, .. } => io_kind(source),
             Self::Embedded { source, .. } => heed_kind(source),
-            Self::Unavailable { .. } => Kind::Unavailable,
+            // whoever runs it can make it fit, without a change here
+            Self::Unavailable { .. } | Self::Unfit { .. } => Kind::Unavailable,
             Self::Overtaken { .. } => Kind::Conflict,
             Self::Full { .. } => Kind::Exhausted,
             Self::Redis { .. } | Self::Corrupt { .. } | Self::ForeignRun { .. } | Self::Task { .. } => Kind::Internal,

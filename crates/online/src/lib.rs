@@ -34,6 +34,7 @@ pub mod encoding;
 mod error;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+mod location;
 mod open;
 mod record;
 mod redis;
@@ -41,6 +42,7 @@ mod store;
 
 pub use embedded::EmbeddedStore;
 pub use error::{Error, Result};
+pub use location::{Identity, Location, Tls};
 pub use open::{open, open_existing};
 pub use redis::RedisStore;
 pub use store::{Advance, Answer, Group, Marks, OnlineRow, OnlineStore, Reading, RowVersion, Run, Write, Written};

@@ -130,8 +130,11 @@ pub struct Group<'a> {
 /// What a store says to a [`Group`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What has reached the reading; none when no run has ended yet.
+    /// What has reached the reading, where the keys are; none when no run has ended yet.
     pub marks: Option<Marks>,
+    /// Whether the store was restarted or replaced after the marks were written: it may have lost what came last, marks and
+    /// rows alike. The next run finds out, and brings it again.
+    pub is_stale: bool,
     /// Per key, in the order of the group's keys, the row held.
     pub rows: Vec<Option<OnlineRow>>,
 }

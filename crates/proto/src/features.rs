@@ -65,6 +65,8 @@ pub struct Watermark {
     pub clock: Timestamp,
     /// How far that lies behind the moment of the answer.
     pub lag: Span,
+    /// Whether the online store was restarted or replaced since, so that it may have lost what came last.
+    pub is_stale: bool,
 }
 
 /// The version of a model that answered for a name or an alias.
@@ -201,6 +203,7 @@ impl From<ViewAnswer> for v1::ViewAnswer {
                 sequence: watermark.sequence,
                 clock_us: watermark.clock.0,
                 lag_us: watermark.lag.micros(),
+                stale: watermark.is_stale,
             }),
         }
     }
@@ -233,7 +236,7 @@ impl TryFrom<v1::Watermark> for Watermark {
 
     fn try_from(sent: v1::Watermark) -> Result<Self, Error> {
         let lag = field::span("lag_us", sent.lag_us)?;
-        Ok(Self { sequence: sent.sequence, clock: Timestamp(sent.clock_us), lag })
+        Ok(Self { sequence: sent.sequence, clock: Timestamp(sent.clock_us), lag, is_stale: sent.stale })
     }
 }
 

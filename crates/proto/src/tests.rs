@@ -40,7 +40,8 @@ fn keys() -> Column {
 }
 
 fn features() -> Features {
-    let watermark = Watermark { sequence: 7, clock: Timestamp(90), lag: Span::from_micros(10).expect("not negative") };
+    let lag = Span::from_micros(10).expect("not negative");
+    let watermark = Watermark { sequence: 7, clock: Timestamp(90), lag, is_stale: true };
     Features {
         columns: vec![
             FeatureColumn {

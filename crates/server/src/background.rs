@@ -89,7 +89,9 @@ pub(crate) async fn follow(shared: Arc<Shared>, interval: Duration, stopping: wa
     let seen = |outcome: hitherto_engine::Result<Vec<Materialized>>| match outcome {
         Ok(done) => {
             shared.metrics.followed(&done);
-            if shared.background().follower_problem.take().is_some() {
+            let mut background = shared.background();
+            done.iter().for_each(|done| background.see(&done.reading, done.marks));
+            if background.follower_problem.take().is_some() {
                 tracing::info!("the follower is at work again");
             }
         }

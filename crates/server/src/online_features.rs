@@ -191,10 +191,11 @@ fn view_answer(view: LookupView, event_times: EventTimes) -> Result<ViewAnswer, 
         field: "alias",
         reason: reason.to_string(),
     };
+    let LookupView { marks, lag, is_stale, .. } = view;
     Ok(ViewAnswer {
         view: view.view,
         alias: view.alias.parse().map_err(invalid)?,
         event_times: (event_times == EventTimes::Include).then_some(view.event_timestamps),
-        watermark: Some(Watermark { sequence: view.marks.sequence, clock: view.marks.clock, lag: view.lag }),
+        watermark: Some(Watermark { sequence: marks.sequence, clock: marks.clock, lag, is_stale }),
     })
 }

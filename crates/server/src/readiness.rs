@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hitherto_core::{Name, Span, Timestamp};
 use hitherto_engine::ServedReading;
-use hitherto_online::{Marks, Reading};
+use hitherto_online::{Answer, Group, Marks, Reading};
 use serde_json::{Value, json};
 
 use crate::answer::text_of;
@@ -22,6 +22,8 @@ pub(crate) struct ViewMarks {
     pub(crate) marks: Option<Marks>,
     /// None where nothing ever reached it.
     pub(crate) lag: Option<Span>,
+    /// Whether rows may have been lost that had reached it.
+    pub(crate) is_stale: bool,
 }
 
 /// What `/readyz` says.
@@ -33,8 +35,8 @@ pub(crate) struct Readiness {
 
 /// Asks the online store, and tells what is known of the rest.
 ///
-/// Not ready is a server whose online store does not answer. One whose registry cannot be read goes on with its last
-/// plans: it is ready, and says so.
+/// Not ready is a server whose online store does not answer, or may have lost rows and has not been given them again. One
+/// whose registry cannot be read goes on with its last plans: it is ready, and says so.
 pub(crate) async fn readiness(shared: &Shared) -> Readiness {
     let engine = shared.engine();
     let background = shared.snapshot();
@@ -46,7 +48,7 @@ pub(crate) async fn readiness(shared: &Shared) -> Readiness {
         Ok(()) => view_marks(shared, &background.served).await,
         Err(problem) => Err(problem.clone()),
     };
-    let problem = asked.err().or_else(|| views.as_ref().err().cloned());
+    let problem = asked.err().or_else(|| views.as_ref().err().cloned()).or_else(|| lost(views.as_deref().ok()?));
     let is_ready = problem.is_none();
     let body = json!({
         "ready": is_ready,
@@ -66,16 +68,38 @@ pub(crate) async fn readiness(shared: &Shared) -> Readiness {
 /// What has reached the online store of each of these readings.
 pub(crate) async fn view_marks(shared: &Shared, served: &[ServedReading]) -> Result<Vec<ViewMarks>, String> {
     let online = shared.engine().online().map_err(|error| text_of(&error))?;
-    let readings: Vec<Reading> = served.iter().map(|served| served.id.clone()).collect();
-    let marks = in_time(online.marks(&readings)).await?;
+    // what was seen before the question cannot be behind its answer
+    let before = shared.snapshot();
+    let groups: Vec<Group<'_>> = served.iter().map(|served| Group { reading: &served.id, keys: &[] }).collect();
+    let answers = in_time(online.read(&groups)).await?;
     let now = shared.engine().clock().now();
-    let view_marks = |(served, marks): (&ServedReading, Option<Marks>)| ViewMarks {
-        view: served.view.clone(),
-        reading: served.id.clone(),
-        marks,
-        lag: marks.map(|marks| now.since(marks.clock)),
+    let view_marks = |(served, answer): (&ServedReading, Answer)| {
+        let Answer { marks, is_stale, .. } = answer;
+        if let Some(marks) = marks {
+            shared.background().see(&served.id, marks);
+        }
+        ViewMarks {
+            view: served.view.clone(),
+            reading: served.id.clone(),
+            marks,
+            lag: marks.map(|marks| now.since(marks.clock)),
+            is_stale: is_stale || before.has_gone_back(&served.id, marks),
+        }
     };
-    Ok(served.iter().zip(marks).map(view_marks).collect())
+    Ok(served.iter().zip(answers).map(view_marks).collect())
+}
+
+/// What is said of views whose rows may have been lost.
+fn lost(views: &[ViewMarks]) -> Option<String> {
+    let mut names: Vec<&str> = views.iter().filter(|view| view.is_stale).map(|view| view.view.as_str()).collect();
+    names.dedup();
+    (!names.is_empty()).then(|| {
+        format!(
+            "it was restarted, replaced or emptied, and may have lost rows of {}; the next run of the follower, or \
+             `hitherto materialize`, brings them again",
+            names.join(", ")
+        )
+    })
 }
 
 async fn in_time<T>(asked: impl Future<Output = hitherto_online::Result<T>> + Send) -> Result<T, String> {
@@ -92,6 +116,7 @@ fn describe(view: &ViewMarks) -> Value {
         "sequence": view.marks.map(|marks| marks.sequence),
         "clock": view.marks.map(|marks| marks.clock.to_string()),
         "lag_us": view.lag.map(Span::micros),
+        "stale": view.is_stale,
     })
 }
 

@@ -1,8 +1,10 @@
 //! What every part of a running server shares.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
+use hitherto_online::{Marks, Reading};
 use tokio::sync::Semaphore;
 use tonic::Request;
 
@@ -48,6 +50,23 @@ pub(crate) struct Background {
     pub(crate) registry_problem: Option<String>,
     /// Why the follower's last run failed.
     pub(crate) follower_problem: Option<String>,
+    /// The furthest marks of each reading that this server has seen: marks do not go back, unless rows were lost.
+    pub(crate) marks_seen: HashMap<Reading, Marks>,
+}
+
+impl Background {
+    /// Notes how far a reading has got.
+    pub(crate) fn see(&mut self, reading: &Reading, marks: Marks) {
+        let seen = self.marks_seen.entry(reading.clone()).or_insert(marks);
+        seen.sequence = seen.sequence.max(marks.sequence);
+        seen.clock = seen.clock.max(marks.clock);
+    }
+
+    /// Whether marks are behind what was seen before.
+    pub(crate) fn has_gone_back(&self, reading: &Reading, marks: Option<Marks>) -> bool {
+        let seen = self.marks_seen.get(reading);
+        seen.is_some_and(|seen| marks.is_none_or(|marks| marks.sequence < seen.sequence || marks.clock < seen.clock))
+    }
 }
 
 impl Shared {

@@ -57,9 +57,9 @@ pub(super) async fn marks_come_with_rows(store: &dyn OnlineStore, other: &dyn On
     let keys = [b"k".to_vec()];
     let groups: Vec<Group<'_>> = readings.iter().map(|reading| Group { reading, keys: &keys }).collect();
     let expected = [
-        Answer { marks: Some(marks(0, 7)), rows: vec![Some(row(version(0, None, 0)))] },
-        Answer { marks: Some(marks(1, 7)), rows: vec![Some(row(version(1, None, 1)))] },
-        Answer { marks: None, rows: vec![None] },
+        Answer { marks: Some(marks(0, 7)), is_stale: false, rows: vec![Some(row(version(0, None, 0)))] },
+        Answer { marks: Some(marks(1, 7)), is_stale: false, rows: vec![Some(row(version(1, None, 1)))] },
+        Answer { marks: None, is_stale: false, rows: vec![None] },
     ];
     assert_eq!(store.read(&groups).await.expect("a read"), expected);
     assert_eq!(store.marks(&readings).await.expect("marks"), [Some(marks(0, 7)), Some(marks(1, 7)), None]);

@@ -12,7 +12,8 @@ pub(super) async fn unknown_keys_and_empty_groups(store: &dyn OnlineStore) {
     assert_eq!(put(store, &reading, &[]).await.expect("a write of nothing"), Written::default());
     let keys = [b"a".to_vec(), Vec::new(), b"a".to_vec()];
     let groups = [Group { reading: &reading, keys: &keys }, Group { reading: &reading, keys: &[] }];
-    let expected = [Answer { marks: None, rows: vec![None, None, None] }, Answer { marks: None, rows: Vec::new() }];
+    let answer = |rows: usize| Answer { marks: None, is_stale: false, rows: vec![None; rows] };
+    let expected = [answer(3), answer(0)];
     assert_eq!(store.read(&groups).await.expect("a read"), expected);
 }
 

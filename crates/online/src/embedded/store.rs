@@ -169,7 +169,7 @@ fn read(environment: &Environment, asked: &[Asked]) -> Result<Vec<Answer>, Failu
             Some(value) => Some(record::marks(asked.marks.record(value)?)?),
             None => None,
         };
-        Ok(Answer { marks, rows: asked.rows.iter().map(row).collect::<Result<_, Failure>>()? })
+        Ok(Answer { marks, is_stale: false, rows: asked.rows.iter().map(row).collect::<Result<_, Failure>>()? })
     };
     asked.iter().map(answer).collect()
 }

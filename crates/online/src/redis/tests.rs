@@ -1,10 +1,13 @@
+mod kinds;
+mod lost;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hitherto_core::{Kind, Name, Span, Timestamp};
 
 use super::RedisStore;
-use super::script::{entry, nonce, parse};
+use super::script::{Begun, Entry, begun, nonce, parse, witness};
 use crate::conformance::put;
 use crate::fixture::RedisServer;
 use crate::{
@@ -34,16 +37,6 @@ fn started() -> (RedisServer, RedisStore) {
     (server, store)
 }
 
-async fn command<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
-    let client = redis::Client::open(server.url()).expect("a url");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
-    let mut command = redis::Cmd::new();
-    for word in words {
-        command.arg(word);
-    }
-    command.query_async(&mut connection).await.expect("an answer")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn conforms() {
     let (server, store) = started();
@@ -57,18 +50,20 @@ async fn golden_keys_and_values() {
     let mut row = write("k", -1);
     row.row.version.sequence = 258;
     put(&store, &reading(), &[row]).await.expect("a write");
-    let mut keys: Vec<String> = command(&server, &["KEYS", "*"]).await;
+    let mut keys: Vec<String> = server.command(&["KEYS", "*"]);
     keys.sort_unstable();
     assert_eq!(keys, ["hitherto:default:m:t-1:0", "hitherto:default:r:t-1:0:k"]);
-    let value: Vec<u8> = command(&server, &["GET", "hitherto:default:r:t-1:0:k"]).await;
+    let value: Vec<u8> = server.command(&["GET", "hitherto:default:r:t-1:0:k"]);
     let golden =
         b"\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x00\x00\x00\x00\x00\x01\x02\x10values";
     assert_eq!(value, golden);
     let run = store.begin(&reading()).await.expect("a run");
     store.advance(&reading(), &run, marks(-2)).await.expect("marks");
-    let value: Vec<u8> = command(&server, &["GET", "hitherto:default:m:t-1:0"]).await;
-    assert_eq!(value.len(), 33);
-    assert_eq!(value[16..], *b"\x01\x7f\xff\xff\xff\xff\xff\xff\xfe\x7f\xff\xff\xff\xff\xff\xff\xfe");
+    let value: Vec<u8> = server.command(&["GET", "hitherto:default:m:t-1:0"]);
+    assert_eq!(value[16..33], *b"\x01\x7f\xff\xff\xff\xff\xff\xff\xfe\x7f\xff\xff\xff\xff\xff\xff\xfe");
+    let told: String = server.command(&["INFO", "server"]);
+    let run = told.lines().find_map(|line| line.strip_prefix("run_id:")).expect("its run");
+    assert_eq!((value.len(), &value[33..]), (73, run.as_bytes()));
 }
 
 #[test]
@@ -76,7 +71,16 @@ fn entries_of_marks_come_back_and_foreign_ones_are_refused() {
     let own = nonce();
     assert_ne!(own, nonce());
     for held in [None, Some(marks(i64::MIN)), Some(marks(i64::MAX))] {
-        assert_eq!(parse(&entry(&own, held)), Ok((&own[..], held)));
+        assert_eq!(parse(&Entry::bytes(&own, held)), Ok(Entry { nonce: &own, marks: held, server: b"" }));
+    }
+    let server = [b'a'; 40];
+    let bytes = [Entry::bytes(&own, Some(marks(1))), server.to_vec()].concat();
+    assert_eq!(parse(&bytes), Ok(Entry { nonce: &own, marks: Some(marks(1)), server: &server }));
+    let buckets = vec![Begun { entry: bytes, server: server.to_vec() }; 3];
+    assert_eq!(begun(&witness(&buckets)), Some(buckets.clone()));
+    assert_eq!(begun(&[]), Some(Vec::new()));
+    for cut in 1..witness(&buckets[..1]).len() {
+        assert_eq!(begun(&witness(&buckets)[..cut]), None, "cut at {cut}");
     }
     for bad in [&b""[..], &[0; 16], &[2; 17], &[1; 17], &[1; 34], &[0; 18]] {
         assert!(parse(bad).is_err(), "{bad:?}");
@@ -89,7 +93,7 @@ async fn a_flush_is_noticed_by_the_marks_and_by_a_run_in_progress() {
     let first = store.begin(&reading()).await.expect("a run");
     assert_eq!(first.marks(), None);
     put(&store, &reading(), &[write("a", 1)]).await.expect("a write");
-    let () = command(&server, &["FLUSHALL"]).await;
+    let () = server.command(&["FLUSHALL"]);
     put(&store, &reading(), &[write("b", 1)]).await.expect("a write");
     // the first half of the run's rows is gone, and with it the entry that the run began on
     assert_eq!(store.advance(&reading(), &first, marks(1)).await.expect("an answer"), Advance::Moved(None));
@@ -98,7 +102,7 @@ async fn a_flush_is_noticed_by_the_marks_and_by_a_run_in_progress() {
     assert_eq!(second.marks(), None);
     assert_eq!(store.advance(&reading(), &first, marks(1)).await.expect("an answer"), Advance::Moved(None));
     assert_eq!(store.advance(&reading(), &second, marks(1)).await.expect("an answer"), Advance::Done);
-    let () = command(&server, &["FLUSHALL"]).await;
+    let () = server.command(&["FLUSHALL"]);
     assert_eq!(store.marks(&[reading()]).await.expect("marks"), [None]);
 }
 
@@ -108,7 +112,7 @@ async fn rows_that_outlive_their_marks_are_only_compared_again() {
     let run = store.begin(&reading()).await.expect("a run");
     put(&store, &reading(), &[write("a", 1), write("b", 5)]).await.expect("a write");
     store.advance(&reading(), &run, marks(5)).await.expect("marks");
-    let () = command(&server, &["DEL", "hitherto:default:m:t-1:0"]).await;
+    let () = server.command(&["DEL", "hitherto:default:m:t-1:0"]);
     let run = store.begin(&reading()).await.expect("a run");
     assert_eq!(run.marks(), None);
     let again = put(&store, &reading(), &[write("a", 1), write("b", 2), write("c", 3)]).await.expect("a write");
@@ -122,7 +126,7 @@ async fn a_restart_is_survived_and_a_rollback_within_a_run_noticed() {
     let run = store.begin(&reading()).await.expect("a run");
     assert_eq!(store.advance(&reading(), &run, marks(1)).await.expect("an answer"), Advance::Done);
     let run = store.begin(&reading()).await.expect("a run");
-    let () = command(&server, &["SAVE"]).await;
+    let () = server.command(&["SAVE"]);
     put(&store, &reading(), &[write("lost", 2)]).await.expect("a write");
     server.restart();
     // the broken connection and the forgotten script are the store's own business
@@ -165,8 +169,8 @@ async fn a_redis_that_is_down_is_said_clearly_and_quickly_and_comes_back() {
 #[tokio::test]
 async fn passwords_work_and_are_never_shown() {
     let (server, _) = started();
-    let () = command(&server, &["ACL", "SETUSER", "ann", "on", ">s3cret", "~hitherto:*", "+@all"]).await;
-    let () = command(&server, &["CONFIG", "SET", "requirepass", "t0p"]).await;
+    let () = server.command(&["ACL", "SETUSER", "ann", "on", ">s3cret", "~hitherto:*", "+@all"]);
+    let () = server.command(&["CONFIG", "SET", "requirepass", "t0p"]);
     let at = format!("127.0.0.1:{}", server.port());
     for good in [format!("redis://ann:s3cret@{at}"), format!("redis://:t0p@{at}/1")] {
         let store = open(&good, &project()).expect("a url");
@@ -186,7 +190,7 @@ async fn passwords_work_and_are_never_shown() {
 #[tokio::test]
 async fn a_full_redis_is_exhausted() {
     let (server, store) = started();
-    let () = command(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    let () = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let error = put(&store, &reading(), &[write("a", 1)]).await.expect_err("no memory");
     assert_eq!((error.kind(), error.is_retryable()), (Kind::Exhausted, true), "{error}");
     assert!(error.to_string().contains("maxmemory"), "{error}");

@@ -16,7 +16,8 @@ async fn readyz_tells_revision_lag_and_a_pretended_clock() {
     assert_eq!(
         said["views"],
         json!([{
-            "view": "weather", "reading": "weather-1:0", "sequence": 2, "clock": "2013-01-01T12:00:00Z", "lag_us": 0
+            "view": "weather", "reading": "weather-1:0", "sequence": 2, "clock": "2013-01-01T12:00:00Z", "lag_us": 0,
+            "stale": false
         }])
     );
     assert_eq!(said["clock"]["pretended"], json!(true));

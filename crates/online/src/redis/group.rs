@@ -1,0 +1,80 @@
+//! The commands of one round that go to one server, in one round trip.
+
+use std::sync::Arc;
+
+use redis::{Pipeline, RedisError, Script, ServerErrorKind, Value};
+
+use super::dial::Link;
+use super::failure::{Failure, ends_connection};
+use super::node::Node;
+use super::servers::Call;
+
+/// A call that is still to be answered, by the server of its slot, or by the one to which the slot is moving.
+pub(super) struct Open {
+    pub(super) call: usize,
+    pub(super) asking: Option<Arc<Node>>,
+}
+
+/// Calls to one server.
+pub(super) struct Group {
+    pub(super) node: Arc<Node>,
+    /// Whether the server does not have the slot yet, and has to be told that we know.
+    pub(super) is_asking: bool,
+    /// Which calls.
+    pub(super) members: Vec<usize>,
+}
+
+/// What became of a group.
+pub(super) enum Outcome {
+    /// A value for each member, some of which may be errors.
+    Answered(Arc<Link>, Vec<Value>),
+    /// There is no connection to the server.
+    Unreached(Failure),
+    /// The connection broke, and nobody knows what was done.
+    Broken(Failure),
+    /// It would be no use to try again.
+    Failed(Failure),
+}
+
+impl Group {
+    /// Sends the calls. A server that does not know the script is told it, for the next time.
+    pub(super) async fn send(self, calls: &[Call], script: Option<&Script>) -> (Self, Outcome) {
+        let link = match self.node.link().await {
+            Ok(link) => link,
+            Err(failure @ Failure::Unfit(_)) => return (self, Outcome::Failed(failure)),
+            Err(failure) => return (self, Outcome::Unreached(failure)),
+        };
+        let outcome = match self.exchange(&link, calls, script).await {
+            Ok(values) => Outcome::Answered(link, values),
+            Err(error) => {
+                if ends_connection(&error) {
+                    self.node.let_go(&link);
+                }
+                // what was not answered in time would not be the second time
+                let is_worth_another = ends_connection(&error) && !error.is_timeout();
+                if is_worth_another { Outcome::Broken(error.into()) } else { Outcome::Failed(error.into()) }
+            }
+        };
+        (self, outcome)
+    }
+
+    async fn exchange(&self, link: &Link, calls: &[Call], script: Option<&Script>) -> Result<Vec<Value>, RedisError> {
+        let mut pipeline = Pipeline::with_capacity(self.members.len());
+        for call in &self.members {
+            if self.is_asking {
+                pipeline.cmd("ASKING");
+            }
+            pipeline.add_command(calls[*call].command.clone());
+        }
+        let mut connection = link.connection.clone();
+        let mut values = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
+        if self.is_asking {
+            values = values.into_iter().skip(1).step_by(2).collect();
+        }
+        let is_unknown = |value: &Value| matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript));
+        if let (Some(script), true) = (script, values.iter().any(is_unknown)) {
+            script.load_async(&mut connection).await?;
+        }
+        Ok(values)
+    }
+}

@@ -22,6 +22,8 @@ mod call;
 mod connect;
 mod error;
 mod ingest;
+#[cfg(feature = "load")]
+pub mod load;
 mod models;
 mod online_features;
 mod registry;

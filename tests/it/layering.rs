@@ -90,7 +90,7 @@ fn the_certificate_does_not_lean_on_the_as_of_operator_even_through_another_room
 #[test]
 fn the_product_has_no_load_generator_in_it() {
     let rooms = rooms();
-    let asks = |room: &str, kind| {
+    let asks = |room: &str, kind: DependencyKind| {
         let needed = rooms[room].dependencies.iter().filter(move |needed| needed.kind == kind);
         needed
             .filter(|needed| needed.name == "hitherto-client")

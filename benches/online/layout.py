@@ -160,7 +160,11 @@ class Bench:
         """What the load generator says of a run on the server; `flags` end with its command."""
         pids = [f"--watch={name}={pid}" for name, pid in [("server", server.pid), *watch]]
         command = [self.load, "--server", server.url, "--connections", connections, "--seconds", seconds or self.seconds]
-        said = json.loads(run([*command, *pids, *flags], self.folder))
+        command = list(map(str, [*command, *pids, *flags]))
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        if not done.stdout:
+            raise measure.Failed(f"{' '.join(command)}: {done.stderr.strip()}")
+        said = json.loads(done.stdout)
         lost = sum(said["failed"].values())
         if lost * 1000 > said["requests"]:
             raise measure.Failed(f"{lost} of {said['requests']} requests failed: {said['failed']}")

@@ -190,7 +190,7 @@ mod tests {
         let read = Arguments::try_parse_from(line.split(' ')).expect("they are right");
         assert_eq!(
             (read.rate, read.last, read.seconds),
-            (Some(2.5), Some(Duration::from_secs(60)), Duration::from_millis(500))
+            (Some(2.5), Some(Duration::from_mins(1)), Duration::from_millis(500))
         );
         assert_eq!(read.watch[1], Watched { name: "redis".to_owned(), pid: Some(8) });
         assert!(matches!(&read.what, What::Get { feature_set, entities: 1 } if feature_set.to_string() == "s@2"));

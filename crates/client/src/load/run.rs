@@ -172,10 +172,9 @@ impl Window {
     }
 
     pub(super) fn phase(&self, start: Instant) -> Phase {
-        let last_from = self.last.map(|last| self.end() - last.min(self.measured));
         if start < self.measured_from() {
             Phase::WarmUp
-        } else if last_from.is_some_and(|from| start >= from) {
+        } else if self.last.is_some_and(|last| start + last >= self.end()) {
             Phase::Last
         } else {
             Phase::Measured

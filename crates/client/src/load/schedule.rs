@@ -57,8 +57,8 @@ mod tests {
         let starts: Vec<Duration> = Schedule::new(Arrivals::Even, 1_000.0, 1).take(300_001).collect();
         assert_eq!(starts[0], Duration::ZERO);
         assert_eq!(starts[1], Duration::from_millis(1));
-        assert_eq!(starts[300_000], Duration::from_secs(300));
-        assert!(starts.windows(2).all(|pair| (pair[1] - pair[0]).abs_diff(Duration::from_millis(1)).as_nanos() <= 1));
+        assert_eq!(starts[300_000], Duration::from_mins(5));
+        assert!(starts.windows(2).all(|pair| (pair[0] + Duration::from_millis(1)).abs_diff(pair[1]).as_nanos() <= 1));
         // a rate that divides no second
         let last = Schedule::new(Arrivals::Even, 3.0, 1).nth(3_000).expect("a start");
         assert_eq!(last, Duration::from_secs(1_000));

@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Vacuum(cmd::vacuum::Args),
     /// Erase one entity of a feature view, everywhere: from history, its files and the online store
     Erase(cmd::erase::Args),
+    /// Create, list and revoke API tokens: who may call a server, and in which role
+    Token(cmd::token::Args),
     /// Ask feature history in SQL
     Sql(cmd::sql::Args),
     /// Serve features over gRPC, health and metrics over HTTP

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hitherto_core::{Name, Span};
+use hitherto_server::{Auth, TlsOptions};
 use serde::Deserialize;
 
+use crate::security::{AuthWord, ClientFiles, WrittenTls};
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 15] = [
+pub const ENVIRONMENT: [(&str, &str); 27] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -29,6 +31,18 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ("HITHERTO_LINEAGE__URL_FILE", "a file that holds that URL, password included"),
     ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
     ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
+    ("HITHERTO_SQL__TIMEOUT", "how long a query may take that is asked of `serve`: 5m; 0s for any time"),
+    ("HITHERTO_SQL__MAX_ROWS", "how many rows it may have; 0, the default, for any number"),
+    ("HITHERTO_SERVER__AUTH", "what callers of `serve` must show: none, token"),
+    ("HITHERTO_SERVER__TLS__CERT", "the certificate of `serve`, in PEM"),
+    ("HITHERTO_SERVER__TLS__KEY", "its private key, in PEM"),
+    ("HITHERTO_SERVER__TLS__CLIENT_CA", "roots that vouch for certificates of clients, in PEM"),
+    ("HITHERTO_SERVER__TLS__CLIENT_AUTH", "whether clients must show one: none, optional, required"),
+    ("HITHERTO_TOKEN", "the API token that `--server` shows"),
+    ("HITHERTO_CLIENT__TOKEN_FILE", "a file that holds that token"),
+    ("HITHERTO_CLIENT__CA", "roots that vouch for the server of `--server`, in PEM; the machine's by default"),
+    ("HITHERTO_CLIENT__CERT", "the certificate that `--server` shows where it is asked for one, in PEM"),
+    ("HITHERTO_CLIENT__KEY", "its private key, in PEM"),
     ("HITHERTO_ACTOR", "who changes the registry, for its audit log; USER where it is not set"),
     ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
 ];
@@ -67,6 +81,16 @@ pub struct Config {
     pub http: String,
     /// What a remote request may read or write as files.
     pub allowed_urls: Vec<String>,
+    /// How long a query of SQL may take in the server; none for any time.
+    pub sql_timeout: Option<Duration>,
+    /// How many rows it may have; none for any number.
+    pub sql_rows_max: Option<u64>,
+    /// What callers must show.
+    pub auth: Auth,
+    /// The files of TLS; none for plain connections.
+    pub tls: Option<TlsOptions>,
+    /// Files for calls of a server.
+    pub client: ClientFiles,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -78,6 +102,8 @@ struct Written {
     registry: Store,
     lineage: Store,
     server: Server,
+    client: ClientFiles,
+    sql: Sql,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +136,15 @@ struct Server {
     listen: Option<String>,
     http: Option<String>,
     allowed_urls: Vec<String>,
+    auth: AuthWord,
+    tls: Option<WrittenTls>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Sql {
+    timeout: Option<String>,
+    max_rows: Option<u64>,
 }
 
 impl Config {
@@ -176,7 +211,8 @@ impl Written {
     }
 
     fn resolve(self, base: PathBuf, file: Option<PathBuf>) -> Result<Config> {
-        let follow: Span = self.online.follow.as_deref().unwrap_or("1s").parse().context("online.follow")?;
+        let follow = duration(self.online.follow.as_deref().unwrap_or("1s")).context("online.follow")?;
+        let sql_timeout = duration(self.sql.timeout.as_deref().unwrap_or("5m")).context("sql.timeout")?;
         let mut config = Config {
             project: self.project.as_deref().unwrap_or("default").parse().context("project")?,
             actor: actor(),
@@ -186,12 +222,17 @@ impl Written {
             compact_after: NonZeroUsize::new(self.offline.compact_after.unwrap_or(COMPACT_AFTER)),
             memory_limit: self.offline.memory_limit.unwrap_or_else(Size::half_of_the_machine),
             online_url: String::new(),
-            follow: (!follow.is_zero()).then(|| Duration::from_micros(follow.micros().cast_unsigned())),
+            follow,
             registry_url: String::new(),
             lineage_url: None,
             listen: self.server.listen.unwrap_or_else(|| "127.0.0.1:7420".to_owned()),
             http: self.server.http.unwrap_or_else(|| "127.0.0.1:7421".to_owned()),
             allowed_urls: self.server.allowed_urls,
+            sql_timeout,
+            sql_rows_max: self.sql.max_rows.filter(|rows| *rows > 0),
+            auth: self.server.auth.into(),
+            tls: self.server.tls.map(|tls| tls.resolve(&base)).transpose()?,
+            client: self.client.resolve(&base),
         };
         config.place(base.join(".hitherto"));
         if let Some(url) = url(self.offline.url, self.offline.url_file, &base, "offline")? {
@@ -213,6 +254,12 @@ impl Written {
     }
 }
 
+/// A duration as people write it; none for zero.
+fn duration(text: &str) -> Result<Option<Duration>> {
+    let span: Span = text.parse()?;
+    Ok((!span.is_zero()).then(|| Duration::from_micros(span.micros().cast_unsigned())))
+}
+
 fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -> Result<Option<String>> {
     match (url, file) {
         (Some(_), Some(_)) => bail!("[{section}] has both url and url_file: which one counts?"),
@@ -230,14 +277,14 @@ fn url(url: Option<String>, file: Option<PathBuf>, base: &Path, section: &str) -
 fn variables(names: impl Iterator<Item = String>) -> Result<HashMap<String, String>> {
     let declared = ENVIRONMENT.map(|(name, _)| name);
     let of_a_section = |name: &str| {
-        let sections = ["OFFLINE__", "ONLINE__", "REGISTRY__", "LINEAGE__", "SERVER__"];
+        let sections = ["OFFLINE__", "ONLINE__", "REGISTRY__", "LINEAGE__", "SERVER__", "CLIENT__", "SQL__"];
         name.strip_prefix("HITHERTO_").is_some_and(|rest| sections.iter().any(|section| rest.starts_with(section)))
     };
     let mut found = HashMap::new();
     for name in names {
         if declared.contains(&name.as_str()) {
             let value = std::env::var(&name).with_context(|| format!("{name} is no text"))?;
-            if !["HITHERTO_ACTOR", "HITHERTO_LOG"].contains(&name.as_str()) {
+            if !["HITHERTO_ACTOR", "HITHERTO_LOG", "HITHERTO_TOKEN"].contains(&name.as_str()) {
                 found.insert(name, value);
             }
         } else if of_a_section(&name) {

@@ -8,8 +8,10 @@ mod events;
 mod locations;
 mod output;
 mod run;
+mod security;
 mod size;
 mod stores;
 
 pub use config::{Config, ENVIRONMENT};
 pub use run::run;
+pub use security::ClientFiles;

@@ -108,6 +108,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<()> {
         Command::Compact(args) => cmd::compact::run(args, &config, &global).await,
         Command::Vacuum(args) => cmd::vacuum::run(args, &config, &global).await,
         Command::Erase(args) => cmd::erase::run(args, &config, &global).await,
+        Command::Token(args) => cmd::token::run(args, &config, &global).await,
         Command::Sql(args) => cmd::sql::run(args, &config, &global).await,
         Command::Serve(args) => cmd::serve::run(args, &config, &global).await,
     }

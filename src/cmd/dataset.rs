@@ -190,6 +190,8 @@ async fn spine_again(origin: &str) -> Result<hitherto_engine::Spine> {
     let first = origin.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     match first.as_str() {
         "-" => bail!("it came from standard input"),
+        // a location is an absolute path or a URL, so this is none
+        "uploaded" => bail!("a client sent it with its request"),
         "select" | "with" | "(" | "values" => spine_of(None, Some(origin.to_owned())).await,
         _ => spine_of(Some(origin.to_owned()), None).await,
     }

@@ -1,6 +1,7 @@
 //! `get`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::builder::NonEmptyStringValueParser;
@@ -34,6 +35,12 @@ pub(crate) struct Args {
     /// Ask a running server instead of the store; its clock rules
     #[arg(long, value_name = "URL")]
     server: Option<String>,
+    /// A file with the API token to show to the server; otherwise HITHERTO_TOKEN, then client.token_file
+    #[arg(long, value_name = "FILE", requires = "server")]
+    token_file: Option<PathBuf>,
+    /// Roots that vouch for the server, in PEM, instead of the machine's
+    #[arg(long, value_name = "FILE", requires = "server")]
+    ca: Option<PathBuf>,
 }
 
 /// Rows as typed: column to text.
@@ -51,7 +58,8 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         None => args.rows.iter().map(|row| row_of_flag(row)).collect::<Result<_>>()?,
     };
     let found = if let Some(url) = args.server {
-        super::get_remote::lookup(&url, consumer, args.routing_key, &rows).await?
+        let credentials = config.client.credentials(args.token_file, args.ca)?;
+        super::get_remote::lookup(&url, &credentials, consumer, args.routing_key, &rows).await?
     } else {
         let serving = Serving::load(stores::open(config, Use::Existing, global.clock).await?).await?;
         let route = serving.route(&consumer).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use hitherto_client::{Client, Column, Features, GetFeatures};
+use hitherto_client::{Client, Column, Credentials, Features, GetFeatures, Timeouts};
 use hitherto_core::{Alias, KeyType, KeyValue, Selector, SetVersion, ValueType, VersionedName};
 use hitherto_engine::{Consumer, Lookup, LookupColumn, LookupView};
 use hitherto_online::Marks;
@@ -11,8 +11,14 @@ use hitherto_online::Marks;
 use super::get::{Typed, refuse_unknown, value_of};
 
 /// Ask the server at `url`.
-pub(super) async fn lookup(url: &str, consumer: Consumer, routing_key: Option<String>, rows: &Typed) -> Result<Lookup> {
-    let client = Client::connect(url).await?;
+pub(super) async fn lookup(
+    url: &str,
+    credentials: &Credentials,
+    consumer: Consumer,
+    routing_key: Option<String>,
+    rows: &Typed,
+) -> Result<Lookup> {
+    let client = Client::connect_as(url, Timeouts::default(), credentials).await?;
     let sets = match &consumer {
         Consumer::FeatureSet(selector) => vec![client.feature_set(selector).await?],
         Consumer::Model(selector) => sets_of(&client, selector).await?,

@@ -20,6 +20,7 @@ mod report;
 pub(crate) mod serve;
 mod split;
 pub(crate) mod sql;
+pub(crate) mod token;
 pub(crate) mod training_set;
 pub(crate) mod vacuum;
 mod verify;

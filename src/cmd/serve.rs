@@ -1,7 +1,7 @@
 //! `serve`.
 
 use anyhow::Result;
-use hitherto_server::{Options, Server};
+use hitherto_server::{Options, Server, SqlLimits};
 
 use crate::args::Global;
 use crate::config::Config;
@@ -12,10 +12,10 @@ use crate::stores::{self, Use};
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Address of gRPC; loopback only [default: 127.0.0.1:7420]
+    /// Address of gRPC; beyond loopback only with server.tls and server.auth [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Address of health and metrics; loopback only [default: 127.0.0.1:7421]
+    /// Address of health and metrics; beyond loopback only with the same [default: 127.0.0.1:7421]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
 }
@@ -23,17 +23,24 @@ pub(crate) struct Args {
 /// Serve until interrupted or terminated; requests in flight finish.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
     let options = Options {
-        listen: stores::loopback(args.listen.as_ref().unwrap_or(&config.listen))?,
-        http: stores::loopback(args.http.as_ref().unwrap_or(&config.http))?,
+        listen: stores::address(args.listen.as_ref().unwrap_or(&config.listen))?,
+        http: stores::address(args.http.as_ref().unwrap_or(&config.http))?,
         follow: config.follow,
         allowed_urls: config.allowed_urls.clone(),
+        sql: SqlLimits { timeout: config.sql_timeout, rows_max: config.sql_rows_max },
+        auth: config.auth,
+        tls: config.tls.clone(),
     };
+    // before a store is made
+    options.check()?;
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
     let engine = stores::open(config, Use::WriteOnline, global.clock).await?;
     if let Some(clock) = global.clock {
         output::note(format!("the clock is pretended: it stands still at {clock}"));
     }
     let server = Server::bind(engine, options).await?.with_store_options(stores::cloud_options());
-    output::note(format!("gRPC on {}, health and metrics on http://{}", server.grpc_address(), server.http_address()));
+    let (grpc, http) = (server.grpc_address(), server.http_address());
+    output::note(format!("gRPC on {grpc}, health and metrics on {scheme}://{http}"));
     server.run(interrupted()).await?;
     output::note("stopped");
     Ok(())

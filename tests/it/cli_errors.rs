@@ -308,14 +308,27 @@ fn models_and_the_online_store_say_what_is_missing() {
 }
 
 #[test]
-fn only_loopback_is_listened_on() {
+fn beyond_loopback_is_not_listened_on_without_tls_and_tokens() {
     let place = Hitherto::new();
-    let reason = "can be reached from other machines, and there is neither TLS nor authentication yet: listen on 127.0.0.1 and \
-                  put a proxy that has both in front";
+    let refused = |address: &str, lacking: &str| {
+        format!(
+            "error: could not listen on {address}: it can be reached from other machines, and there is {lacking}; configure \
+             `server.tls` and `server.auth = \"token\"`, or listen on 127.0.0.1 and put a proxy that has both in front\n"
+        )
+    };
     for flag in ["listen", "http"] {
         for address in ["0.0.0.0:7420", "[::]:7420", "192.0.2.1:7420"] {
-            assert_eq!(place.fails(&format!("serve --{flag} {address}")), format!("error: {address} {reason}\n"));
+            let said = place.fails(&format!("serve --{flag} {address}"));
+            assert_eq!(said, refused(address, "neither TLS nor authentication"));
         }
+    }
+    for (config, lacking) in [
+        ("[server]\nauth = \"token\"\n", "no TLS"),
+        ("[server.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n", "no authentication"),
+    ] {
+        place.write("half.toml", config);
+        let said = place.fails("--config half.toml serve --listen 0.0.0.0:7420");
+        assert_eq!(said, refused("0.0.0.0:7420", lacking));
     }
     let nonsense = "error: 'localhost' is not an address: write it like 127.0.0.1:7420\n";
     assert_eq!(place.fails("serve --listen localhost"), nonsense);

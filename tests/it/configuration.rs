@@ -53,7 +53,7 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
     place.write("hitherto.toml", "[server]\nlisten = \"192.0.2.1:1\"\n");
     let refused = |variables: &[(&str, &str)], command: &str| {
         let said = with(&place, variables, command).expect_code(1).stderr;
-        said.split(" can be reached").next().unwrap_or_default().to_owned()
+        said.split(": it can be reached").next().unwrap_or_default().replace("could not listen on ", "")
     };
     assert_eq!(refused(&[], "serve"), "error: 192.0.2.1:1");
     let variable = [("HITHERTO_SERVER__LISTEN", "192.0.2.2:2")];
@@ -70,13 +70,18 @@ fn what_is_wrong_is_told_with_its_place() {
             "projet = \"a\"",
             format!(
                 "could not read {toml}: unknown field `projet`, expected one of `project`, `offline`, `online`, `registry`, \
-                 `lineage`, `server`"
+                 `lineage`, `server`, `client`, `sql`"
             ),
         ),
         ("project = \"team-a\"", "project: the name 'team-a' may have letters, digits and '_' only".to_owned()),
         (
             "[online]\nfollow = \"often\"",
             "online.follow: 'often' is not a duration: write a whole number and a unit, like 250us, 10ms, 5s, 10m, 3h or 2d"
+                .to_owned(),
+        ),
+        (
+            "[sql]\ntimeout = \"5 minutes\"",
+            "sql.timeout: '5 minutes' is not a duration: write a whole number and a unit, like 250us, 10ms, 5s, 10m, 3h or 2d"
                 .to_owned(),
         ),
         (

@@ -22,7 +22,8 @@ const EDGES: [(&str, &[&str]); 11] = [
 ];
 
 /// Who alone may know a library.
-const KNOWN_TO: [(&str, &[&str]); 11] = [
+const KNOWN_TO: [(&str, &[&str]); 13] = [
+    ("arrow-flight", &["server"]),
     ("axum", &["server"]),
     ("clap", &["hitherto"]),
     ("config", &["hitherto"]),
@@ -33,6 +34,7 @@ const KNOWN_TO: [(&str, &[&str]); 11] = [
     ("redis", &["online"]),
     ("reqwest", &["hitherto"]),
     ("sqlx", &["registry"]),
+    ("tokio-rustls", &["server"]),
     ("tonic", &["client", "proto", "server"]),
 ];
 

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod audit;
+mod auth;
 mod certificate;
 mod cli_errors;
 mod compaction;
@@ -12,6 +13,7 @@ mod crash;
 mod definitions;
 mod demo;
 mod erase;
+mod flight;
 mod interop;
 mod layering;
 mod leakage;

@@ -68,6 +68,9 @@ impl Call<'_> {
     pub(crate) fn send_message<M>(self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
+        if let Some(shown) = &self.client.authorization {
+            request.metadata_mut().insert("authorization", shown.clone());
+        }
         request
     }
 

@@ -20,6 +20,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Roots, a certificate or a key that cannot be used.
+    #[error("could not set up TLS for {url}: {reason}; the roots, the certificate and its key are files in PEM")]
+    Credentials {
+        /// The address.
+        url: String,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// Nothing answers at the address.
     #[error(
         "could not connect to {url}: {reason}; start a server there with `hitherto serve`, or give another address"
@@ -85,7 +93,7 @@ impl Error {
     /// Of what kind the failure is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Url { .. } | Self::Request { .. } => Kind::InvalidArgument,
+            Self::Url { .. } | Self::Credentials { .. } | Self::Request { .. } => Kind::InvalidArgument,
             Self::Connect { .. } | Self::TimedOut { .. } => Kind::Unavailable,
             Self::Lost { kind, .. } => *kind,
             Self::Server(failure) => failure.kind,

@@ -17,9 +17,12 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A server beyond loopback wants TLS and a token: `https://`, and [`Client::connect_as`] with [`Credentials`].
 
 mod call;
 mod connect;
+mod credentials;
 mod error;
 mod ingest;
 #[cfg(feature = "load")]
@@ -32,6 +35,7 @@ mod tests;
 mod training_sets;
 
 pub use connect::{Client, Timeouts};
+pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use hitherto_proto::{
     Column, Consumer, Definitions, Destination, EventTimes, ExpectedAlias, Failure, FeatureColumn, Features,

@@ -33,6 +33,7 @@ mod plan;
 mod problem;
 mod rule;
 mod time;
+mod token;
 mod value;
 mod verdict;
 
@@ -60,5 +61,6 @@ pub use plan::{Action, Change, NewTables, Plan, plan, resolve_set};
 pub use problem::{Located, Marks, Position, Problem};
 pub use rule::{Mode, Outcome, Reading, Row, Status, answer, order, winner};
 pub use time::{Span, TimeError, Timestamp};
+pub use token::{ApiToken, Bearer, NewApiToken, Role, TokenError, TokenId};
 pub use value::{EntityKey, KeyType, KeyValue, TypeError, Value, ValueType};
 pub use verdict::StoredVerdict;

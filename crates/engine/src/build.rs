@@ -10,10 +10,11 @@ use hitherto_asof::AsOfExec;
 use hitherto_core::{Build, Dataset, SetVersion};
 use hitherto_offline::{OutputLocation, PinnedTable, write_parquet};
 
+use crate::dataset::short;
 use crate::fingerprint::dataset_id;
 use crate::join::{Join, Pins};
 use crate::manifest::footer;
-use crate::spine::SurveyedSpine;
+use crate::spine::{SurveyedSpine, UPLOADED};
 use crate::split::Splitter;
 use crate::training_set::Progress;
 use crate::witness::{Seen, Witness};
@@ -42,6 +43,10 @@ impl Engine {
         let spine_rows = spine.rows;
         let of_footer = async {
             manifest.spine_fingerprint = spine.fingerprint().await.map_err(carried)?;
+            // such rows have no place by which one spine could be told from another
+            if manifest.spine == UPLOADED {
+                manifest.spine = format!("{UPLOADED} {}", short(&manifest.spine_fingerprint));
+            }
             // ids of another format are as they were given
             if manifest.format == Dataset::FORMAT {
                 manifest.id = dataset_id(&manifest).map_err(carried)?;

@@ -56,6 +56,11 @@ impl Engine {
         Self { events, ..self }
     }
 
+    /// The same stores, remembered elsewhere.
+    pub(crate) fn with_registry(&self, registry: Arc<dyn Registry>) -> Self {
+        Self { registry, ..self.clone() }
+    }
+
     pub(crate) fn events(&self) -> Option<&dyn EventSink> {
         self.events.as_deref()
     }

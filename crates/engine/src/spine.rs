@@ -39,6 +39,17 @@ pub enum Spine {
     },
 }
 
+/// What messages call rows that came with the request for their training set: they are nowhere else. Manifests add the
+/// beginning of their fingerprint.
+pub(crate) const UPLOADED: &str = "uploaded rows";
+
+impl Spine {
+    /// Rows that come once, such as those that a client sends: kept in a temporary file that goes when the spine does.
+    pub async fn uploaded(schema: SchemaRef, rows: impl Stream<Item = Result<RecordBatch>> + Send) -> Result<Self> {
+        Ok(Self::Input(spooled(UPLOADED, schema, rows).await?))
+    }
+}
+
 /// A spine that can be read, once.
 pub(crate) struct OpenSpine {
     pub(crate) schema: SchemaRef,
@@ -165,7 +176,8 @@ impl OpenSpine {
             rest.try_for_each(|_| ready(Ok(()))).await?;
             input
         } else {
-            spooled(Arc::clone(&self.schema), stream::iter(kept.into_iter().map(Ok)).chain(rest)).await?
+            let rows = stream::iter(kept.into_iter().map(Ok)).chain(rest);
+            spooled("the spine's rows", Arc::clone(&self.schema), rows).await?
         };
         let fingerprint = InHand::Known(fingerprint.text());
         Ok(SurveyedSpine { schema: self.schema, origin: self.origin, rows, fingerprint, kept: Kept::Files(input) })
@@ -208,11 +220,11 @@ fn count(batch: &RecordBatch, time: usize, rows: &mut u64) -> Result<()> {
 }
 
 /// Rows that can be had only once, in a file that can be read again.
-async fn spooled(schema: SchemaRef, rows: impl Stream<Item = Result<RecordBatch>> + Send) -> Result<Input> {
+async fn spooled(name: &str, schema: SchemaRef, rows: impl Stream<Item = Result<RecordBatch>> + Send) -> Result<Input> {
     let failed =
         |source: std::io::Error| Error::internal("could not make a temporary file for the spine's rows", source);
     let file = tempfile::Builder::new().prefix("hitherto-spine-").tempfile().map_err(failed)?.into_temp_path();
     let location = OutputLocation::file(&file)?;
     write_parquet(&location, schema, crate::build::offline(rows), ready(Ok(Vec::new())), |_| ()).await?;
-    Ok(Input::of_copy("the spine's rows", file).map_err(hitherto_offline::Error::from)?)
+    Ok(Input::of_copy(name, file).map_err(hitherto_offline::Error::from)?)
 }

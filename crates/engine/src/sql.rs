@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser;
 use hitherto_core::{Catalog, Kind, Name, Selector, ViewVersion};
@@ -15,9 +15,9 @@ use crate::sql_views::{Reads, ViewsSchema};
 use crate::{Engine, Error, Result};
 
 /// The catalog of all schemas.
-const CATALOG: &str = "hitherto";
+pub(crate) const CATALOG: &str = "hitherto";
 /// The schema of the feature views.
-const PUBLIC: &str = "public";
+pub(crate) const PUBLIC: &str = "public";
 
 impl Engine {
     /// Run a query. Each feature view is a table with its full history under its name; older versions are `"view@1"`. What the
@@ -31,21 +31,22 @@ impl Engine {
 
     /// The same, with what it reads of history.
     pub(crate) async fn sql_with_reads(&self, query: &str) -> Result<(SendableRecordBatchStream, Reads)> {
-        let catalog = Arc::new(self.registry().catalog().await?);
         let reads = Arc::default();
-        let context = self.sql_context(&catalog, &reads)?;
-        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let planned = context.sql_with_options(query, options).await;
-        let frame = match planned {
-            Ok(frame) => frame,
-            Err(error) => {
-                let unknown = unknown_table(&context, &catalog, query, &error);
-                return Err(unknown.unwrap_or_else(|| recovered("could not plan the query", error)));
-            }
-        };
+        let frame = self.planned(query, &reads).await?;
         let rows = frame.execute_stream().await.map_err(|error| recovered("could not run the query", error))?;
         let reads = reads.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok((rows, reads))
+    }
+
+    /// The query's logical plan, over views that are pinned.
+    pub(crate) async fn planned(&self, query: &str, reads: &Arc<Mutex<Reads>>) -> Result<DataFrame> {
+        let catalog = Arc::new(self.registry().catalog().await?);
+        let context = self.sql_context(&catalog, reads)?;
+        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        context.sql_with_options(query, options).await.map_err(|error| {
+            let unknown = unknown_table(&context, &catalog, query, &error);
+            unknown.unwrap_or_else(|| recovered("could not plan the query", error))
+        })
     }
 
     /// The feature views whose history `query` reads.
@@ -59,7 +60,7 @@ impl Engine {
         Ok(of_views.filter_map(|table| catalog.view(&table.table().parse::<Selector>().ok()?)).collect())
     }
 
-    fn sql_context(&self, catalog: &Arc<Catalog>, reads: &Arc<Mutex<Reads>>) -> Result<SessionContext> {
+    pub(crate) fn sql_context(&self, catalog: &Arc<Catalog>, reads: &Arc<Mutex<Reads>>) -> Result<SessionContext> {
         let config =
             SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema(CATALOG, PUBLIC);
         let context = SessionContext::new_with_config_rt(config, Arc::clone(self.runtime()));
@@ -96,13 +97,22 @@ fn unknown_table(context: &SessionContext, catalog: &Catalog, query: &str, error
 }
 
 /// An error of ours that DataFusion carried, or its own.
-fn recovered(what: &str, error: DataFusionError) -> Error {
+pub(crate) fn recovered(what: &str, error: DataFusionError) -> Error {
     match error {
         DataFusionError::External(source) => match source.downcast::<Error>() {
             Ok(ours) => *ours,
-            Err(source) => failed(what, &DataFusionError::External(source)),
+            // history's own, as a scan fails with it
+            Err(source) => match source.downcast::<hitherto_offline::Error>() {
+                Ok(ours) => (*ours).into(),
+                Err(source) => failed(what, &DataFusionError::External(source)),
+            },
         },
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => recovered(what, *inner),
+        // parts of a plan that run beside each other tell all of them of a failure
+        DataFusionError::Shared(shared) => match Arc::try_unwrap(shared) {
+            Ok(inner) => recovered(what, inner),
+            Err(shared) => failed(what, &shared),
+        },
         other => failed(what, &other),
     }
 }
@@ -113,6 +123,7 @@ pub(crate) fn failed(what: &str, error: &DataFusionError) -> Error {
         DataFusionError::NotImplemented(_) => Kind::Unsupported,
         DataFusionError::ResourcesExhausted(_) => Kind::Exhausted,
         DataFusionError::Internal(_) => Kind::Internal,
+        DataFusionError::External(source) => kind_of(source.as_ref()),
         _ => Kind::InvalidArgument,
     };
     // "Error during planning: " and its like say again what `what` says
@@ -123,4 +134,11 @@ pub(crate) fn failed(what: &str, error: &DataFusionError) -> Error {
         other => other.strip_backtrace(),
     };
     Error::Query { what: what.to_owned(), reason, kind }
+}
+
+/// Of what kind an error is that DataFusion carries and that cannot be taken from it.
+fn kind_of(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Kind {
+    let ours = source.downcast_ref::<Error>().map(Error::kind);
+    let of_history = || source.downcast_ref::<hitherto_offline::Error>().map(hitherto_offline::Error::kind);
+    ours.or_else(of_history).unwrap_or(Kind::InvalidArgument)
 }

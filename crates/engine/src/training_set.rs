@@ -76,11 +76,13 @@ pub struct Provenance {
 }
 
 /// What becomes of a file that an earlier, equal request has left at the same place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Existing {
     /// It is the answer, if its bytes are still those that were written.
     #[default]
     Reuse,
+    /// The same of a file that it has left at one of these places, and nothing is written.
+    ReuseAt(Vec<OutputLocation>),
     /// It is built again, and replaced.
     Replace,
 }
@@ -181,28 +183,48 @@ impl Engine {
         Ok(TrainingSet { dataset, schema, explanation: Some(explanation) })
     }
 
-    /// The dataset that an equal request has left at the same place, if its file is whole.
+    /// Refuse of `wanted` what is refused before any row of its spine is read: names that there are not, columns that are
+    /// missing, of a wrong type, or there twice. So rows that are still to come need not come in vain.
+    pub async fn check_training_set(&self, wanted: &TrainingSetRequest) -> Result<()> {
+        let catalog = self.registry().catalog().await?;
+        let set = find_set(&catalog, &wanted.feature_set)?;
+        let split = resolved_split(wanted.split.as_ref(), set)?;
+        let open = self.open_spine(&wanted.spine).await?;
+        let pins = self.pin(&catalog, set).await?;
+        let manifest = self.manifest(wanted, set, split, &pins);
+        let evidence = evidence_columns(wanted.evidence);
+        let request =
+            JoinRequest { set, event_timestamp: &wanted.event_timestamp, mode: wanted.mode, evidence, pins: &pins };
+        let planned = Join::plan(&request, open.no_rows()?, partitions())?;
+        splitter(&manifest, &open.schema, planned.schema())?;
+        Ok(())
+    }
+
+    /// The dataset that an equal request has left where `wanted` looks for it, if its file is whole.
     async fn reused(
         &self,
         wanted: &TrainingSetRequest,
         manifest: &Dataset,
         spine: &mut SurveyedSpine,
     ) -> Result<Option<Dataset>> {
-        if wanted.existing == Existing::Replace {
-            return Ok(None);
-        }
+        let places = match &wanted.existing {
+            Existing::Replace => return Ok(None),
+            Existing::Reuse => std::slice::from_ref(&wanted.out),
+            Existing::ReuseAt(places) => places.as_slice(),
+        };
         let mut found = None;
         for dataset in self.registry().datasets().await? {
+            let place = places.iter().find(|place| place.place() == dataset.location);
             // only then is the spine's fingerprint waited for: it is taken while the join is under way
-            if dataset.location == manifest.location
+            if let Some(place) = place
                 && alike_but_for_the_spine(&dataset, manifest)?
                 && dataset.spine_fingerprint == spine.fingerprint().await?
             {
-                found = Some(dataset);
+                found = Some((dataset, place));
             }
         }
-        let Some(dataset) = found else { return Ok(None) };
-        if wanted.out.sha256().await.ok().as_ref() != Some(&dataset.file_hash) {
+        let Some((dataset, place)) = found else { return Ok(None) };
+        if place.sha256().await.ok().as_ref() != Some(&dataset.file_hash) {
             return Ok(None);
         }
         let named = Dataset { name: wanted.name.clone(), ..dataset };

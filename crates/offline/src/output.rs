@@ -88,6 +88,14 @@ impl OutputLocation {
         }
         Ok(hex::encode(hash.finalize()))
     }
+
+    /// Takes away the file that lies there; that there is none is no error.
+    pub async fn remove(&self) -> Result<()> {
+        match self.store.delete(&self.path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Error::object_store(format!("remove '{}'", self.name), error)),
+        }
+    }
 }
 
 /// Object stores know no `..`: the folder that it leads to takes its place, if it is there.
@@ -138,7 +146,7 @@ pub async fn write_parquet(
 ) -> Result<Written> {
     let what = || format!("write '{}'", location.name);
     let failed = |error| Error::object_store(what(), error);
-    let mut upload = location.store.put_multipart(&location.path).await.map_err(failed)?;
+    let mut upload = Unfinished(Some(location.store.put_multipart(&location.path).await.map_err(failed)?));
     let (to_encoder, blocks) = mpsc::channel(4);
     let (parts, from_encoder) = mpsc::channel(2);
     let encoder = SpawnedTask::spawn_blocking(move || encode(schema, blocks, Sink::new(parts)));
@@ -159,23 +167,50 @@ pub async fn write_parquet(
         drop(to_encoder);
         Ok(())
     };
-    let (fed, sent, encoded) = futures::join!(feed, send(upload.as_mut(), from_encoder), encoder);
+    let (fed, sent, encoded) = futures::join!(feed, send(&mut upload, from_encoder), encoder);
     let done = match (fed, sent, encoded) {
         (Err(error), _, _) => Err(error),
         (_, Err(error), _) => Err(failed(error)),
         (_, _, Err(error)) => Err(Error::io(what(), error.into())),
         (_, _, Ok(Err(error))) => Err(Error::parquet(what(), error)),
-        (_, _, Ok(Ok(written))) => upload.complete().await.map(|_| written).map_err(failed),
+        (_, _, Ok(Ok(written))) => upload.complete().await.map(|()| written).map_err(failed),
     };
-    if done.is_err() {
-        // the first failure is the one to tell
-        drop(upload.abort().await);
-    }
+    // the first failure is the one to tell
+    upload.abort_unless_complete().await;
     done
 }
 
+/// An upload that is taken back when its writer is dropped half-way: a bucket would keep, and bill, its parts.
+struct Unfinished(Option<Box<dyn MultipartUpload>>);
+
+impl Unfinished {
+    async fn complete(&mut self) -> object_store::Result<()> {
+        if let Some(upload) = &mut self.0 {
+            upload.complete().await?;
+        }
+        self.0 = None;
+        Ok(())
+    }
+
+    async fn abort_unless_complete(&mut self) {
+        if let Some(upload) = &mut self.0 {
+            drop(upload.abort().await);
+        }
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let (Some(mut upload), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { drop(upload.abort().await) });
+        }
+    }
+}
+
 /// Uploads the parts until the encoder ends, or until one fails, which ends the encoder.
-async fn send(upload: &mut dyn MultipartUpload, mut parts: mpsc::Receiver<Bytes>) -> object_store::Result<()> {
+async fn send(upload: &mut Unfinished, mut parts: mpsc::Receiver<Bytes>) -> object_store::Result<()> {
+    let Some(upload) = &mut upload.0 else { return Ok(()) };
     let mut under_way = JoinSet::new();
     while let Some(part) = parts.recv().await {
         while under_way.len() >= PARTS_AT_ONCE {

@@ -30,6 +30,7 @@ mod ingest;
 mod kind;
 mod model;
 mod pack;
+mod packed;
 mod plan;
 mod status;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use get_features::{Consumer, EventTimes, GetFeatures};
 pub use ingest::{Destination, Push, Pushed};
 pub use kind::{code, kind, reason};
 pub use model::{ExpectedAlias, MoveAlias, RegisterModel};
+pub use packed::packed;
 pub use plan::{Definitions, Planned};
 pub use training_set::{NewTrainingSet, Spine};
 pub use v1::{FILE_DESCRIPTOR_SET, MESSAGE_BYTES_MAX};

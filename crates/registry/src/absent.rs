@@ -1,15 +1,17 @@
 //! A registry that does not exist yet, for commands that only read.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use hitherto_core::{
-    Alias, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, ModelVersion, Name, NewEvaluation,
-    NewModelVersion, Record, Selector, StoredVerdict, Timestamp, Traffic,
+    Alias, ApiToken, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, ModelVersion, Name, NewApiToken,
+    NewEvaluation, NewModelVersion, Record, Selector, StoredVerdict, Timestamp, TokenId, Traffic,
 };
 
 use crate::{AliasMove, Error, Expected, Grounds, Recorded, Registry, Result, remedy};
 
 /// Reads as empty, at revision 0, and refuses every change.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AbsentRegistry {
     place: String,
 }
@@ -115,12 +117,28 @@ impl Registry for AbsentRegistry {
         self.refuse("record an erasure")
     }
 
+    async fn create_token(&self, _: NewApiToken, _: Timestamp) -> Result<ApiToken> {
+        self.refuse("create a token")
+    }
+
+    async fn revoke_token(&self, id: &TokenId, _: Timestamp) -> Result<ApiToken> {
+        Err(remedy::no_token(id))
+    }
+
+    async fn tokens(&self) -> Result<Vec<ApiToken>> {
+        Ok(Vec::new())
+    }
+
     async fn audit_log(&self, _: i64, _: usize) -> Result<Vec<AuditEntry>> {
         Ok(Vec::new())
     }
 
     async fn audit_head(&self) -> Result<Option<AuditHead>> {
         Ok(None)
+    }
+
+    fn acting_as(&self, _: &str) -> Arc<dyn Registry> {
+        Arc::new(self.clone())
     }
 
     fn describe(&self) -> String {

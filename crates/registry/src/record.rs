@@ -1,6 +1,9 @@
 //! Rows of the registry's tables as records, and back. Knows no database.
 
-use hitherto_core::{Alias, Catalog, Dataset, Evaluation, ModelVersion, Name, Record, StoredVerdict, Table, Timestamp};
+use hitherto_core::{
+    Alias, ApiToken, Catalog, Dataset, Evaluation, ModelVersion, Name, Record, StoredVerdict, Table, Timestamp,
+    TokenError,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -144,6 +147,25 @@ pub(crate) fn decode_alias(model: &Name, (alias, version, moved_at, split, shado
         moved_at: Timestamp(moved_at),
         split: split.unwrap_or_default(),
         shadow: shadow.map(version_of).transpose()?,
+    })
+}
+
+/// A row of `tokens`: id, name, role, hash of the secret, when and by whom it was created, when it expires, when and by whom
+/// it was revoked.
+pub(crate) type TokenRow = (String, String, String, String, i64, String, Option<i64>, Option<i64>, Option<String>);
+
+pub(crate) fn decode_token(row: TokenRow) -> Result<ApiToken> {
+    let (id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at, revoked_by) = row;
+    let wrong = |problem: TokenError| corrupt("tokens", id.clone(), problem.to_string());
+    Ok(ApiToken {
+        id: id.parse().map_err(wrong)?,
+        name: decode_name("tokens", &name)?,
+        role: role.parse().map_err(wrong)?,
+        secret_hash,
+        created_at: Timestamp(created_at),
+        created_by,
+        expires_at: expires_at.map(Timestamp),
+        revoked: revoked_at.map(|at| (Timestamp(at), revoked_by.unwrap_or_default())),
     })
 }
 

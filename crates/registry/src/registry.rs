@@ -1,11 +1,12 @@
 //! What a registry promises.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use hitherto_core::{
-    Alias, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, GateReport, ModelVersion, Name, NewEvaluation,
-    NewModelVersion, Record, Selector, StoredVerdict, Timestamp, Traffic,
+    Alias, ApiToken, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, GateReport, ModelVersion, Name,
+    NewApiToken, NewEvaluation, NewModelVersion, Record, Selector, StoredVerdict, Timestamp, TokenId, Traffic,
 };
 use serde::{Deserialize, Serialize};
 
@@ -111,11 +112,23 @@ pub trait Registry: Debug + Send + Sync {
     /// Tells in the audit log that an entity was erased.
     async fn record_erasure(&self, erasure: &Erasure, now: Timestamp) -> Result<()>;
 
+    /// Remembers an API token. Its secret never comes here, and what is kept of it is not told in the audit log.
+    async fn create_token(&self, new: NewApiToken, now: Timestamp) -> Result<ApiToken>;
+
+    /// Revokes a token for ever. One that is revoked already is returned as it is; not found if there is none.
+    async fn revoke_token(&self, id: &TokenId, now: Timestamp) -> Result<ApiToken>;
+
+    /// Every token that was ever created, in that order.
+    async fn tokens(&self) -> Result<Vec<ApiToken>>;
+
     /// At most `limit` entries of the audit log, in order, from the one after number `after`; 0 for the first.
     async fn audit_log(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>>;
 
     /// The last entry of the audit log; none before the first change.
     async fn audit_head(&self) -> Result<Option<AuditHead>>;
+
+    /// The same registry for somebody else: `actor` is who changes it through what is returned.
+    fn acting_as(&self, actor: &str) -> Arc<dyn Registry>;
 
     /// Where the registry is, for people, without secrets.
     fn describe(&self) -> String;

@@ -1,6 +1,6 @@
 //! What to say when something is not there: the nearest name, or what there is.
 
-use hitherto_core::{Name, VersionedName, did_you_mean};
+use hitherto_core::{Name, TokenId, VersionedName, did_you_mean};
 
 use crate::Error;
 
@@ -27,6 +27,10 @@ pub(crate) fn no_dataset(wanted: &str, names: &[String]) -> Error {
 
 pub(crate) fn no_dataset_id(id: &str) -> Error {
     not_found("dataset", id, "no training set with this id is recorded".to_owned())
+}
+
+pub(crate) fn no_token(id: &TokenId) -> Error {
+    not_found("token", id.as_str(), "`hitherto token list` has all".to_owned())
 }
 
 pub(crate) fn no_feature_set(wanted: &VersionedName, known: &[String]) -> Error {

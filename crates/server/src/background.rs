@@ -9,9 +9,12 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::answer::text_of;
 use crate::shared::Shared;
+use crate::tls::Tls;
 
 /// How often the registry's revision is asked for.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the files of TLS are read.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_mins(1);
 /// How often it is asked whether what erasures left may go.
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -58,6 +61,26 @@ pub(crate) async fn purge(shared: Arc<Shared>, stopping: watch::Receiver<bool>) 
     tokio::select! {
         () = stopped(stopping) => {}
         () = purging => {}
+    }
+}
+
+/// Takes over a new certificate when its files have changed, until told to stop. Where that fails, the last stays in use.
+pub(crate) async fn watch_certificate(tls: Arc<Tls>, stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(CERTIFICATE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let watching = async {
+        loop {
+            ticks.tick().await;
+            match tls.reload().await {
+                Ok(true) => tracing::info!("new connections get the new certificate"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!("the certificate stays as it is: {error}"),
+            }
+        }
+    };
+    tokio::select! {
+        () = stopped(stopping) => {}
+        () = watching => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use hitherto_core::Kind;
 
@@ -14,12 +15,22 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// An address that other machines can reach.
     #[error(
-        "could not listen on {address}: other machines can reach it, and TLS and authentication do not exist yet; \
-         listen on 127.0.0.1 and put a proxy that has both in front"
+        "could not listen on {address}: it can be reached from other machines, and there is {lacking}; configure \
+         `server.tls` and `server.auth = \"token\"`, or listen on 127.0.0.1 and put a proxy that has both in front"
     )]
     NotLoopback {
         /// The address.
         address: SocketAddr,
+        /// What is not configured.
+        lacking: &'static str,
+    },
+    /// A file of TLS that cannot be used.
+    #[error("could not use {} of `server.tls`: {reason}", .file.display())]
+    Tls {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// An address that cannot be listened on.
     #[error(
@@ -60,7 +71,7 @@ impl Error {
     /// Of what kind the failure is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NotLoopback { .. } | Self::AllowedUrl { .. } => Kind::InvalidArgument,
+            Self::NotLoopback { .. } | Self::Tls { .. } | Self::AllowedUrl { .. } => Kind::InvalidArgument,
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Kind::AlreadyExists,
             Self::Listen { .. } => Kind::Unavailable,
             Self::Engine(source) => source.kind(),
@@ -71,6 +82,10 @@ impl Error {
     /// Whether the same call may succeed later without a change to it.
     pub fn is_retryable(&self) -> bool {
         self.kind().is_retryable()
+    }
+
+    pub(crate) fn tls(file: &Path, reason: String) -> Self {
+        Self::Tls { file: file.to_owned(), reason }
     }
 
     pub(crate) fn serve(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

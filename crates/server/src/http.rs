@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hitherto_core::Role;
+use serde_json::json;
 
+use crate::auth;
 use crate::readiness::{readiness, view_marks};
 use crate::shared::Shared;
 
@@ -17,17 +21,21 @@ const PROMETHEUS: [(axum::http::HeaderName, &str); 1] = [(CONTENT_TYPE, "text/pl
 
 /// The pages.
 pub(crate) fn pages(shared: Arc<Shared>) -> Router {
-    Router::new()
+    let pages: Router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(shared)
+        .with_state(Arc::clone(&shared));
+    if shared.access.is_guarded() { pages.layer(from_fn_with_state(shared, auth::http)) } else { pages }
 }
 
-async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+async fn readyz(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> impl IntoResponse {
     let found = readiness(&shared).await;
     let status = if found.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, JSON, format!("{:#}\n", found.body))
+    // a probe has no token and needs the status alone; what views there are and where stores lie is for readers
+    let is_open = !shared.access.is_guarded() || shared.access.admit(&headers, Role::Reader).is_ok();
+    let body = if is_open { found.body } else { json!({ "ready": found.is_ready }) };
+    (status, JSON, format!("{body:#}\n"))
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

@@ -3,11 +3,14 @@
 //! [`Server::bind`] listens, [`Server::run`] serves until it is told to stop; requests in flight finish. The verbs are
 //! those of [`hitherto_engine`]; this room translates: messages to requests, errors to `google.rpc.Status`.
 //!
-//! What is absent: TLS and authentication. So no address but loopback is accepted.
+//! An address beyond loopback is accepted only with TLS and tokens. Then a call must show a token of the registry, and one table
+//! says which role each method needs; what is not in it, nobody may call.
 
 mod answer;
+mod auth;
 mod background;
 mod error;
+mod flight;
 mod http;
 mod ingest;
 mod metric_names;
@@ -17,16 +20,18 @@ mod online_features;
 mod options;
 mod place;
 mod places;
+mod queries;
 mod readiness;
 mod registry;
 mod server;
 mod shadow;
 mod shared;
+mod tls;
 mod training_sets;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{Error, Result};
-pub use options::Options;
+pub use options::{Auth, ClientAuth, Options, SqlLimits, TlsOptions};
 pub use server::Server;

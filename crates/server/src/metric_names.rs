@@ -31,6 +31,13 @@ pub(crate) const FOLLOWER_FAILURES: &str = "hitherto_follower_failures_total";
 pub(crate) const FOLLOWER_ROWS: &str = "hitherto_follower_rows_total";
 /// Rows pushed, as they became durable. Label: `view`.
 pub(crate) const PUSHED_ROWS: &str = "hitherto_pushed_rows_total";
+/// Queries of SQL that run now.
+pub(crate) const QUERIES_RUNNING: &str = "hitherto_sql_queries_running";
+/// Queries of SQL that have ended. Label: `outcome` (`done`, `failed`, or `cancelled` where nobody waited for the rows).
+pub(crate) const QUERIES: &str = "hitherto_sql_queries_total";
+/// Calls and connections that were refused. Label: `reason` (`missing`, `unknown`, `expired`, `revoked`, `role`; `handshake` where
+/// no TLS came about).
+pub(crate) const REFUSALS: &str = "hitherto_refusals_total";
 /// Failures to look whether the registry has changed.
 pub(crate) const REGISTRY_FAILURES: &str = "hitherto_registry_failures_total";
 

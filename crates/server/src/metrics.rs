@@ -11,6 +11,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tonic::Code;
 
+use crate::auth::{REASONS, Reason};
 use crate::metric_names as names;
 use crate::readiness::ViewMarks;
 use crate::{Error, Result};
@@ -134,9 +135,27 @@ impl Metrics {
         });
     }
 
+    /// A query of SQL runs.
+    pub(crate) fn query_started(&self) {
+        self.record(|| gauge!(names::QUERIES_RUNNING).increment(1.0));
+    }
+
+    /// A query of SQL runs no more.
+    pub(crate) fn query_ended(&self, outcome: &'static str) {
+        self.record(|| {
+            gauge!(names::QUERIES_RUNNING).decrement(1.0);
+            counter!(names::QUERIES, "outcome" => outcome).increment(1);
+        });
+    }
+
     /// The registry could not be read.
     pub(crate) fn registry_failed(&self) {
         self.record(|| counter!(names::REGISTRY_FAILURES).increment(1));
+    }
+
+    /// A call or a connection was refused.
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.record(|| counter!(names::REFUSALS, "reason" => reason.as_str()).increment(1));
     }
 
     /// Everything, as Prometheus reads it.
@@ -201,8 +220,15 @@ fn describe() {
     describe_counter!(names::FOLLOWER_FAILURES, "runs of the follower that failed");
     describe_counter!(names::FOLLOWER_ROWS, "rows that the follower wrote online");
     describe_counter!(names::PUSHED_ROWS, "rows pushed, as they became durable");
+    describe_gauge!(names::QUERIES_RUNNING, "queries of SQL that run now");
+    describe_counter!(names::QUERIES, "queries of SQL that have ended");
+    describe_counter!(names::REFUSALS, "calls and connections that were refused");
     describe_counter!(names::REGISTRY_FAILURES, "failures to look whether the registry has changed");
     // series that must be there before the first event, so that a rate over them is 0 and not absent
     counter!(names::FOLLOWER_FAILURES).increment(0);
     counter!(names::REGISTRY_FAILURES).increment(0);
+    gauge!(names::QUERIES_RUNNING).set(0.0);
+    for reason in REASONS {
+        counter!(names::REFUSALS, "reason" => reason.as_str()).increment(0);
+    }
 }

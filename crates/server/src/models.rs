@@ -30,6 +30,7 @@ pub(crate) fn service(shared: Arc<Shared>) -> ModelsServer<Service> {
 impl Models for Service {
     async fn register(&self, request: Request<RegisterModelRequest>) -> Result<Response<ModelVersion>, Status> {
         let work = async {
+            let engine = self.0.engine_of(&request);
             let RegisterModel { name, feature_set, feature_set_hash, dataset, tags } =
                 request.into_inner().try_into()?;
             let feature_set = match feature_set_hash {
@@ -37,7 +38,7 @@ impl Models for Service {
                 None => feature_set,
             };
             let wanted = Registration { name, feature_set, dataset, provenance: Provenance::default(), tags };
-            let registered = self.0.engine().register_model(wanted).await?;
+            let registered = engine.register_model(wanted).await?;
             self.0.refresh().await;
             Ok(registered.into())
         };
@@ -46,13 +47,14 @@ impl Models for Service {
 
     async fn move_alias(&self, request: Request<MoveAliasRequest>) -> Result<Response<ModelAlias>, Status> {
         let work = async {
+            let engine = self.0.engine_of(&request);
             let MoveAlias { model, alias, version, expected } = request.into_inner().try_into()?;
             let expected = match expected {
                 ExpectedAlias::Anywhere => Expected::Anything,
                 ExpectedAlias::Nowhere => Expected::Version(None),
                 ExpectedAlias::Version(version) => Expected::Version(Some(version)),
             };
-            let moved = self.0.engine().move_alias(&model, &alias, version, expected).await?;
+            let moved = engine.move_alias(&model, &alias, version, expected).await?;
             // who moved an alias must not be served by the old one
             self.0.refresh().await;
             Ok(moved.into())

@@ -1,17 +1,84 @@
 //! What a server is started with.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::{Error, Result};
 
 /// How to serve. Port 0 is a free port.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where gRPC is; loopback only.
+    /// Where gRPC is. Beyond loopback only with [`Options::tls`] and [`Auth::Token`].
     pub listen: SocketAddr,
-    /// Where health, readiness and metrics are; loopback only.
+    /// Where health, readiness and metrics are. Beyond loopback only with the same.
     pub http: SocketAddr,
     /// How often the online store is brought up to date; none for never.
     pub follow: Option<Duration>,
     /// The folders and URLs under which a request may have files read and written: nothing, unless listed.
     pub allowed_urls: Vec<String>,
+    /// What callers must show.
+    pub auth: Auth,
+    /// The files of TLS, for both addresses; none for plain connections.
+    pub tls: Option<TlsOptions>,
+    /// How far a query may go.
+    pub sql: SqlLimits,
+}
+
+/// How far one query of SQL may go; memory is limited by the engine, for all together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SqlLimits {
+    /// How long it may take to its last row; none for any time.
+    pub timeout: Option<Duration>,
+    /// How many rows it may have; none for any number.
+    pub rows_max: Option<u64>,
+}
+
+/// What callers must show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Nothing: whoever can connect may do everything.
+    #[default]
+    None,
+    /// A token of the registry whose role allows the call.
+    Token,
+}
+
+/// Files of TLS, in PEM. They are read again every minute; what cannot be read then leaves the last in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// The server's certificate, and those between it and its root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// What clients must show to connect at all.
+    pub client: ClientAuth,
+}
+
+/// What clients must show to connect at all: mutual TLS. It is asked for besides a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Nothing.
+    #[default]
+    None,
+    /// No certificate, or one that these roots vouch for: whoever shows another is refused.
+    Optional(PathBuf),
+    /// A certificate that these roots vouch for.
+    Required(PathBuf),
+}
+
+impl Options {
+    /// Refuses an address that other machines can reach, unless there are TLS and tokens.
+    pub fn check(&self) -> Result<()> {
+        let lacking = match (self.tls.is_some(), self.auth) {
+            (true, Auth::Token) => return Ok(()),
+            (true, Auth::None) => "no authentication",
+            (false, Auth::Token) => "no TLS",
+            (false, Auth::None) => "neither TLS nor authentication",
+        };
+        match [self.listen, self.http].into_iter().find(|address| !address.ip().is_loopback()) {
+            Some(address) => Err(Error::NotLoopback { address, lacking }),
+            None => Ok(()),
+        }
+    }
 }

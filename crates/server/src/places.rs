@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hitherto_offline::input::{Input, Location, Options};
+use hitherto_offline::input::{Format, Input, Location, Options};
 use hitherto_offline::{OfflineStore, OutputLocation};
 
 use crate::answer::Refusal;
@@ -57,6 +57,32 @@ impl Places {
             Place::Remote(remote) => {
                 let store = self.store(&remote, own)?;
                 Ok(OutputLocation::object(Arc::clone(store.store()), store.base().clone(), url))
+            }
+        }
+    }
+
+    /// Opens a training set's file. Where it lies is what the registry says, never a request.
+    pub(crate) async fn dataset(&self, location: &str, own: &OfflineStore) -> Result<Input, Refusal> {
+        let place = match Place::parse(location) {
+            Ok(Place::Local(_)) => Location::Local(location.to_owned()),
+            Ok(Place::Remote(remote)) => {
+                let store = self.store(&remote, own)?;
+                let (store, path) = (Arc::clone(store.store()), store.base().clone());
+                Location::Object { url: location.to_owned(), store, path }
+            }
+            Err(reason) => return Err(Refusal::not_found(format!("could not open '{location}': {reason}"))),
+        };
+        let input = Input::open([place], &Options::default().with_format(Format::Parquet)).await;
+        Ok(input.map_err(hitherto_offline::Error::from)?)
+    }
+
+    /// The place of a training set's file, as its manifest has it; none where this server cannot read it.
+    pub(crate) fn dataset_place(&self, location: &str, own: &OfflineStore) -> Option<OutputLocation> {
+        match Place::parse(location).ok()? {
+            Place::Local(path) => OutputLocation::file(&path).ok(),
+            Place::Remote(remote) => {
+                let store = self.store(&remote, own).ok()?;
+                Some(OutputLocation::object(Arc::clone(store.store()), store.base().clone(), location))
             }
         }
     }

@@ -39,8 +39,9 @@ impl Registry for Service {
 
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyResponse>, Status> {
         let work = async {
+            let engine = self.0.engine_of(&request);
             let Definitions { files, new_tables } = request.into_inner().try_into()?;
-            let applied = self.0.engine().apply(&files, new_tables).await?;
+            let applied = engine.apply(&files, new_tables).await?;
             // what is applied can be served by the next request; if that fails, the next tick sees to it
             self.0.refresh().await;
             Ok(Planned { changes: applied.plan.changes, revision: applied.revision }.into())

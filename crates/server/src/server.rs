@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware::from_fn_with_state;
 use axum::serve::ListenerExt;
 use hitherto_engine::Engine;
 use tokio::net::TcpListener;
@@ -16,11 +17,12 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::background::{follow, purge, stopped, watch_registry};
+use crate::background::{follow, purge, stopped, watch_certificate, watch_registry};
 use crate::places::Places;
 use crate::readiness::pretended;
 use crate::shared::Shared;
-use crate::{Error, Options, Result, http, ingest, models, online_features, registry, training_sets};
+use crate::tls::{H2, HTTP_1, Tls, TlsListener};
+use crate::{Error, Options, Result, auth, flight, http, ingest, models, online_features, registry, training_sets};
 
 /// How long requests in flight may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -28,14 +30,15 @@ const GRACE: Duration = Duration::from_secs(30);
 /// A peer that has not answered for this long is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// The services of `hitherto.v1`; the empty name stands for the whole server.
-const SERVICES: [&str; 6] = [
+/// The services of `hitherto.v1`, and Arrow Flight; the empty name stands for the whole server.
+const SERVICES: [&str; 7] = [
     "",
     "hitherto.v1.OnlineFeatures",
     "hitherto.v1.Ingest",
     "hitherto.v1.Registry",
     "hitherto.v1.Models",
     "hitherto.v1.TrainingSets",
+    "arrow.flight.protocol.FlightService",
 ];
 
 /// A server that listens.
@@ -45,18 +48,25 @@ pub struct Server {
     follow: Option<Duration>,
     grpc: TcpListener,
     http: TcpListener,
+    /// Of gRPC and of HTTP: they agree with their clients on different protocols.
+    tls: Option<[Arc<Tls>; 2]>,
     grpc_address: SocketAddr,
     http_address: SocketAddr,
 }
 
 impl Server {
-    /// Listen on both addresses; connections wait until [`Server::run`]. Refused for any address but loopback.
+    /// Listen on both addresses; connections wait until [`Server::run`]. See [`Options::check`].
     pub async fn bind(engine: Engine, options: Options) -> Result<Self> {
+        options.check()?;
         let places = Places::new(&options.allowed_urls)?;
+        let tls = match &options.tls {
+            Some(files) => Some([Arc::new(Tls::load(files, H2).await?), Arc::new(Tls::load(files, HTTP_1).await?)]),
+            None => None,
+        };
         let (grpc, grpc_address) = listen(options.listen, "listen").await?;
         let (http, http_address) = listen(options.http, "http").await?;
-        let shared = Shared::new(engine, places).await?;
-        Ok(Self { shared, follow: options.follow, grpc, http, grpc_address, http_address })
+        let shared = Shared::new(engine, places, options.auth, options.sql).await?;
+        Ok(Self { shared, follow: options.follow, grpc, http, tls, grpc_address, http_address })
     }
 
     /// The same with credentials and endpoints of object stores, for files of requests outside the offline store's own
@@ -83,13 +93,20 @@ impl Server {
         if clock.is_frozen() {
             tracing::warn!("{}", pretended(clock.now()));
         }
+        if shared.access.is_guarded() && shared.access.valid_tokens() == 0 {
+            tracing::warn!("nobody can call: there is no token that counts; `hitherto token create` makes one");
+        }
         let (stop, stopping) = watch::channel(false);
         let health = HealthReporter::new();
         let routes = routes(&shared, &health)?;
         set_health(&health, ServingStatus::Serving).await;
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve_grpc(self.grpc, routes, stopping.clone()));
-        tasks.spawn(serve_http(self.http, Arc::clone(&shared), stopping.clone()));
+        let [grpc_tls, http_tls] = self.tls.map_or([None, None], |tls| tls.map(Some));
+        for tls in [&grpc_tls, &http_tls].into_iter().flatten() {
+            spawn(&mut tasks, watch_certificate(Arc::clone(tls), stopping.clone()));
+        }
+        tasks.spawn(serve_grpc(self.grpc, grpc_tls, routes, Arc::clone(&shared), stopping.clone()));
+        tasks.spawn(serve_http(self.http, http_tls, Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, watch_registry(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, purge(Arc::clone(&shared), stopping.clone()));
         if let Some(interval) = self.follow {
@@ -109,9 +126,6 @@ impl Server {
 }
 
 async fn listen(address: SocketAddr, setting: &'static str) -> Result<(TcpListener, SocketAddr)> {
-    if !address.ip().is_loopback() {
-        return Err(Error::NotLoopback { address });
-    }
     let failed = |source| Error::Listen { address, setting, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
@@ -126,35 +140,66 @@ fn routes(shared: &Arc<Shared>, health: &HealthReporter) -> Result<Routes> {
     };
     let failed = |source| Error::serve("describe the services", source);
     let health = tonic_health::server::HealthService::from_health_reporter(health.clone());
-    Ok(Routes::new(online_features::service(Arc::clone(shared)))
+    let routes = Routes::new(online_features::service(Arc::clone(shared)))
         .add_service(ingest::service(Arc::clone(shared)))
         .add_service(registry::service(Arc::clone(shared)))
         .add_service(models::service(Arc::clone(shared)))
         .add_service(training_sets::service(Arc::clone(shared)))
+        .add_service(flight::service(Arc::clone(shared)))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection().build_v1().map_err(failed)?)
-        .add_service(reflection().build_v1alpha().map_err(failed)?))
+        .add_service(reflection().build_v1alpha().map_err(failed)?);
+    if !shared.access.is_guarded() {
+        return Ok(routes);
+    }
+    // around everything that is served here, and around what is not
+    let guard = from_fn_with_state(Arc::clone(shared), auth::grpc);
+    Ok(routes.into_axum_router().layer(guard).into())
 }
 
-async fn serve_grpc(listener: TcpListener, routes: Routes, stopping: watch::Receiver<bool>) -> Result<()> {
-    tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped(stopping))
-        .await
-        .map_err(|source| Error::serve("serve gRPC", source))
-}
-
-async fn serve_http(listener: TcpListener, shared: Arc<Shared>, stopping: watch::Receiver<bool>) -> Result<()> {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("could not set TCP_NODELAY: {error}");
+async fn serve_grpc(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    routes: Routes,
+    shared: Arc<Shared>,
+    stopping: watch::Receiver<bool>,
+) -> Result<()> {
+    let server = tonic::transport::Server::builder().http2_keepalive_interval(Some(KEEPALIVE)).add_routes(routes);
+    let served = match tls {
+        Some(tls) => {
+            let connections = TlsListener::new(listener, tls, shared).connections();
+            server.serve_with_incoming_shutdown(connections, stopped(stopping)).await
         }
-    });
-    axum::serve(listener, http::pages(shared))
-        .with_graceful_shutdown(stopped(stopping))
-        .await
-        .map_err(|source| Error::serve("serve HTTP", source))
+        None => {
+            let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+            server.serve_with_incoming_shutdown(connections, stopped(stopping)).await
+        }
+    };
+    served.map_err(|source| Error::serve("serve gRPC", source))
+}
+
+async fn serve_http(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    shared: Arc<Shared>,
+    stopping: watch::Receiver<bool>,
+) -> Result<()> {
+    let pages = http::pages(Arc::clone(&shared));
+    let served = match tls {
+        Some(tls) => {
+            let listener = TlsListener::new(listener, tls, shared);
+            axum::serve(listener, pages).with_graceful_shutdown(stopped(stopping)).await
+        }
+        None => {
+            let listener = listener.tap_io(|stream| {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!("could not set TCP_NODELAY: {error}");
+                }
+            });
+            axum::serve(listener, pages).with_graceful_shutdown(stopped(stopping)).await
+        }
+    };
+    served.map_err(|source| Error::serve("serve HTTP", source))
 }
 
 fn spawn(tasks: &mut JoinSet<Result<()>>, task: impl Future<Output = ()> + Send + 'static) {

@@ -1,14 +1,21 @@
 //! What every part of a running server shares.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
+use tokio::sync::Semaphore;
+use tonic::Request;
 
-use crate::Result;
 use crate::answer::text_of;
+use crate::auth::{Access, Caller};
 use crate::metrics::Metrics;
+use crate::options::Auth;
 use crate::places::Places;
 use crate::shadow::Shadows;
+use crate::{Result, SqlLimits};
+
+/// A training set is built in memory: more than these at once wait.
+const BUILDS_MAX: usize = 2;
 
 /// The plans, the counters and the state of what runs in the background.
 #[derive(Debug)]
@@ -17,6 +24,11 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) places: Places,
     pub(crate) shadows: Shadows,
+    /// How far a query of SQL may go.
+    pub(crate) sql: SqlLimits,
+    pub(crate) access: Access,
+    /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
+    pub(crate) builds: Semaphore,
     background: Mutex<Background>,
 }
 
@@ -33,10 +45,12 @@ pub(crate) struct Background {
 }
 
 impl Shared {
-    pub(crate) async fn new(engine: Engine, places: Places) -> Result<Self> {
+    pub(crate) async fn new(engine: Engine, places: Places, auth: Auth, sql: SqlLimits) -> Result<Self> {
+        let access = Access::new(auth, engine.clock());
         let serving = Serving::load(engine).await?;
         let (metrics, shadows) = (Metrics::new()?, Shadows::default());
-        let shared = Self { serving, metrics, places, shadows, background: Mutex::default() };
+        let builds = Semaphore::new(BUILDS_MAX);
+        let shared = Self { serving, metrics, places, shadows, sql, access, builds, background: Mutex::default() };
         shared.read_registry().await?;
         Ok(shared)
     }
@@ -45,7 +59,12 @@ impl Shared {
         self.serving.engine()
     }
 
-    /// Looks whether the registry has changed. Where that fails, the last plans go on serving.
+    /// The engine for whoever sent this: what it changes in the registry is told under the caller's name, where there is one.
+    pub(crate) fn engine_of<T>(&self, request: &Request<T>) -> Engine {
+        caller_of(request).map_or_else(|| self.engine().clone(), |caller| self.engine().acting_as(caller.name.as_str()))
+    }
+
+    /// Looks whether the registry has changed. Where that fails, the last plans and tokens go on serving.
     pub(crate) async fn refresh(&self) {
         let problem = self.read_registry().await.err().map(|error| text_of(&error));
         if problem.is_some() {
@@ -61,6 +80,8 @@ impl Shared {
     }
 
     async fn read_registry(&self) -> Result<(), hitherto_engine::Error> {
+        // first, and whatever becomes of plans: a token that was revoked must not wait for them
+        self.access.refresh(self.engine().registry()).await?;
         self.serving.refresh().await?;
         let revision = Some(self.serving.revision());
         if self.background().revision != revision {
@@ -81,4 +102,9 @@ impl Shared {
     pub(crate) fn background(&self) -> MutexGuard<'_, Background> {
         self.background.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whoever sent this, where callers show tokens.
+pub(crate) fn caller_of<T>(request: &Request<T>) -> Option<&Caller> {
+    request.extensions().get::<Arc<Caller>>().map(Arc::as_ref)
 }

@@ -8,32 +8,26 @@ use hitherto_proto::v1::{
     CreateTrainingSetRequest, Dataset, GetTrainingSetRequest, ListTrainingSetsRequest, ListTrainingSetsResponse,
 };
 use hitherto_proto::{MESSAGE_BYTES_MAX, NewTrainingSet};
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::answer::{Refusal, answer};
-use crate::shared::Shared;
-
-/// A training set is built in memory: more than these at once wait.
-const BUILDS_MAX: usize = 2;
+use crate::shared::{Shared, caller_of};
 
 /// The service.
 #[derive(Debug)]
 pub(crate) struct Service {
     shared: Arc<Shared>,
-    builds: Semaphore,
 }
 
 /// The service, to be mounted.
 pub(crate) fn service(shared: Arc<Shared>) -> TrainingSetsServer<Service> {
-    let service = Service { shared, builds: Semaphore::new(BUILDS_MAX) };
-    TrainingSetsServer::new(service).max_encoding_message_size(MESSAGE_BYTES_MAX)
+    TrainingSetsServer::new(Service { shared }).max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 #[tonic::async_trait]
 impl TrainingSets for Service {
     async fn create(&self, request: Request<CreateTrainingSetRequest>) -> Result<Response<Dataset>, Status> {
-        let work = self.build(request.into_inner());
+        let work = self.build(request);
         answer(&self.shared.metrics, "TrainingSets/Create", work).await
     }
 
@@ -61,9 +55,11 @@ impl TrainingSets for Service {
 }
 
 impl Service {
-    async fn build(&self, sent: CreateTrainingSetRequest) -> Result<Dataset, Refusal> {
+    async fn build(&self, sent: Request<CreateTrainingSetRequest>) -> Result<Dataset, Refusal> {
+        let engine = self.shared.engine_of(&sent);
+        let actor = caller_of(&sent).map_or("grpc", |caller| caller.name.as_str()).to_owned();
+        let sent = sent.into_inner();
         let NewTrainingSet { feature_set, spine, out_url, mode, event_timestamp, evidence, name } = sent.try_into()?;
-        let engine = self.shared.engine();
         let places = &self.shared.places;
         // both places are judged before any work is done
         let out = places.output("out_url", &out_url, engine.offline()).await?;
@@ -76,11 +72,10 @@ impl Service {
             event_timestamp,
             evidence: if evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent },
             name,
-            provenance: Provenance { actor: "grpc".to_owned(), ..Provenance::default() },
+            provenance: Provenance { actor, ..Provenance::default() },
             ..TrainingSetRequest::new(feature_set, spine, out)
         };
-        // never closed, so that waiting cannot fail
-        let _permit = self.builds.acquire().await;
+        let _permit = self.shared.builds.acquire().await;
         Ok(engine.training_set(&wanted, |_| {}).await?.into())
     }
 }

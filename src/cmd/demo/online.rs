@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use hitherto_client::Credentials;
 use hitherto_core::{Selector, Timestamp};
 use hitherto_engine::Spine;
-use hitherto_server::{Options, Server};
+use hitherto_server::{Auth, Options, Server};
 use std::sync::Arc;
 
 use super::{NOW, hitherto, typed};
@@ -19,10 +20,12 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
     let now: Timestamp = NOW.parse()?;
     let engine = stores::open(config, Use::WriteOnline, Some(now)).await?;
     let options = Options {
-        listen: stores::loopback("127.0.0.1:0")?,
-        http: stores::loopback("127.0.0.1:0")?,
+        listen: stores::address("127.0.0.1:0")?,
+        http: stores::address("127.0.0.1:0")?,
         follow: config.follow,
         allowed_urls: Vec::new(),
+        auth: Auth::None,
+        tls: None,
     };
     let server = Server::bind(engine.clone(), options).await?;
     let address = server.grpc_address();
@@ -38,7 +41,7 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
 
     let rows: Vec<_> = entities.iter().map(|entity| super::super::get::row_of_flag(entity)).collect::<Result<_>>()?;
     let consumer = hitherto_engine::Consumer::Model("late_flights@champion".parse::<Selector>()?);
-    let online = super::super::get_remote::lookup(&url, consumer, None, &rows).await?;
+    let online = super::super::get_remote::lookup(&url, &Credentials::default(), consumer, None, &rows).await?;
     let offline = engine.features_at("late_arrival".parse()?, &Spine::Batches(spine(now)?)).await?;
     compare(&online, &offline)?;
     // a server that has ended already needs no word

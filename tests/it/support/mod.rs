@@ -1,5 +1,6 @@
 //! What the properties share: the binary in a folder of its own, and small files for it to read.
 
+pub(crate) mod certificates;
 pub(crate) mod gate;
 mod hitherto;
 mod legs;
@@ -14,4 +15,4 @@ pub(crate) mod workspace;
 pub(crate) use hitherto::{Hitherto, Ran};
 pub(crate) use legs::LEGS;
 pub(crate) use parquet_file::{read_parquet, write_parquet};
-pub(crate) use python::{EventEndpoint, S3, python};
+pub(crate) use python::{EventEndpoint, S3, python, python_says};

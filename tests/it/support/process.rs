@@ -79,20 +79,37 @@ pub(crate) struct Served {
 impl Hitherto {
     /// Start a server and wait until it says where it is.
     pub(crate) fn serve(&self, flags: &str) -> Served {
-        let mut command = self.command(&format!("serve --listen 127.0.0.1:0 --http 127.0.0.1:0 {flags}"));
+        self.serve_at("127.0.0.1:0", flags)
+    }
+
+    /// The same with variables of its environment.
+    pub(crate) fn serve_with(&self, flags: &str, environment: &[(&str, &str)]) -> Served {
+        self.start("127.0.0.1:0", flags, environment)
+    }
+
+    /// The same with gRPC at this address.
+    pub(crate) fn serve_at(&self, listen: &str, flags: &str) -> Served {
+        self.start(listen, flags, &[])
+    }
+
+    fn start(&self, listen: &str, flags: &str, environment: &[(&str, &str)]) -> Served {
+        let mut command = self.command(&format!("serve --listen {listen} --http 127.0.0.1:0 {flags}"));
+        command.envs(environment.iter().copied());
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let mut line = String::new();
         let mut before = String::new();
-        // gRPC on 127.0.0.1:1, health and metrics on http://127.0.0.1:2
+        // gRPC on 127.0.0.1:1, health and metrics on http://127.0.0.1:2; https:// with TLS, which gRPC has too, then
         let (grpc, http) = loop {
             line.clear();
             assert_ne!(lines.read_line(&mut line).expect("stderr is text"), 0, "serve ended: {before}");
             before.push_str(&line);
             let said = line.trim().strip_prefix("gRPC on ");
-            if let Some((grpc, http)) = said.and_then(|said| said.split_once(", health and metrics on http://")) {
-                break (grpc.to_owned(), http.to_owned());
+            if let Some((grpc, http)) = said.and_then(|said| said.split_once(", health and metrics on ")) {
+                let (scheme, http) = http.split_once("://").expect("a URL");
+                // an address that stands for all of this machine's is reached at one of them
+                break (format!("{scheme}://{}", grpc.replace("0.0.0.0", "127.0.0.1")), http.to_owned());
             }
         };
         let said = std::thread::spawn(move || {
@@ -100,7 +117,7 @@ impl Hitherto {
             lines.read_to_string(&mut rest).expect("stderr is text");
             rest
         });
-        Served { child, grpc: format!("http://{grpc}"), http, said: Some(said) }
+        Served { child, grpc, http, said: Some(said) }
     }
 }
 

@@ -14,6 +14,15 @@ pub(crate) fn python(script: &str, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{script} printed no JSON: {error}\n{said}"))
 }
 
+/// What a script of the test's own prints.
+pub(crate) fn python_says(script: &Path) -> String {
+    // a path that is whole stands for itself
+    let output = command(&script.display().to_string()).output().expect("Python can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", script.display());
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
 /// An S3 server in memory, with the bucket `history`; gone when this is dropped, or when the test's process ends.
 #[derive(Debug)]
 pub(crate) struct S3 {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Serialize, Serializer};
 
+use crate::spine::UPLOADED;
+
 /// So many files are named one by one; of more, their folders are, and of more folders what is above all of them.
 const FILES_MAX: usize = 64;
 
@@ -19,10 +21,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Of an absolute path or a URL, without user, password and query; nothing of standard input, which is nowhere.
+    /// Of an absolute path or a URL, without user, password and query; nothing of standard input and of rows that a client
+    /// has sent, which are nowhere.
     pub(super) fn of(place: &str) -> Option<Self> {
         let Some((scheme, rest)) = place.split_once("://") else {
-            return (place != "-").then(|| Self::file(place));
+            return (place != "-" && place != UPLOADED).then(|| Self::file(place));
         };
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));

@@ -1,6 +1,6 @@
 //! Parquet, its columns encoded side by side on the machine's threads: the same bytes as one thread gives.
 
-mod dictionary;
+mod suited;
 
 use std::io::Write;
 use std::num::NonZero;
@@ -16,7 +16,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
-use self::dictionary::without_vain_dictionaries;
+use self::suited::suited;
 
 /// Writes record batches into a sink. Threads live as long as a call; a call with many rows makes good use of them.
 pub(crate) struct Encoder<W: Write + Send> {
@@ -36,7 +36,7 @@ struct Column {
 }
 
 impl<W: Write + Send> Encoder<W> {
-    /// `first` is what the first rows are: columns that hardly ever repeat a value there get no dictionary.
+    /// `first` is what the first rows are: how each column is written is told by its values there.
     pub(crate) fn try_new(
         sink: W,
         schema: SchemaRef,
@@ -44,7 +44,7 @@ impl<W: Write + Send> Encoder<W> {
         first: Option<&RecordBatch>,
     ) -> Result<Self> {
         let properties = match first {
-            Some(first) => without_vain_dictionaries(properties, first)?,
+            Some(first) => suited(properties, first)?,
             None => properties,
         };
         let group_rows_max = properties.max_row_group_row_count().unwrap_or(usize::MAX);

@@ -1,11 +1,15 @@
-//! Small objects beside the tables: written once, never changed.
+//! What lies beside the tables: small objects that are written once and never changed, and files of others' making. No table
+//! has a name that begins with `_`.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
 use object_store::{ObjectStoreExt, PutMode};
 
 use super::OfflineStore;
-use crate::{Error, Result};
+use crate::{Error, OutputLocation, Result};
 
 /// How many objects are read at once.
 const READS_MAX: usize = 16;
@@ -22,6 +26,20 @@ impl OfflineStore {
             }
             Err(error) => Err(Error::object_store(format!("write '{place}'"), error)),
         }
+    }
+
+    /// The place of the file `path`, its parts below [`OfflineStore::base`], by the name under which it is found whatever the
+    /// working folder: an absolute path, or a URL. Nothing is made.
+    pub fn beside(&self, path: &[&str]) -> Result<OutputLocation> {
+        let place = path.iter().fold(self.base.clone(), |place, part| place.join(*part));
+        let name = if self.is_local() {
+            let file = LocalFileSystem::new().path_to_filesystem(&place);
+            file.map_err(|error| Error::object_store(format!("name '{place}'"), error))?.display().to_string()
+        } else {
+            // the URL of a folder, without the slash at its end
+            self.folder_url(&place)?.as_str().trim_end_matches('/').to_owned()
+        };
+        Ok(OutputLocation::object(Arc::clone(&self.store), place, name))
     }
 
     /// Everything kept in the folder `path`, by name; nothing where there is no such folder.
@@ -48,6 +66,8 @@ impl OfflineStore {
 
 #[cfg(test)]
 mod tests {
+    use object_store::memory::InMemory;
+
     use super::*;
 
     #[tokio::test]
@@ -68,5 +88,21 @@ mod tests {
             let expected = [("1.json".to_owned(), Bytes::from("one")), ("2.json".to_owned(), Bytes::from("two"))];
             assert_eq!(kept, expected, "{url}");
         }
+    }
+
+    #[test]
+    fn a_file_beside_the_tables_is_named_as_it_is_found() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = url::Url::from_directory_path(folder.path().join("a b")).expect("a URL");
+        let store = OfflineStore::open(url.as_str(), [("", ""); 0]).expect("a store");
+        let place = store.beside(&["_training_sets", "p", "x.parquet"]).expect("a place");
+        let path = folder.path().join("a b/_training_sets/p/x.parquet");
+        assert_eq!(place.place(), path.display().to_string());
+        assert_eq!(OutputLocation::file(&path).expect("a place").place(), place.place());
+        assert!(!folder.path().join("a b").exists());
+        let bucket = url::Url::parse("s3://bucket/some%20where").expect("a URL");
+        let store = OfflineStore::with_store(Arc::new(InMemory::new()), "some where".into(), bucket);
+        let place = store.beside(&["_training_sets", "p", "x.parquet"]).expect("a place");
+        assert_eq!(place.place(), "s3://bucket/some%20where/_training_sets/p/x.parquet");
     }
 }

@@ -6,7 +6,7 @@ use hitherto_core::{
 };
 
 use super::models::with_set;
-use super::sample::{NOW, dataset, entity, model, name, view};
+use super::sample::{NOW, dataset, entity, model, name, token, view};
 use crate::{Expected, Grounds, Registry};
 
 async fn whole_log(registry: &dyn Registry) -> (Vec<AuditEntry>, Option<AuditHead>) {
@@ -49,6 +49,8 @@ async fn change_everything(registry: &dyn Registry) {
         files_go_at: NOW,
     };
     registry.record_erasure(&erasure, NOW).await.expect("records");
+    let created = registry.create_token(token(7), NOW).await.expect("creates");
+    registry.revoke_token(&created.id, NOW).await.expect("revokes");
 }
 
 pub(super) async fn every_change_is_told_once(registry: &dyn Registry) {
@@ -69,6 +71,8 @@ pub(super) async fn every_change_is_told_once(registry: &dyn Registry) {
         ("move_alias", "alias delay@champion", false),
         ("set_traffic", "alias delay@champion", true),
         ("erase", "feature_view weather", false),
+        ("create_token", "token 070707070707", false),
+        ("revoke_token", "token 070707070707", true),
     ];
     assert_eq!(told, expected);
     assert!(log.iter().all(|entry| entry.at == NOW && entry.after.is_some()), "{log:?}");
@@ -77,9 +81,9 @@ pub(super) async fn every_change_is_told_once(registry: &dyn Registry) {
     assert!(renamed.after.as_deref().is_some_and(|after| after.contains("gusts")), "{renamed:?}");
 
     assert_eq!(registry.audit_log(3, 2).await.expect("reads"), log[3..5], "from the one after, so many");
-    assert_eq!(registry.audit_log(11, 2).await.expect("reads"), []);
+    assert_eq!(registry.audit_log(13, 2).await.expect("reads"), []);
     let head = head.expect("there are entries");
-    assert_eq!((head.number, verify_against(&log, &head, "this test")), (11, Ok(())));
+    assert_eq!((head.number, verify_against(&log, &head, "this test")), (13, Ok(())));
 }
 
 pub(super) async fn what_changes_nothing_is_not_told(registry: &dyn Registry) {

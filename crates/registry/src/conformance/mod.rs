@@ -7,6 +7,7 @@ mod models;
 mod races;
 mod results;
 mod sample;
+mod tokens;
 mod traffic;
 
 use std::sync::Arc;
@@ -39,6 +40,8 @@ where
     results::evaluations_are_kept_in_order(&*project(&connect, "evaluations").await).await;
     results::verdicts_are_kept_in_order(&*project(&connect, "verdicts").await).await;
     results::moves_keep_their_grounds(&*project(&connect, "grounds").await).await;
+    tokens::they_are_created_and_revoked_once(&*project(&connect, "tokens").await).await;
+    tokens::the_log_has_nothing_of_their_secrets(&*project(&connect, "secrets").await).await;
     audit::every_change_is_told_once(&*project(&connect, "audited").await).await;
     audit::what_changes_nothing_is_not_told(&*project(&connect, "unchanged").await).await;
     datasets::the_first_recording_stays(&*project(&connect, "datasets").await).await;

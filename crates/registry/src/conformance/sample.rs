@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hitherto_core::{
     Build, Created, Dataset, Entity, EntityVersion, Feature, FeatureSet, FeatureView, KeyType, Member, Mode, Name,
-    NewModelVersion, Notes, Output, Provenance, Record, ResolvedSet, SetVersion, Span, SpineKey, Table, Timestamp,
-    ValueType, VersionedName, ViewKey, ViewUse, ViewVersion,
+    NewApiToken, NewModelVersion, Notes, Output, Provenance, Record, ResolvedSet, Role, SetVersion, Span, SpineKey,
+    Table, Timestamp, TokenId, ValueType, VersionedName, ViewKey, ViewUse, ViewVersion,
 };
 
 pub(super) const NOW: Timestamp = Timestamp(1_372_680_000_000_000);
@@ -87,6 +87,17 @@ pub(super) fn model(model: &str) -> NewModelVersion {
         dataset: None,
         provenance: Provenance::default(),
         tags: BTreeMap::from([("run".to_owned(), "42".to_owned())]),
+    }
+}
+
+/// Its id is six times `byte`.
+pub(super) fn token(byte: u8) -> NewApiToken {
+    NewApiToken {
+        id: TokenId::from_bytes([byte; 6]),
+        name: name("etl"),
+        role: Role::Writer,
+        secret_hash: format!("hash of secret {byte}"),
+        expires_at: Some(Timestamp(NOW.0 + 1)),
     }
 }
 

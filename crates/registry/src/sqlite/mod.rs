@@ -7,15 +7,17 @@ mod results;
 mod setup;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hitherto_core::{
-    Alias, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, ModelVersion, Name, NewEvaluation,
-    NewModelVersion, Record, Selector, StoredVerdict, Timestamp, Traffic,
+    Alias, ApiToken, AuditEntry, AuditHead, Catalog, Dataset, Erasure, Evaluation, ModelVersion, Name, NewApiToken,
+    NewEvaluation, NewModelVersion, Record, Selector, StoredVerdict, Timestamp, TokenId, Traffic,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
@@ -31,7 +33,7 @@ const CONNECTIONS_MAX: u32 = 4;
 ///
 /// The file is in WAL mode: readers never wait for a writer and see one revision wholly. Writers take the write lock
 /// when they begin, so they wait for each other instead of failing half-way, and a commit is synced to disk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SqliteRegistry {
     path: PathBuf,
     project: Name,
@@ -198,12 +200,28 @@ impl Registry for SqliteRegistry {
         write::record_erasure(self, erasure, now).await
     }
 
+    async fn create_token(&self, new: NewApiToken, now: Timestamp) -> Result<ApiToken> {
+        write::create_token(self, new, now).await
+    }
+
+    async fn revoke_token(&self, id: &TokenId, now: Timestamp) -> Result<ApiToken> {
+        write::revoke_token(self, id, now).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<ApiToken>> {
+        tokens::tokens(self).await
+    }
+
     async fn audit_log(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>> {
         log::entries(self, after, limit).await
     }
 
     async fn audit_head(&self) -> Result<Option<AuditHead>> {
         log::head(self, &mut *self.begin_read().await?).await
+    }
+
+    fn acting_as(&self, actor: &str) -> Arc<dyn Registry> {
+        Arc::new(self.clone().with_actor(actor))
     }
 
     fn describe(&self) -> String {

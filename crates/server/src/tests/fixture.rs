@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::{Options, Server};
+use crate::{Auth, Options, Server, SqlLimits};
 
 pub(super) const DEFINITIONS: &str = "
 kind: entity
@@ -74,7 +74,15 @@ pub(super) async fn engine_over(folder: &Path, online: Arc<dyn OnlineStore>) -> 
 
 pub(super) fn options() -> Options {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    Options { listen: free, http: free, follow: None, allowed_urls: Vec::new() }
+    Options {
+        listen: free,
+        http: free,
+        follow: None,
+        allowed_urls: Vec::new(),
+        auth: Auth::None,
+        tls: None,
+        sql: SqlLimits::default(),
+    }
 }
 
 /// A server with nothing applied.
@@ -110,16 +118,7 @@ impl Running {
 
     /// JFK an hour ago, LGA three hours ago (beyond the ttl), EWR an hour ago with a null.
     pub(super) async fn push_weather(&self, batch_id: Option<&str>) -> hitherto_client::Result<Pushed> {
-        let ago = |hours: i64| Value::Timestamp(Timestamp(NOW.0 - hours * HOUR_US));
-        let columns = vec![
-            strings("airport", &["JFK", "LGA", "EWR"]),
-            Column::new("event_timestamp", ValueType::Timestamp, vec![ago(1), ago(3), ago(1)]),
-            Column::new("wind_gust", ValueType::Float64, vec![Value::Float64(31.0), Value::Float64(9.0), Value::Null]),
-            Column::new("visibility", ValueType::Float64, vec![Value::Float64(10.0); 3]),
-        ];
-        let view = "weather".parse().expect("a name");
-        let batch_id = batch_id.map(str::to_owned);
-        self.client.push(Push { view, columns, batch_id, destination: Destination::Both }).await
+        push_weather(&self.client, batch_id).await
     }
 
     /// Tells the server to stop; it may go on for a while.
@@ -135,8 +134,14 @@ impl Running {
 
     /// The status line's code and the body of a page.
     pub(super) async fn page(&self, path: &str) -> (u16, String) {
+        self.page_with(path, "").await
+    }
+
+    /// The same with a token.
+    pub(super) async fn page_with(&self, path: &str, token: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).await.expect("it listens");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let shown = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{shown}Connection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("it answers");
@@ -144,6 +149,20 @@ impl Running {
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
         (status, body.to_owned())
     }
+}
+
+/// The same by another client: see [`Running::push_weather`].
+pub(super) async fn push_weather(client: &Client, batch_id: Option<&str>) -> hitherto_client::Result<Pushed> {
+    let ago = |hours: i64| Value::Timestamp(Timestamp(NOW.0 - hours * HOUR_US));
+    let columns = vec![
+        strings("airport", &["JFK", "LGA", "EWR"]),
+        Column::new("event_timestamp", ValueType::Timestamp, vec![ago(1), ago(3), ago(1)]),
+        Column::new("wind_gust", ValueType::Float64, vec![Value::Float64(31.0), Value::Float64(9.0), Value::Null]),
+        Column::new("visibility", ValueType::Float64, vec![Value::Float64(10.0); 3]),
+    ];
+    let view = "weather".parse().expect("a name");
+    let batch_id = batch_id.map(str::to_owned);
+    client.push(Push { view, columns, batch_id, destination: Destination::Both }).await
 }
 
 pub(super) fn strings(name: &str, values: &[&str]) -> Column {

@@ -28,7 +28,7 @@ async fn only_loopback_is_listened_on() {
             let error = Server::bind(engine.clone(), options).await.expect_err(open);
             assert_eq!(error.kind(), Kind::InvalidArgument);
             let message = error.to_string();
-            assert!(message.contains(open) && message.contains("TLS and authentication do not exist yet"), "{message}");
+            assert!(message.contains(open) && message.contains("there is neither TLS nor authentication"), "{message}");
         }
     }
 }

@@ -1,10 +1,14 @@
 //! The server through the wire, over real stores in temporary folders.
 
+mod auth;
+mod exchange;
 mod features;
 mod fixture;
+mod flight;
 mod gate;
 mod lifecycle;
 mod pages;
 mod standard;
+mod tls;
 mod traffic;
 mod training;

@@ -143,6 +143,34 @@ async fn what_a_model_version_needs_is_not_deleted() {
 }
 
 #[tokio::test]
+async fn a_token_is_revoked_and_changed_in_no_other_way() {
+    let (_folder, registry) = audited().await;
+    let new = hitherto_core::NewApiToken {
+        id: TokenId::from_bytes([7; 6]),
+        name: "etl".parse().expect("a name"),
+        role: hitherto_core::Role::Reader,
+        secret_hash: "aa".to_owned(),
+        expires_at: Some(Timestamp(9)),
+    };
+    let created = registry.create_token(new, Timestamp(5)).await.expect("creates");
+    for statement in [
+        "UPDATE tokens SET role = 'admin'",
+        "UPDATE tokens SET secret_hash = 'bb'",
+        "UPDATE tokens SET expires_at = NULL",
+        "UPDATE tokens SET revoked_at = 6, revoked_by = 'eve', role = 'admin'",
+        "UPDATE tokens SET revoked_at = 6, revoked_by = 'eve', expires_at = 10",
+    ] {
+        let said = refused(&registry, statement).await;
+        assert_eq!(said, "a token is revoked once, and changed in no other way", "{statement}");
+    }
+    assert_eq!(refused(&registry, "DELETE FROM tokens").await, "tokens are revoked, and not deleted");
+    let revoked = registry.revoke_token(&created.id, Timestamp(6)).await.expect("revokes");
+    let again = refused(&registry, "UPDATE tokens SET revoked_at = NULL, revoked_by = NULL").await;
+    assert_eq!(again, "a token is revoked once, and changed in no other way");
+    assert_eq!(registry.tokens().await.expect("reads"), [revoked]);
+}
+
+#[tokio::test]
 async fn a_registry_of_the_version_before_reads_on() {
     let folder = folder();
     let path = folder.path().join("registry.db");

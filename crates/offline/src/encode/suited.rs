@@ -1,11 +1,11 @@
-//! Which columns get no dictionary: the attempt costs more than all else where values hardly ever come twice.
+//! How columns are written, told by their first values: dictionaries and compression are left out where they cost more than they save.
 
 use std::collections::HashSet;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::basic::Encoding;
+use parquet::basic::{Compression, Encoding};
 use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 
@@ -13,20 +13,27 @@ use parquet::file::properties::WriterProperties;
 const SAMPLE: usize = 8192;
 /// Fewer tell nothing.
 const SAMPLE_MIN: usize = 1024;
+/// The level of zstd that is tried on numbers, which is what files are written with.
+const ZSTD_LEVEL: i32 = 1;
 
-/// `properties` without dictionaries for columns whose first values hardly ever come twice; times among them are
-/// written as differences. Where values do come again, if only after ten thousand others, a dictionary is the smaller.
-pub(super) fn without_vain_dictionaries(properties: WriterProperties, first: &RecordBatch) -> Result<WriterProperties> {
+/// `properties`, suited to columns whose first values hardly ever come twice. They get no dictionary; times among them are
+/// written as differences, and numbers that compression hardly makes smaller, such as floats of any precision, as they are: to
+/// unpack them is most of the work of reading them. Where values do come again, if only after ten thousand others, a
+/// dictionary is the smaller.
+pub(super) fn suited(properties: WriterProperties, first: &RecordBatch) -> Result<WriterProperties> {
     let leaves = ArrowSchemaConverter::new().convert(&first.schema())?;
     let mut builder = properties.into_builder();
     for (index, leaf) in leaves.columns().iter().enumerate() {
         let values = innermost(first.column(leaves.get_column_root_idx(index)));
+        let values = values.slice(0, values.len().min(SAMPLE));
         if !is_unrepeated(&values) {
             continue;
         }
         builder = builder.set_column_dictionary_enabled(leaf.path().clone(), false);
         if matches!(values.data_type(), DataType::Timestamp(..)) {
             builder = builder.set_column_encoding(leaf.path().clone(), Encoding::DELTA_BINARY_PACKED);
+        } else if is_incompressible(&values) {
+            builder = builder.set_column_compression(leaf.path().clone(), Compression::UNCOMPRESSED);
         }
     }
     Ok(builder.build())
@@ -47,32 +54,41 @@ fn innermost(array: &ArrayRef) -> ArrayRef {
 
 /// Whether no more than one in 32 values has been there before. Of types that this cannot tell it says no.
 fn is_unrepeated(array: &ArrayRef) -> bool {
-    let array = array.slice(0, array.len().min(SAMPLE));
     let there = array.len() - array.null_count();
     let distinct = match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().iter().flatten().collect::<HashSet<_>>().len(),
         DataType::Binary => array.as_binary::<i32>().iter().flatten().collect::<HashSet<_>>().len(),
         data_type => match data_type.primitive_width() {
-            Some(width) => distinct_numbers(&array, width),
+            Some(width) => numbers(&array.to_data(), width).collect::<HashSet<_>>().len(),
             None => return false,
         },
     };
     there >= SAMPLE_MIN && distinct + there / 32 >= there
 }
 
-fn distinct_numbers(array: &ArrayRef, width: usize) -> usize {
-    let data = array.to_data();
+/// Whether they are numbers of which compression saves less than a tenth.
+fn is_incompressible(array: &ArrayRef) -> bool {
+    let Some(width) = array.data_type().primitive_width() else { return false };
+    let plain = numbers(&array.to_data(), width).collect::<Vec<_>>().concat();
+    zstd::bulk::compress(&plain, ZSTD_LEVEL).is_ok_and(|packed| packed.len() * 10 > plain.len() * 9)
+}
+
+/// The bytes of each number that is there.
+fn numbers(data: &ArrayData, width: usize) -> impl Iterator<Item = &[u8]> {
     let values = data.buffers().first().map_or(&[][..], |values| &values.as_slice()[data.offset() * width..]);
-    let values = values.chunks_exact(width).take(array.len()).enumerate();
-    values.filter(|(row, _)| array.is_valid(*row)).map(|(_, value)| value).collect::<HashSet<_>>().len()
+    let values = values.chunks_exact(width).take(data.len()).enumerate();
+    values.filter(|(row, _)| data.is_valid(*row)).map(|(_, value)| value)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Float32Array, Float64Array, ListArray, StringArray, TimestampMicrosecondArray};
-    use arrow::datatypes::Int64Type;
+    use arrow::array::{
+        FixedSizeListArray, Float32Array, Float64Array, ListArray, StringArray, TimestampMicrosecondArray,
+    };
+    use arrow::datatypes::{Float32Type, Int64Type};
+    use parquet::basic::ZstdLevel;
     use parquet::schema::types::ColumnPath;
 
     use super::*;
@@ -80,7 +96,8 @@ mod tests {
     fn properties_for(columns: &[(&str, ArrayRef)]) -> WriterProperties {
         let columns = columns.iter().map(|(name, array)| (*name, Arc::clone(array)));
         let batch = RecordBatch::try_from_iter(columns).expect("a batch");
-        without_vain_dictionaries(WriterProperties::default(), &batch).expect("properties")
+        let zstd = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+        suited(zstd, &batch).expect("properties")
     }
 
     #[test]
@@ -113,5 +130,28 @@ mod tests {
     fn few_rows_tell_nothing() {
         let few: ArrayRef = Arc::new(Float64Array::from_iter_values((0..100).map(f64::from)));
         assert!(properties_for(&[("few", few)]).dictionary_enabled(&ColumnPath::from("few")));
+    }
+
+    #[test]
+    fn numbers_that_do_not_get_smaller_are_not_compressed() {
+        // as good as random: multiples of an odd number, of which the high bits are taken
+        let random =
+            |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n.wrapping_mul(0xd1b5_4a32_d192_ed03).rotate_left(31);
+        let full: Float64Array = (1..=8192).map(|n| (n % 9 != 0).then(|| random(n) as f64 / 3.0)).collect();
+        let cents: Float64Array = (0..8192).map(|n| Some(f64::from(n) / 100.0)).collect();
+        let vectors = (1..=64).map(|n| Some((0..256).map(move |m| Some((random(n * 256 + m) >> 32) as f32 / 3.0))));
+        let vectors = FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(vectors, 256);
+        let properties = properties_for(&[
+            ("full", Arc::new(full)),
+            ("cents", Arc::new(cents)),
+            ("few", Arc::new(Float64Array::from(vec![1.0 / 3.0; 8192]))),
+        ]);
+        let is_compressed =
+            |properties: &WriterProperties, path| properties.compression(&path) != Compression::UNCOMPRESSED;
+        let paths = ["full", "cents", "few"].map(ColumnPath::from);
+        assert_eq!(paths.map(|path| is_compressed(&properties, path)), [false, true, true]);
+        let properties = properties_for(&[("vectors", Arc::new(vectors))]);
+        let items = ColumnPath::new(["vectors", "list", "item"].map(str::to_owned).to_vec());
+        assert!(!is_compressed(&properties, items));
     }
 }

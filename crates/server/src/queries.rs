@@ -1,0 +1,111 @@
+//! Queries of SQL that run: limited in time and rows, counted, and ended when nobody waits for their rows any more.
+
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use hitherto_core::Kind;
+use hitherto_engine::PlannedQuery;
+use hitherto_proto::Failure;
+use tokio::sync::mpsc;
+
+use crate::answer::Refusal;
+use crate::shared::Shared;
+
+/// Batches that are made before the client asks for them; with more than these the query waits.
+const AHEAD: usize = 2;
+
+/// The rows of a query, or why there are no more.
+pub(crate) type Rows = BoxStream<'static, Result<RecordBatch, Refusal>>;
+
+/// Runs the query; what it holds is let go as soon as the rows are dropped, or a limit is reached.
+pub(crate) fn run(shared: &Arc<Shared>, query: PlannedQuery) -> Rows {
+    let (sender, mut receiver) = mpsc::channel(AHEAD);
+    // beside the client's call, so that the time limit holds for a client that reads nothing
+    tokio::spawn(drive(query, sender, Running::begin(Arc::clone(shared))));
+    stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
+}
+
+/// Does what comes before the rows under the same time limit.
+pub(crate) async fn within<T: Send>(
+    shared: &Shared,
+    work: impl Future<Output = Result<T, hitherto_engine::Error>> + Send,
+) -> Result<T, Refusal> {
+    tokio::select! {
+        done = work => done.map_err(Refusal::from),
+        refusal = too_long(shared.sql.timeout) => Err(refusal),
+    }
+}
+
+async fn drive(query: PlannedQuery, sender: mpsc::Sender<Result<RecordBatch, Refusal>>, mut running: Running) {
+    let limits = running.shared.sql;
+    let ended = tokio::select! {
+        biased;
+        // nobody is there any more: the query is dropped, and was counted as cancelled from the start
+        () = sender.closed() => return,
+        refusal = too_long(limits.timeout) => Err(refusal),
+        ended = send(query, limits.rows_max, &sender) => ended,
+    };
+    running.outcome = if ended.is_ok() { "done" } else { "failed" };
+    drop(running);
+    if let Err(refusal) = ended {
+        tracing::debug!("{}", refusal.0.message);
+        // fails where the client has left meanwhile, and then there is nobody to be told
+        drop(sender.send(Err(refusal)).await);
+    }
+}
+
+async fn send(
+    query: PlannedQuery,
+    rows_max: Option<u64>,
+    sender: &mpsc::Sender<Result<RecordBatch, Refusal>>,
+) -> Result<(), Refusal> {
+    let mut rows = query.run()?.map_err(hitherto_engine::Error::of_query);
+    let mut count = 0;
+    while let Some(batch) = rows.try_next().await? {
+        count += batch.num_rows() as u64;
+        if let Some(max) = rows_max.filter(|max| count > *max) {
+            let message = format!(
+                "the query has more than {max} rows, which is the limit (`sql.max_rows`): ask for fewer, with a \
+                 condition or LIMIT, or raise it"
+            );
+            return Err(Refusal(Failure::new(Kind::Exhausted, message)));
+        }
+        if sender.send(Ok(batch)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn too_long(timeout: Option<Duration>) -> Refusal {
+    let Some(timeout) = timeout else { return pending().await };
+    tokio::time::sleep(timeout).await;
+    let message = format!(
+        "the query took longer than {timeout:?}, which is the limit (`sql.timeout`): ask for less, such as a shorter \
+         window of event_timestamp, or raise it"
+    );
+    Refusal(Failure::new(Kind::Exhausted, message))
+}
+
+/// Counts a query while it runs, and how it ended.
+struct Running {
+    shared: Arc<Shared>,
+    outcome: &'static str,
+}
+
+impl Running {
+    fn begin(shared: Arc<Shared>) -> Self {
+        shared.metrics.query_started();
+        Self { shared, outcome: "cancelled" }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.metrics.query_ended(self.outcome);
+    }
+}

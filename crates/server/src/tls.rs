@@ -1,0 +1,223 @@
+//! TLS: certificates from files, and connections whose handshake is over.
+//!
+//! gRPC and HTTP are served from the same listener, so that one place knows how a connection comes about. The provider of
+//! cryptography is named here: two are linked, and none is the default of the process.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::serve::Listener;
+use futures::Stream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+use crate::auth::Reason;
+use crate::options::{ClientAuth, TlsOptions};
+use crate::shared::Shared;
+use crate::{Error, Result};
+
+/// A handshake that is not over by then never will be.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Handshakes under way: more connections wait in the kernel's queue.
+const HANDSHAKES_MAX: usize = 256;
+/// How long nothing is accepted after a failure that trying at once would not mend, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What a client and the server agree to speak: gRPC.
+pub(crate) const H2: &[u8] = b"h2";
+/// The same for pages.
+pub(crate) const HTTP_1: &[u8] = b"http/1.1";
+
+/// The certificate in use, and the files that it is from.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    options: TlsOptions,
+    protocol: &'static [u8],
+    current: ArcSwap<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    files: Files,
+    config: Arc<ServerConfig>,
+}
+
+/// What the files hold. It has the key in it: there is no Debug of its own.
+#[derive(PartialEq, Eq)]
+struct Files {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Files").finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads the files.
+    pub(crate) async fn load(options: &TlsOptions, protocol: &'static [u8]) -> Result<Self> {
+        let files = read(options).await?;
+        let config = Arc::new(config(options, &files, protocol)?);
+        let current = ArcSwap::from_pointee(Loaded { files, config });
+        Ok(Self { options: options.clone(), protocol, current })
+    }
+
+    /// Reads the files again. Connections that come afterwards get the new certificate; whether there is one.
+    pub(crate) async fn reload(&self) -> Result<bool> {
+        let files = read(&self.options).await?;
+        if files == self.current.load().files {
+            return Ok(false);
+        }
+        let config = Arc::new(config(&self.options, &files, self.protocol)?);
+        self.current.store(Arc::new(Loaded { files, config }));
+        Ok(true)
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.current.load().config))
+    }
+}
+
+/// Accepts connections of TLS. Handshakes go on beside each other, so that a slow one holds up nobody.
+pub(crate) struct TlsListener {
+    tcp: TcpListener,
+    tls: Arc<Tls>,
+    shared: Arc<Shared>,
+    handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
+}
+
+impl TlsListener {
+    pub(crate) fn new(tcp: TcpListener, tls: Arc<Tls>, shared: Arc<Shared>) -> Self {
+        Self { tcp, tls, shared, handshakes: JoinSet::new() }
+    }
+
+    /// Its connections, for tonic.
+    pub(crate) fn connections(self) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> + Send {
+        futures::stream::unfold(self, |mut listener| async move {
+            let (stream, _) = listener.accept().await;
+            Some((Ok(stream), listener))
+        })
+    }
+
+    fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("could not set TCP_NODELAY: {error}");
+        }
+        let (acceptor, shared) = (self.tls.acceptor(), Arc::clone(&self.shared));
+        self.handshakes.spawn(async move {
+            let shaken = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await;
+            let reason = match shaken {
+                Ok(Ok(stream)) => return Some((stream, peer)),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("it was not over within {} s", HANDSHAKE_MAX.as_secs()),
+            };
+            shared.metrics.refused(Reason::Handshake);
+            tracing::debug!(%peer, "no handshake of TLS: {reason}");
+            None
+        });
+    }
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    // dropped half-way it loses nothing: handshakes stay in the set, and connections in the kernel's queue
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            tokio::select! {
+                Some(done) = self.handshakes.join_next() => if let Ok(Some(accepted)) = done {
+                    return accepted;
+                },
+                accepted = self.tcp.accept(), if self.handshakes.len() < HANDSHAKES_MAX => match accepted {
+                    Ok((stream, peer)) => self.begin(stream, peer),
+                    Err(error) => {
+                        tracing::debug!("could not accept a connection: {error}");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.tcp.local_addr()
+    }
+}
+
+async fn read(options: &TlsOptions) -> Result<Files> {
+    let client_ca = match &options.client {
+        ClientAuth::None => None,
+        ClientAuth::Optional(file) | ClientAuth::Required(file) => Some(read_file(file).await?),
+    };
+    Ok(Files { cert: read_file(&options.cert).await?, key: read_file(&options.key).await?, client_ca })
+}
+
+async fn read_file(file: &Path) -> Result<Vec<u8>> {
+    tokio::fs::read(file).await.map_err(|error| Error::tls(file, format!("could not read it: {error}")))
+}
+
+fn config(options: &TlsOptions, files: &Files, protocol: &'static [u8]) -> Result<ServerConfig> {
+    let provider = Arc::new(default_provider());
+    let cert = certificates(&options.cert, &files.cert)?;
+    let key = PrivateKeyDer::from_pem_slice(&files.key)
+        .map_err(|error| Error::tls(&options.key, format!("it has no private key in PEM: {error}")))?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::serve("set up TLS", error))?;
+    let builder = match verifier(options, files, provider)? {
+        None => builder.with_no_client_auth(),
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+    };
+    let mut config = builder.with_single_cert(cert, key).map_err(|error| {
+        let reason = format!("it does not go with the key {}: {error}", options.key.display());
+        Error::tls(&options.cert, reason)
+    })?;
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(config)
+}
+
+/// Who judges the certificates of clients, if they are asked for any.
+fn verifier(
+    options: &TlsOptions,
+    files: &Files,
+    provider: Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>> {
+    let (ClientAuth::Optional(file) | ClientAuth::Required(file), Some(pem)) = (&options.client, &files.client_ca)
+    else {
+        return Ok(None);
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file, pem)? {
+        roots.add(certificate).map_err(|error| Error::tls(file, error.to_string()))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let is_optional = matches!(options.client, ClientAuth::Optional(_));
+    let builder = if is_optional { builder.allow_unauthenticated() } else { builder };
+    Ok(Some(builder.build().map_err(|error| Error::tls(file, error.to_string()))?))
+}
+
+fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|error| Error::tls(file, format!("it is no PEM: {error}")))?;
+    if found.is_empty() {
+        return Err(Error::tls(file, "it has no certificate in PEM".to_owned()));
+    }
+    Ok(found)
+}

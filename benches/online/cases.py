@@ -31,11 +31,11 @@ class Found:
         return self.jobs[over][figure] / max(self.jobs[under][figure], 1e-9)
 
 
-def reads(bench, entities, *flags, of="all", each=1, serving=None, **how):
-    """A job: load on the server of that many entities."""
+def reads(bench, entities, *flags, of="all", each=1, more=(), serving=None, **how):
+    """A job: load on the server of that many entities. `more` are flags of reads, `how` is of the run."""
     server, redis = serving or bench.serving(entities)
     watch = [("redis", redis.pid)] if redis else []
-    return lambda: bench.loaded(server, "--keys", entities, *flags, *GET, of, "--entities", each, watch=watch, **how)
+    return lambda: bench.loaded(server, "--keys", entities, *flags, *GET, of, "--entities", each, *more, watch=watch, **how)
 
 
 def in_turns(bench, jobs, runs=None):
@@ -51,6 +51,8 @@ def capacity(bench):
         jobs[f"redis-benchmark, GET of 400 bytes ({size:,})"] = lambda redis=redis: benchmarked(bench, redis)
         jobs[f"1 entity of {size:,}, uniform"] = reads(bench, size)
         jobs[f"1 entity of {size:,}, Zipf"] = reads(bench, size, "--zipf", 1)
+        # for comparison alone: what the client's reading of 50 columns costs on the cores that it shares
+        jobs[f"1 entity of {size:,}, uniform, answers unread"] = reads(bench, size, more=["--unread"])
         jobs[f"100 entities of {size:,}, uniform"] = reads(bench, size, each=100)
         jobs[f"100 entities of {size:,}, Zipf"] = reads(bench, size, "--zipf", 1, each=100)
     fewest = bench.fewest

@@ -106,8 +106,12 @@ async fn reads_are_as_many_as_the_server_counts() {
     assert_eq!(latency.count, 200);
     assert!(latency.p50 > 0.0 && latency.p50 <= latency.p99 && latency.p99 <= latency.max, "{latency:?}");
 
-    let report = run(&plan(Pace::Closed { in_flight: 2 }, 20, 200), reads).await.expect("a run");
+    let report = run(&plan(Pace::Closed { in_flight: 2 }, 20, 200), reads.clone()).await.expect("a run");
     sent += all_answered(&report);
+    assert!(report.answered > 0 && report.values_present > 0);
+    let report = run(&plan(Pace::Closed { in_flight: 1 }, 0, 100), reads.unread()).await.expect("a run");
+    sent += all_answered(&report);
+    assert_eq!(report.values_present + report.values_absent, 0);
     assert!(report.answered > 0);
     assert_eq!(answered_by(&server, "OnlineFeatures/GetFeatures"), sent);
     let statuses = counted(&server, "hitherto_feature_statuses_total", &[]);

@@ -76,6 +76,9 @@ enum What {
         /// Entities in each request
         #[arg(long, value_name = "N", default_value_t = 1)]
         entities: usize,
+        /// Leave answers as the bytes that they are: a client that costs as little as one can
+        #[arg(long)]
+        unread: bool,
     },
     /// Push rows, one a request, and read each until it is there
     Push {
@@ -144,7 +147,10 @@ async fn make(arguments: Arguments) -> Result<Report, Error> {
         watched,
     };
     match arguments.what {
-        What::Get { feature_set, entities } => run(&plan, Reads::connect(&target, &feature_set, entities).await?).await,
+        What::Get { feature_set, entities, unread } => {
+            let reads = Reads::connect(&target, &feature_set, entities).await?;
+            run(&plan, if unread { reads.unread() } else { reads }).await
+        }
         What::Push { view, feature_set } => run(&plan, Pushes::connect(&target, &view, &feature_set).await?).await,
     }
 }
@@ -193,7 +199,9 @@ mod tests {
             (Some(2.5), Some(Duration::from_mins(1)), Duration::from_millis(500))
         );
         assert_eq!(read.watch[1], Watched { name: "redis".to_owned(), pid: Some(8) });
-        assert!(matches!(&read.what, What::Get { feature_set, entities: 1 } if feature_set.to_string() == "s@2"));
+        assert!(
+            matches!(&read.what, What::Get { feature_set, entities: 1, unread: false } if feature_set.to_string() == "s@2")
+        );
         for wrong in
             ["--rate 0 get --feature-set s", "--zipf nan get --feature-set s", "--watch 7 get --feature-set s", "get"]
         {

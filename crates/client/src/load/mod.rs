@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod schedule;
 mod target;
+mod unread;
 mod work;
 
 pub use error::{Error, Result};

@@ -2,12 +2,18 @@
 
 use hitherto_core::Selector;
 use hitherto_proto::v1;
+use tonic::Request;
 use v1::get_features_request::Consumer;
 use v1::values::Kind;
 
 use super::target::only_key;
+use super::unread::answered_bytes;
 use super::{Failed, Keys, Random, Result, Taken, Target, Work};
 use crate::Client;
+use crate::call::Call;
+
+/// What follows "could not".
+const WORDS: &str = "get features";
 
 /// Reads of a feature set, each for so many entities.
 ///
@@ -20,6 +26,14 @@ pub struct Reads {
     entities: usize,
     keys: Keys,
     seed: u64,
+    answers: Answers,
+}
+
+/// What is done with an answer.
+#[derive(Clone, Copy, Debug)]
+enum Answers {
+    Read,
+    Unread,
 }
 
 impl Reads {
@@ -28,7 +42,14 @@ impl Reads {
         let clients = target.connect().await?;
         let key = only_key(&clients[0], feature_set).await?;
         let (keys, seed) = (target.keys.clone(), target.seed);
-        Ok(Self { clients, feature_set: feature_set.to_string(), key, entities: entities.max(1), keys, seed })
+        let (feature_set, entities, answers) = (feature_set.to_string(), entities.max(1), Answers::Read);
+        Ok(Self { clients, feature_set, key, entities, keys, seed, answers })
+    }
+
+    /// The same, with answers left as the bytes that they are: a client that costs as little as one can. No values are
+    /// counted, and only an answer without bytes is taken for wrong.
+    pub fn unread(self) -> Self {
+        Self { answers: Answers::Unread, ..self }
     }
 }
 
@@ -41,7 +62,14 @@ impl Work for Reads {
         let mut random = Random::of(self.seed, number);
         let keys = (0..self.entities).map(|_| self.keys.draw(&mut random)).collect();
         let client = &self.clients[(number % self.clients.len() as u64) as usize];
-        let answer = read(client, &self.feature_set, int64s(&self.key, keys)).await?;
+        let entities = int64s(&self.key, keys);
+        if let Answers::Unread = self.answers {
+            let call = client.call(WORDS);
+            let answer = answered_bytes(client, request(call, &self.feature_set, entities)).await;
+            let bytes = call.receive_message(answer)?;
+            return if bytes > 0 { Ok(Taken::default()) } else { Err(Failed::WRONG_ANSWER) };
+        }
+        let answer = read(client, &self.feature_set, entities).await?;
         if answer.rows != self.entities as u64 {
             return Err(Failed::WRONG_ANSWER);
         }
@@ -62,13 +90,17 @@ pub(super) async fn read(
     feature_set: &str,
     entities: v1::Column,
 ) -> crate::Result<v1::GetFeaturesResponse> {
-    let call = client.call("get features");
-    let request = call.send_message(v1::GetFeaturesRequest {
+    let call = client.call(WORDS);
+    let request = request(call, feature_set, entities);
+    call.receive_message(client.online_features_service().get_features(request).await)
+}
+
+fn request(call: Call<'_>, feature_set: &str, entities: v1::Column) -> Request<v1::GetFeaturesRequest> {
+    call.send_message(v1::GetFeaturesRequest {
         consumer: Some(Consumer::FeatureSet(feature_set.to_owned())),
         entities: vec![entities],
         ..v1::GetFeaturesRequest::default()
-    });
-    call.receive_message(client.online_features_service().get_features(request).await)
+    })
 }
 
 /// A column of integers without a null.

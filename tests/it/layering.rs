@@ -88,6 +88,22 @@ fn the_certificate_does_not_lean_on_the_as_of_operator_even_through_another_room
     assert_eq!(reached, owned(&["certificate", "core"]));
 }
 
+/// It is the tests that ask for the load generator; whoever builds the product gets neither it nor what it leans on.
+#[test]
+fn the_product_has_no_load_generator_in_it() {
+    let rooms = rooms();
+    let asks = |room: &str, kind: DependencyKind| {
+        let needed = rooms[room].dependencies.iter().filter(move |needed| needed.kind == kind);
+        needed
+            .filter(|needed| needed.name == "hitherto-client")
+            .any(|needed| needed.features.contains(&"load".to_owned()))
+    };
+    assert!(asks("hitherto", DependencyKind::Development), "tests/it/load.rs needs it");
+    assert!(rooms.keys().all(|room| !asks(room, DependencyKind::Normal)));
+    let features = &rooms["client"].features;
+    assert!(features.contains_key("load") && !features.contains_key("default"), "{features:?}");
+}
+
 #[test]
 fn no_room_is_named_for_everything() {
     for name in rooms().keys() {

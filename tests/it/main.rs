@@ -20,6 +20,7 @@ mod leakage;
 mod licences;
 mod limits;
 mod lineage;
+mod load;
 mod manifest;
 mod memory_limit;
 mod models;

@@ -25,6 +25,8 @@ mod connect;
 mod credentials;
 mod error;
 mod ingest;
+#[cfg(feature = "load")]
+pub mod load;
 mod models;
 mod online_features;
 mod registry;

@@ -220,8 +220,8 @@ struct Place {
 
 impl Place {
     fn of(&self, answers: &[Answer]) -> Answer {
-        let Answer { marks, rows } = &answers[self.group];
-        Answer { marks: *marks, rows: self.keys.iter().map(|key| rows[*key].clone()).collect() }
+        let Answer { marks, is_stale, rows } = &answers[self.group];
+        Answer { marks: *marks, is_stale: *is_stale, rows: self.keys.iter().map(|key| rows[*key].clone()).collect() }
     }
 }
 
@@ -318,7 +318,11 @@ mod tests {
             let version = RowVersion { event: Timestamp(moment), created: None, sequence: moment };
             let row = |key: &Vec<u8>| OnlineRow { version, deleted: false, values: Bytes::from(key.clone()) };
             let marks = Some(Marks { sequence: moment, clock: Timestamp(moment) });
-            let answer = |group: &Group<'_>| Answer { marks, rows: group.keys.iter().map(row).map(Some).collect() };
+            let answer = |group: &Group<'_>| Answer {
+                marks,
+                is_stale: false,
+                rows: group.keys.iter().map(row).map(Some).collect(),
+            };
             Ok(groups.iter().map(answer).collect())
         }
 

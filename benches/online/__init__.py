@@ -1,0 +1,1 @@
+"""Cases, data and peers of benches/online.py."""

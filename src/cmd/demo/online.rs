@@ -5,7 +5,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray
 use hitherto_client::Credentials;
 use hitherto_core::{Selector, Timestamp};
 use hitherto_engine::Spine;
-use hitherto_server::{Auth, Options, Server};
+use hitherto_server::{Auth, Options, Server, SqlLimits};
 use std::sync::Arc;
 
 use super::{NOW, hitherto, typed};
@@ -26,6 +26,7 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
         allowed_urls: Vec::new(),
         auth: Auth::None,
         tls: None,
+        sql: SqlLimits::default(),
         requests: config.requests,
         pushes: config.pushes,
         slow_request: config.slow_request,

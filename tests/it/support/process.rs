@@ -84,15 +84,15 @@ impl Hitherto {
 
     /// The same with variables of its environment.
     pub(crate) fn serve_with(&self, flags: &str, environment: &[(&str, &str)]) -> Served {
-        self.start("127.0.0.1:0", flags, environment)
+        self.served("127.0.0.1:0", flags, environment)
     }
 
     /// The same with gRPC at this address.
     pub(crate) fn serve_at(&self, listen: &str, flags: &str) -> Served {
-        self.start(listen, flags, &[])
+        self.served(listen, flags, &[])
     }
 
-    fn start(&self, listen: &str, flags: &str, environment: &[(&str, &str)]) -> Served {
+    fn served(&self, listen: &str, flags: &str, environment: &[(&str, &str)]) -> Served {
         let mut command = self.command(&format!("serve --listen {listen} --http 127.0.0.1:0 {flags}"));
         command.envs(environment.iter().copied());
         let mut child =

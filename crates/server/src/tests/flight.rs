@@ -23,7 +23,7 @@ const ENDLESS: &str = "select value from range(0, 1000000000000)";
 type Client = FlightSqlServiceClient<Channel>;
 
 impl Running {
-    async fn flight(&self) -> Client {
+    async fn flight_sql(&self) -> Client {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).expect("an address");
         Client::new(endpoint.connect().await.expect("it listens"))
     }
@@ -70,7 +70,7 @@ fn texts(batches: &[RecordBatch], column: usize) -> Vec<String> {
 #[tokio::test]
 async fn a_query_reads_what_was_there_when_it_was_planned() {
     let server = running().await;
-    let mut client = server.flight().await;
+    let mut client = server.flight_sql().await;
     let query = "select count(*) as n from weather";
     let before = client.execute(query.to_owned(), None).await.expect("it is planned");
     server.push_weather(Some("second")).await.expect("it is pushed");
@@ -89,7 +89,7 @@ async fn a_query_reads_what_was_there_when_it_was_planned() {
 #[tokio::test]
 async fn batches_have_the_announced_schema_whatever_is_asked() {
     let server = running().await;
-    let mut client = server.flight().await;
+    let mut client = server.flight_sql().await;
     for (query, rows) in [
         ("select * from weather", 3),
         ("select * from weather where false", 0),
@@ -112,7 +112,7 @@ async fn batches_have_the_announced_schema_whatever_is_asked() {
 #[tokio::test]
 async fn a_prepared_statement_takes_values_and_reads_anew_each_time() {
     let server = running().await;
-    let mut client = server.flight().await;
+    let mut client = server.flight_sql().await;
     let query = "select airport, wind_gust from weather where airport = ? and wind_gust > ? and event_timestamp < ?";
     let mut prepared = client.prepare(query.to_owned(), None).await.expect("it is prepared");
     let told = |schema: &Schema| -> Vec<(String, DataType)> {
@@ -158,7 +158,7 @@ async fn a_prepared_statement_takes_values_and_reads_anew_each_time() {
 #[tokio::test]
 async fn what_is_no_query_is_refused_by_the_planner() {
     let server = running().await;
-    let mut client = server.flight().await;
+    let mut client = server.flight_sql().await;
     for (statement, reason) in [
         ("insert into weather select * from weather", "DML not supported: Insert Into"),
         ("drop table weather", "DDL not supported: DropTable"),
@@ -190,7 +190,7 @@ async fn what_is_no_query_is_refused_by_the_planner() {
 #[tokio::test]
 async fn a_result_with_too_many_rows_ends_with_the_limit_and_the_remedy() {
     let server = limited(SqlLimits { timeout: None, rows_max: Some(3) }).await;
-    let mut client = server.flight().await;
+    let mut client = server.flight_sql().await;
     assert_eq!(count(&asked(&mut client, "select count(*) from weather").await.expect("a row")), 3);
     assert_eq!(texts(&asked(&mut client, "select airport from weather").await.expect("rows"), 0).len(), 3);
     server.push_weather(Some("second")).await.expect("it is pushed");
@@ -207,7 +207,7 @@ async fn a_result_with_too_many_rows_ends_with_the_limit_and_the_remedy() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_that_takes_too_long_ends_with_the_limit_and_the_remedy() {
     let server = limited(SqlLimits { timeout: Some(Duration::from_millis(300)), rows_max: None }).await;
-    let mut client = server.flight().await;
+    let mut client = server.flight_sql().await;
     let query = format!("select max(value % 7) from ({ENDLESS}) as t");
     let slow = asked(&mut client, &query).await.expect_err("it takes for ever");
     assert_eq!(slow.kind, Kind::Exhausted);
@@ -224,7 +224,7 @@ async fn a_query_that_takes_too_long_ends_with_the_limit_and_the_remedy() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_ends_when_its_client_leaves() {
     let server = running().await;
-    let mut client = server.flight().await;
+    let mut client = server.flight_sql().await;
     let info = client.execute(ENDLESS.to_owned(), None).await.expect("it is planned");
     let mut rows = client.do_get(ticket(&info)).await.expect("it runs");
     assert!(rows.try_next().await.expect("rows").is_some());
@@ -243,7 +243,7 @@ async fn a_query_ends_when_its_client_leaves() {
 #[tokio::test]
 async fn browsers_find_tables_columns_keys_and_what_is_said_of_them() {
     let server = running().await;
-    let mut client = server.flight().await;
+    let mut client = server.flight_sql().await;
     let described = DEFINITIONS.replace("wind_gust: float64", "wind_gust: {type: float64, description: in knots}");
     server.apply(&described.replace("ttl: 2h", "ttl: 2h\ndescription: hourly")).await.expect("it applies");
     let all = CommandGetTables {

@@ -13,6 +13,9 @@ use crate::args::{Cli, Command};
 use crate::config::Config;
 use crate::{cmd, events, output};
 
+/// The stack of each thread that works. SQL is planned by recursion, and a text's height is bounded so that this is enough.
+const STACK_BYTES: usize = 16 << 20;
+
 /// Parse the arguments, run the command, report what went wrong.
 pub fn run() -> ExitCode {
     bound_heaps();
@@ -24,7 +27,8 @@ pub fn run() -> ExitCode {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };

@@ -20,10 +20,14 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use hitherto_core::{ResolvedSet, Timestamp, ValueType};
 use hitherto_offline::types::arrow_type;
 
+use crate::sql::{TRANSFORM_BYTES_MAX, refuse_too_large};
 use crate::{Error, Result};
 
 /// The hidden input column that stands for `request_time()`. No feature can be called so: names begin with a letter.
 const REQUEST_TIME: &str = "__request_time";
+
+/// Of a transform that does not compile, an error shows no more than this.
+const SHOWN_CHARS_MAX: usize = 1_000;
 
 /// One transform: its output, and how it is computed.
 #[derive(Debug)]
@@ -170,6 +174,7 @@ fn compile_one(
     schema: &DFSchema,
     text: &str,
 ) -> datafusion::error::Result<Arc<dyn PhysicalExpr>> {
+    refuse_too_large(text, TRANSFORM_BYTES_MAX)?;
     let expr = context.parse_sql_expr(text, schema)?;
     refuse_what_is_not_a_scalar_of_the_row(&expr)?;
     let expr = expr.transform(|node| match &node {
@@ -225,7 +230,10 @@ fn nearest(returned: &DataType) -> Option<ValueType> {
 }
 
 fn invalid(name: &str, text: &str, source: &DataFusionError) -> Error {
-    Error::Transform { name: name.to_owned(), reason: format!("'{text}' does not compile: {}", root_message(source)) }
+    let shown = text.chars().take(SHOWN_CHARS_MAX).collect::<String>();
+    let rest = if shown.len() < text.len() { " …" } else { "" };
+    let reason = format!("'{shown}{rest}' does not compile: {}", root_message(source));
+    Error::Transform { name: name.to_owned(), reason }
 }
 
 fn root_message(source: &DataFusionError) -> String {
@@ -253,5 +261,28 @@ impl ScalarUDFImpl for RequestTime {
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> datafusion::error::Result<ColumnarValue> {
         Err(DataFusionError::Internal("request_time() was not replaced by its column".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transform_that_no_stack_bears_is_refused_and_what_is_let_in_is_borne() {
+        let terms = |count: usize| format!("1{}", "+1".repeat(count));
+        let refused = compile_one(&context(), &DFSchema::empty(), &terms(5_000)).expect_err("too high");
+        assert!(root_message(&refused).contains("5000 operators stand one upon the other"), "{refused}");
+        let refused = invalid("much", &terms(5_000), &refused).to_string();
+        assert!(refused.len() < 2_000, "an error shows the beginning of it: {} bytes", refused.len());
+        // no thread of the product's has less: the first has 8 MiB, where no one says otherwise
+        let borne = std::thread::Builder::new().stack_size(8 << 20).spawn(|| {
+            let schema = Schema::new(vec![Field::new("a", DataType::Int64, true)]);
+            let schema = DFSchema::try_from(schema).expect("a schema");
+            for text in [format!("a{}", " + a".repeat(300)), format!("a{}", " is null".repeat(300))] {
+                compile_one(&context(), &schema, &text).expect("a transform");
+            }
+        });
+        borne.expect("a thread").join().expect("no panic");
     }
 }

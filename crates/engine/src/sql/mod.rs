@@ -3,12 +3,14 @@
 
 mod asof_filter;
 mod asof_join;
+mod bounds;
 mod dialect;
 mod error;
 mod features;
 mod features_exec;
 mod known;
 mod parse;
+mod passed_over;
 mod planner;
 mod relations;
 mod tables;
@@ -30,6 +32,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use hitherto_core::{Catalog, Name, Selector, ViewVersion};
 
 use self::asof_filter::FilterBelowAsOf;
+pub(crate) use self::bounds::{TRANSFORM_BYTES_MAX, refuse_too_large};
 use self::error::{carried, unsupported};
 pub(crate) use self::error::{failed, recovered};
 use self::known::ValueAt;

@@ -15,7 +15,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 
+use super::bounds::{PARTS_MAX, QUERY_BYTES_MAX, refuse_too_deep, refuse_too_large};
 use super::dialect::VersionedDialect;
+use super::passed_over::{clause_of_query, clause_of_select, refuse_what_is_passed_over};
 use super::{CATALOG, PUBLIC};
 
 /// `history('view')`.
@@ -27,10 +29,13 @@ pub(super) const FEATURES_AS_OF: &str = "features_as_of";
 pub(super) fn parse(query: &str) -> DataFusionResult<Statement> {
     let mut statement = parsed(query)?;
     rewrite(&mut statement)?;
+    // a spine that came as a text is a part of it now
+    refuse_too_deep(&statement.to_string())?;
     Ok(statement)
 }
 
 fn parsed(query: &str) -> DataFusionResult<Statement> {
+    refuse_too_large(query, QUERY_BYTES_MAX)?;
     // the clause takes words that are names elsewhere, so only a query that has it is read so
     let is_versioned = query.to_ascii_lowercase().contains("system_time");
     let dialect: &dyn Dialect = if is_versioned { &VersionedDialect } else { &GenericDialect };
@@ -45,7 +50,7 @@ fn parsed(query: &str) -> DataFusionResult<Statement> {
 
 fn rewrite(statement: &mut Statement) -> DataFusionResult<()> {
     match statement {
-        Statement::Statement(statement) => match VisitMut::visit(statement.as_mut(), &mut Rewrite) {
+        Statement::Statement(statement) => match VisitMut::visit(statement.as_mut(), &mut Rewrite::default()) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         },
@@ -86,14 +91,27 @@ impl Visitor for Calls {
     }
 }
 
-struct Rewrite;
+#[derive(Default)]
+struct Rewrite {
+    /// Tables that stand beside others in a `FROM`, by commas: each is one join more, upon those before it.
+    beside: usize,
+}
 
 impl VisitorMut for Rewrite {
     type Break = DataFusionError;
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
+        broken(refuse_what_is_passed_over(clause_of_query(query)))
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        self.beside += select.from.len().saturating_sub(1);
+        if self.beside > PARTS_MAX {
+            let reason = format!("more than {PARTS_MAX} tables stand beside others in FROM: join fewer in one query");
+            return ControlFlow::Break(DataFusionError::Plan(reason));
+        }
         select.from.iter_mut().for_each(|from| nest(from, 0));
-        ControlFlow::Continue(())
+        broken(refuse_what_is_passed_over(clause_of_select(select)))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {
@@ -106,10 +124,15 @@ impl VisitorMut for Rewrite {
             TableFactor::Table { name, args, alias, .. } if args.is_some() => call(name, args, alias),
             _ => Ok(()),
         };
-        match done {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        broken(done)
+    }
+}
+
+/// An error ends the visit.
+fn broken(done: DataFusionResult<()>) -> ControlFlow<DataFusionError> {
+    match done {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
     }
 }
 
@@ -267,6 +290,21 @@ mod tests {
     }
 
     #[test]
+    fn more_than_a_stack_bears_is_refused_wherever_it_stands() {
+        let terms = format!("select 1{}", "+1".repeat(5_000));
+        assert!(refused(&terms).contains("5000 operators stand one upon the other"));
+        let half = format!("select 1{}", "+1".repeat(200));
+        let spine = format!("select * from features_as_of('late', '{half}') where 1{} > 0", "+1".repeat(200));
+        assert!(refused(&spine).contains("operators stand one upon the other"));
+        let beside = format!("select 1 from t{}", ", t".repeat(5_000));
+        assert!(refused(&beside).contains("tables stand beside others in FROM"));
+        let selects = format!("select {}", vec!["(select 1)"; 1_000].join(", "));
+        assert!(refused(&selects).contains("1001 selects"));
+        let explained = format!("{}select 1", "explain ".repeat(2_000));
+        assert!(refused(&explained).contains("2000 operators"));
+    }
+
+    #[test]
     fn versions_of_tables_are_read_where_the_clause_is() {
         let query = "SELECT * FROM legs FOR SYSTEM_TIME AS OF TIMESTAMP '2013-01-02T00:00:00Z' l";
         assert!(read(query).contains("FOR SYSTEM_TIME AS OF TIMESTAMP '2013-01-02T00:00:00Z'"), "{}", read(query));
@@ -294,7 +332,8 @@ mod tests {
         ] {
             let plain = select.replace("{}", "FROM legs");
             let versioned = select.replace("{}", clause);
-            assert_eq!(parse(&plain).is_ok(), parse(&versioned).is_ok(), "{select}");
+            assert!(parsed(&plain).is_ok(), "{select}");
+            assert!(parsed(&versioned).is_ok(), "{select}");
         }
     }
 }

@@ -17,6 +17,7 @@ use hitherto_offline::{HistoryTable, INGESTED};
 use super::asof_join::AsOfJoin;
 use super::features::Features;
 use super::parse::{FEATURES_AS_OF, argument, named, text, usage};
+use super::passed_over::{clause_of_factor, refuse_what_is_passed_over};
 use super::tables::QueryTables;
 use super::{carried, unsupported};
 
@@ -34,7 +35,7 @@ impl RelationPlanner for Relations {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> DataFusionResult<RelationPlanning> {
-        refuse_what_is_passed_over(&relation)?;
+        refuse_what_is_passed_over(clause_of_factor(&relation))?;
         match relation {
             TableFactor::NestedJoin { table_with_joins, alias } if ends_as_of(&table_with_joins) => {
                 planned(as_of_join(*table_with_joins, context)?, alias)
@@ -53,23 +54,6 @@ impl RelationPlanner for Relations {
 
 fn planned(plan: LogicalPlan, alias: Option<TableAlias>) -> DataFusionResult<RelationPlanning> {
     Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
-}
-
-/// Clauses that the parser takes and the planner does not look at: a query that has one would not mean what it says.
-fn refuse_what_is_passed_over(relation: &TableFactor) -> DataFusionResult<()> {
-    let clause = match relation {
-        TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => "TABLESAMPLE",
-        TableFactor::Table { with_hints, index_hints, .. } if !with_hints.is_empty() || !index_hints.is_empty() => {
-            "a hint of a table"
-        }
-        TableFactor::Table { partitions, .. } if !partitions.is_empty() => "PARTITION of a table",
-        TableFactor::Table { json_path: Some(_), .. } => "a path into a table",
-        TableFactor::Table { with_ordinality: true, .. } => "WITH ORDINALITY",
-        TableFactor::Table { args: Some(args), .. } if args.settings.is_some() => "SETTINGS of a table function",
-        TableFactor::Table { args: Some(_), version: Some(_), .. } => "a version of a table function",
-        _ => return Ok(()),
-    };
-    Err(unsupported(format!("{clause} is not supported: leave it out")))
 }
 
 /// The table of this name, and nothing besides.

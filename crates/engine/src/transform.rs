@@ -20,7 +20,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use hitherto_core::{ResolvedSet, Timestamp, ValueType};
 use hitherto_offline::types::arrow_type;
 
-use crate::sql::{TRANSFORM_BYTES_MAX, refuse_too_large};
+use crate::sql::{TRANSFORM_BYTES_MAX, measure_results, refuse_too_large};
 use crate::{Error, Result};
 
 /// The hidden input column that stands for `request_time()`. No feature can be called so: names begin with a letter.
@@ -70,7 +70,7 @@ impl Transforms {
         if set.transforms.is_empty() {
             return Ok(transforms);
         }
-        let context = context();
+        let context = context().map_err(|source| invalid("", "", &source))?;
         let schema = DFSchema::try_from(input.as_ref().clone()).map_err(|source| invalid("", "", &source))?;
         for transform in &set.transforms {
             let refuse = |source| invalid(transform.name.as_str(), &transform.expr, &source);
@@ -162,11 +162,12 @@ fn input_schema(set: &ResolvedSet) -> SchemaRef {
 }
 
 /// A context that knows DataFusion's functions and `request_time()`; names keep their case.
-fn context() -> SessionContext {
+fn context() -> datafusion::error::Result<SessionContext> {
     let config = SessionConfig::new().set_bool("datafusion.sql_parser.enable_ident_normalization", false);
-    let context = SessionContext::new_with_config(config);
+    let mut context = SessionContext::new_with_config(config);
+    measure_results(&mut context)?;
     context.register_udf(ScalarUDF::from(RequestTime { signature: Signature::nullary(Volatility::Immutable) }));
-    context
+    Ok(context)
 }
 
 fn compile_one(
@@ -271,7 +272,8 @@ mod tests {
     #[test]
     fn a_transform_that_no_stack_bears_is_refused_and_what_is_let_in_is_borne() {
         let terms = |count: usize| format!("1{}", "+1".repeat(count));
-        let refused = compile_one(&context(), &DFSchema::empty(), &terms(5_000)).expect_err("too high");
+        let refused =
+            compile_one(&context().expect("a context"), &DFSchema::empty(), &terms(5_000)).expect_err("too high");
         assert!(root_message(&refused).contains("5000 operators stand one upon the other"), "{refused}");
         let refused = invalid("much", &terms(5_000), &refused).to_string();
         assert!(refused.len() < 2_000, "an error shows the beginning of it: {} bytes", refused.len());
@@ -280,9 +282,19 @@ mod tests {
             let schema = Schema::new(vec![Field::new("a", DataType::Int64, true)]);
             let schema = DFSchema::try_from(schema).expect("a schema");
             for text in [format!("a{}", " + a".repeat(300)), format!("a{}", " is null".repeat(300))] {
-                compile_one(&context(), &schema, &text).expect("a transform");
+                compile_one(&context().expect("a context"), &schema, &text).expect("a transform");
             }
         });
         borne.expect("a thread").join().expect("no panic");
+    }
+
+    #[test]
+    fn a_transform_makes_no_value_larger_than_there_is_room_for() {
+        for large in ["array_repeat(1, 2147483647)", "repeat('x', 2147483647)", "rpad('x', 2147483647)"] {
+            let expr = compile_one(&context().expect("a context"), &DFSchema::empty(), large).expect(large);
+            let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
+            let refused = expr.evaluate(&batch).expect_err(large);
+            assert!(root_message(&refused).contains("would make a value of"), "{refused}");
+        }
     }
 }

@@ -13,6 +13,7 @@ mod parse;
 mod passed_over;
 mod planner;
 mod relations;
+mod sizes;
 mod tables;
 mod training_sets;
 mod views;
@@ -39,6 +40,7 @@ use self::known::ValueAt;
 use self::parse::{FEATURES_AS_OF, calls, parse};
 use self::planner::Planner;
 use self::relations::Relations;
+pub(crate) use self::sizes::measure_results;
 use self::tables::QueryTables;
 pub(crate) use self::tables::Reads;
 use self::training_sets::{TRAINING_SETS, TrainingSetsSchema};
@@ -120,13 +122,14 @@ impl Engine {
         let tables = Arc::new(QueryTables::new(self.clone(), Arc::clone(catalog), Arc::clone(reads)));
         let config =
             SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema(CATALOG, PUBLIC);
-        let state = SessionStateBuilder::new()
+        let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(self.runtime()))
             .with_default_features()
             .with_query_planner(Arc::new(Planner(Arc::clone(&tables))))
             .with_optimizer_rule(Arc::new(FilterBelowAsOf))
             .build();
+        measure_results(&mut state).map_err(|error| failed("could not register the functions", &error))?;
         let context = SessionContext::new_with_state(state);
         let schemas = context.catalog(CATALOG).ok_or_else(|| Error::internal("SQL has no catalog", CATALOG))?;
         let training_sets = Arc::new(training_sets);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
-use datafusion::logical_expr::utils::{find_valid_equijoin_key_pair, split_conjunction_owned};
+use datafusion::logical_expr::utils::{conjunction, find_valid_equijoin_key_pair, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, Extension, LogicalPlan, Operator, UserDefinedLogicalNodeCore,
+    BinaryExpr, Expr, ExprSchemable, Extension, Filter, LogicalPlan, Operator, UserDefinedLogicalNodeCore,
 };
 use datafusion::logical_expr_common::type_coercion::binary::comparison_coercion;
 use hitherto_asof::Nearest;
@@ -94,6 +94,7 @@ impl UserDefinedLogicalNodeCore for AsOfJoin {
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DataFusionResult<Self> {
         let odd = || DataFusionError::Internal("an as-of join has other inputs or expressions".to_owned());
         let [left, right] = <[LogicalPlan; 2]>::try_from(inputs).map_err(|_| odd())?;
+        let right = not_asked_besides(right, &self.right)?;
         let count = self.keys.len();
         if exprs.len() != 2 * count + 2 + self.ties.len() {
             return Err(odd());
@@ -111,6 +112,22 @@ impl UserDefinedLogicalNodeCore for AsOfJoin {
         let left = self.left.schema().fields().len();
         let (ours, theirs): (Vec<usize>, Vec<usize>) = output_columns.iter().partition(|&&column| column < left);
         Some(vec![ours, theirs.into_iter().map(|column| column - left).collect()])
+    }
+}
+
+/// The right side without what was asked above the join and is about no column, such as `random() < 0.1`: the optimizer
+/// puts that on every input of a node that it does not know. The left side has it, which suffices; with it, the right side
+/// would lack rows that are the nearest.
+fn not_asked_besides(right: LogicalPlan, before: &LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    match right {
+        LogicalPlan::Filter(filter) if filter.input.as_ref() == before => {
+            let parts = split_conjunction_owned(filter.predicate);
+            match conjunction(parts.into_iter().filter(|part| !part.column_refs().is_empty())) {
+                Some(predicate) => Ok(LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?)),
+                None => Ok(Arc::unwrap_or_clone(filter.input)),
+            }
+        }
+        other => Ok(other),
     }
 }
 
@@ -199,5 +216,38 @@ fn is_history(plan: &LogicalPlan) -> bool {
             source_as_provider(&scan.source).is_ok_and(|provider| provider.is::<HistoryTable>())
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+    use datafusion::functions::expr_fn::random;
+    use datafusion::logical_expr::{LogicalPlanBuilder, col, lit, table_scan};
+    use datafusion::optimizer::push_down_filter::PushDownFilter;
+    use datafusion::optimizer::{Optimizer, OptimizerContext};
+
+    use super::*;
+
+    fn side(name: &str) -> LogicalPlan {
+        let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+        let schema = Schema::new(vec![Field::new("k", DataType::Int64, true), Field::new("t", time, true)]);
+        table_scan(Some(name), &schema, None).expect("a table").build().expect("a plan")
+    }
+
+    #[test]
+    fn what_is_asked_about_no_column_is_asked_of_the_left_side_alone() {
+        let joined =
+            AsOfJoin::plan(side("l"), side("r"), col("l.t").gt_eq(col("r.t")), Some(col("l.k").eq(col("r.k"))));
+        let asked = LogicalPlanBuilder::from(joined.expect("a join"))
+            .filter(random().lt(lit(0.1)))
+            .and_then(LogicalPlanBuilder::build)
+            .expect("a plan");
+        let optimizer = Optimizer::with_rules(vec![Arc::new(PushDownFilter::new())]);
+        let plan = optimizer.optimize(asked, &OptimizerContext::new(), |_, _| {}).expect("optimized");
+        let shown = plan.display_indent().to_string();
+        assert_eq!(shown.matches("random()").count(), 1, "{shown}");
+        let place = |what: &str| shown.find(what).unwrap_or_else(|| panic!("no {what} in {shown}"));
+        assert!(place("AsOfJoin") < place("random()") && place("random()") < place("TableScan: l"), "{shown}");
     }
 }

@@ -6,7 +6,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Expr, Extension, Filter, LogicalPlan};
+use datafusion::logical_expr::{BinaryExpr, Expr, Extension, Filter, LogicalPlan, Operator};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
@@ -74,11 +74,10 @@ fn is_of(expr: &Expr, schema: &DFSchema) -> bool {
 }
 
 /// What a filter on one key of the left side says of the right side, whose rows match only if they have the same key.
+///
+/// Only what no value makes fail: a right row whose key no left row has must not end the query.
 fn as_of_right(part: &Expr, join: &AsOfJoin) -> DataFusionResult<Option<Expr>> {
-    let asks_more = part.exists(|expr| {
-        Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)))
-    });
-    if asks_more? {
+    if !cannot_fail(part) {
         return Ok(None);
     }
     let columns = part.column_refs();
@@ -96,4 +95,37 @@ fn as_of_right(part: &Expr, join: &AsOfJoin) -> DataFusionResult<Option<Expr>> {
         })
     });
     Ok(Some(renamed?.data))
+}
+
+/// Whether an expression holds bare columns against values, or puts such together.
+fn cannot_fail(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
+            cannot_fail(left) && cannot_fail(right)
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => is_comparison(*op) && is_plain(left) && is_plain(right),
+        Expr::InList(list) => is_plain(&list.expr) && list.list.iter().all(is_plain),
+        Expr::Between(between) => is_plain(&between.expr) && is_plain(&between.low) && is_plain(&between.high),
+        Expr::Not(inner) => cannot_fail(inner),
+        Expr::IsNull(inner) | Expr::IsNotNull(inner) => is_plain(inner),
+        other => is_plain(other),
+    }
+}
+
+fn is_plain(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(_) | Expr::Literal(..))
+}
+
+fn is_comparison(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
 }

@@ -4,12 +4,13 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::utils::{conjunction, find_valid_equijoin_key_pair, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, Extension, Filter, LogicalPlan, Operator, UserDefinedLogicalNodeCore,
+    BinaryExpr, Expr, ExprSchemable, Extension, Filter, LogicalPlan, Operator, UserDefinedLogicalNodeCore, lit, when,
 };
 use datafusion::logical_expr_common::type_coercion::binary::comparison_coercion;
 use hitherto_asof::Nearest;
@@ -159,8 +160,40 @@ fn times(matching: Expr, left: &DFSchema, right: &DFSchema) -> DataFusionResult<
         Some(Operator::Lt) => Nearest::After,
         _ => return Err(wrong()),
     };
+    if let Some((ours, theirs)) = in_microseconds(&ours, left, nearest, &theirs, right)? {
+        return Ok((ours, nearest, theirs));
+    }
     let (ours, theirs) = alike(ours, left, theirs, right)?;
     Ok((ours, nearest, theirs))
+}
+
+/// A left time in nanoseconds, as a text's is, in the microseconds in which the right times are: of those, more can be told
+/// than nanoseconds have room for, which end in 2262. Rounded so that the same right rows match. None for other types.
+fn in_microseconds(
+    ours: &Expr,
+    left: &DFSchema,
+    nearest: Nearest,
+    theirs: &Expr,
+    right: &DFSchema,
+) -> DataFusionResult<Option<(Expr, Expr)>> {
+    let (our_type, their_type) = (ours.get_type(left)?, theirs.get_type(right)?);
+    let (DataType::Timestamp(TimeUnit::Nanosecond, _), DataType::Timestamp(TimeUnit::Microsecond, _)) =
+        (&our_type, &their_type)
+    else {
+        return Ok(None);
+    };
+    let Some(DataType::Timestamp(_, zone)) = comparison_coercion(&our_type, &their_type) else { return Ok(None) };
+    let nanoseconds = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
+    let microseconds = DataType::Timestamp(TimeUnit::Microsecond, zone);
+    let thousand = || lit(1_000_i64);
+    let time = ours.clone().cast_to(&nanoseconds, left)?.cast_to(&DataType::Int64, left)?;
+    let rest = (time.clone() % thousand() + thousand()) % thousand();
+    let down = (time - rest.clone()) / thousand();
+    let rounded = match nearest {
+        Nearest::AtOrBefore | Nearest::After => down,
+        Nearest::Before | Nearest::AtOrAfter => when(rest.gt(lit(0_i64)), down.clone() + lit(1_i64)).otherwise(down)?,
+    };
+    Ok(Some((rounded.cast_to(&microseconds, left)?, theirs.clone().cast_to(&microseconds, right)?)))
 }
 
 /// The two sides of an equality.
@@ -201,29 +234,51 @@ fn alike(ours: Expr, left: &DFSchema, theirs: Expr, right: &DFSchema) -> DataFus
 /// What makes the order of right rows of one time total: of a view's history the order by which its rows supersede each
 /// other; else all columns, as they come.
 fn ties(right: &LogicalPlan) -> Vec<Expr> {
-    let is_history = is_history(right);
-    let wanted = |name: &str| !is_history || matches!(name, CREATED | SEQUENCE);
-    let columns = right.schema().iter().filter(|(_, field)| wanted(field.name()) && !field.data_type().is_nested());
-    columns.map(|column| Expr::Column(Column::from(column))).collect()
+    let all = || (0..right.schema().fields().len()).collect();
+    let places: Vec<usize> = superseding(right).unwrap_or_else(all);
+    places.into_iter().map(|place| Expr::Column(Column::from(right.schema().qualified_field(place)))).collect()
 }
 
-/// Whether a plan has the rows of one view's history, or some of them, each once.
-fn is_history(plan: &LogicalPlan) -> bool {
+/// Where a plan has the columns by which the rows of one view's history supersede each other, if its rows are those of a
+/// history, or some of them, each once. None if they are not, or if one of the columns is left out.
+fn superseding(plan: &LogicalPlan) -> Option<Vec<usize>> {
     match plan {
-        LogicalPlan::SubqueryAlias(alias) => is_history(&alias.input),
-        LogicalPlan::Filter(filter) => is_history(&filter.input),
-        LogicalPlan::TableScan(scan) => {
-            source_as_provider(&scan.source).is_ok_and(|provider| provider.is::<HistoryTable>())
+        LogicalPlan::SubqueryAlias(alias) => superseding(&alias.input),
+        LogicalPlan::Filter(filter) => superseding(&filter.input),
+        LogicalPlan::Sort(sort) => superseding(&sort.input),
+        LogicalPlan::Limit(limit) => superseding(&limit.input),
+        LogicalPlan::Projection(projection) => {
+            let below = superseding(&projection.input)?;
+            let schema = projection.input.schema();
+            let is_at = |expr: &Expr, place: usize| match bare(expr) {
+                Expr::Column(column) => schema.maybe_index_of_column(column) == Some(place),
+                _ => false,
+            };
+            below.into_iter().map(|place| projection.expr.iter().position(|expr| is_at(expr, place))).collect()
         }
-        _ => false,
+        LogicalPlan::TableScan(scan) => {
+            let is_history = source_as_provider(&scan.source).is_ok_and(|provider| provider.is::<HistoryTable>());
+            let names = plan.schema().fields().iter().map(|field| field.name().as_str());
+            let wanted = names.enumerate().filter(|(_, name)| matches!(*name, CREATED | SEQUENCE));
+            is_history.then(|| wanted.map(|(place, _)| place).collect())
+        }
+        _ => None,
+    }
+}
+
+/// An expression without the names that it is given.
+fn bare(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => bare(&alias.expr),
+        other => other,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+    use arrow::datatypes::{Field, Schema};
     use datafusion::functions::expr_fn::random;
-    use datafusion::logical_expr::{LogicalPlanBuilder, col, lit, table_scan};
+    use datafusion::logical_expr::{LogicalPlanBuilder, col, table_scan};
     use datafusion::optimizer::push_down_filter::PushDownFilter;
     use datafusion::optimizer::{Optimizer, OptimizerContext};
 

@@ -119,6 +119,10 @@ fn a_sum_knows_rows_and_neither_order_nor_batches_nor_layout() {
     assert_eq!(of(Arc::new(LargeStringArray::from(vec![Some("a"), None, Some("b")]))), plain);
     assert_eq!(of(Arc::new(StringViewArray::from(vec![Some("a"), None, Some("b")]))), plain);
     assert_ne!(of(Arc::new(StringArray::from(vec![Some("ab"), None, Some("")]))), plain);
+    // a dictionary that holds nothing, since all rows are null
+    let nulls: DictionaryArray<Int32Type> = [None::<&str>, None].into_iter().collect();
+    assert!(nulls.values().is_empty());
+    assert_eq!(of(Arc::new(nulls)), of(Arc::new(StringArray::from(vec![None::<&str>, None]))));
 }
 
 #[test]

@@ -54,8 +54,17 @@ impl Columns {
     }
 
     /// The columns of a training set whose file has those of `file`: the spine's as they came, then what was added.
+    ///
+    /// A column whose dictionaries hold more together than its narrow keys can tell has wider keys.
     pub(super) fn restored(&self, file: &Schema) -> SchemaRef {
-        let spine = self.sent.fields().iter().cloned();
+        let field = |(sent, known): (&FieldRef, &Option<Dictionary>)| match sent.data_type() {
+            DataType::Dictionary(key, value) if is_narrow(key) && known.is_none() => {
+                let wider = DataType::Dictionary(Box::new(DataType::Int32), value.clone());
+                Arc::new(sent.as_ref().clone().with_data_type(wider))
+            }
+            _ => Arc::clone(sent),
+        };
+        let spine = self.sent.fields().iter().zip(&self.dictionaries).map(field);
         let fields: Vec<FieldRef> = spine.chain(file.fields().iter().skip(self.sent.fields().len()).cloned()).collect();
         Arc::new(Schema::new_with_metadata(fields, self.sent.metadata().clone()))
     }
@@ -107,10 +116,19 @@ fn stored_field(field: &FieldRef) -> FieldRef {
     }
 }
 
-/// The plain type of what a Parquet reader could not give back as it was: runs, and dictionaries of other things than texts,
-/// bytes and plain numbers. None of what can stay.
+/// Whether the keys of dictionaries can tell so few values that a reader, which makes one dictionary of several, runs out of
+/// them.
+fn is_narrow(key: &DataType) -> bool {
+    matches!(key, DataType::Int8 | DataType::UInt8 | DataType::Int16 | DataType::UInt16)
+}
+
+/// The plain type of what a Parquet reader could not give back as it was: runs, dictionaries with narrow keys, and dictionaries
+/// of other things than texts, bytes and plain numbers. None of what can stay.
 fn stored_type(data_type: &DataType) -> Option<DataType> {
     match data_type {
+        DataType::Dictionary(key, value) if is_narrow(key) => {
+            Some(stored_type(value).unwrap_or_else(|| value.as_ref().clone()))
+        }
         DataType::Dictionary(_, value) => match value.as_ref() {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary => None,
             number if number.is_integer() || matches!(number, DataType::Float32 | DataType::Float64) => None,
@@ -173,6 +191,25 @@ mod tests {
         let file = spine(vec![("size", Arc::new(plain)), ("gust", Arc::clone(file.column(1)))]);
         let restored = columns.restore(&file, &schema).expect("restored");
         assert_eq!(parts(restored.column(0)), parts(&expected));
+    }
+
+    #[test]
+    fn dictionaries_that_hold_more_than_their_keys_can_tell_come_back_with_wider_keys() {
+        let all: Vec<String> = (0..300).map(|n| format!("text {n}")).collect();
+        let batch = |of: &[String]| {
+            let values: Vec<&str> = of.iter().map(String::as_str).collect();
+            spine(vec![("name", texts(&values, (0..100).map(Some).collect()))])
+        };
+        let batches: Vec<RecordBatch> = all.chunks(100).map(batch).collect();
+        let mut columns = Columns::new(batches[0].schema());
+        let stored: Vec<RecordBatch> = batches.iter().map(|batch| columns.store(batch).expect("stored")).collect();
+        let file = arrow::compute::concat_batches(columns.stored(), &stored).expect("one");
+        let schema = columns.restored(&file.schema());
+        let wider = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        assert_eq!(*schema.field(0).data_type(), wider);
+        let restored = columns.restore(&file, &schema).expect("restored");
+        let plain = converted(restored.column(0), &DataType::Utf8).expect("texts");
+        assert_eq!(*plain.as_string::<i32>(), StringArray::from_iter_values(&all));
     }
 
     #[test]

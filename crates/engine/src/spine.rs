@@ -1,7 +1,9 @@
 //! A spine, read once to know what it is, and again when it is joined; never held whole where it is large.
 
 use std::collections::HashMap;
+use std::fs::Permissions;
 use std::future::ready;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions};
@@ -13,6 +15,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use hitherto_offline::input::Input;
 use hitherto_offline::{OutputLocation, spine_of_batches, spine_of_input, write_parquet};
+use tempfile::TempDir;
 
 use crate::fingerprint::Fingerprint;
 use crate::sql::Reads;
@@ -238,8 +241,35 @@ fn count(batch: &RecordBatch, time: usize, rows: &mut u64) -> Result<()> {
 async fn spooled(name: &str, schema: SchemaRef, rows: impl Stream<Item = Result<RecordBatch>> + Send) -> Result<Input> {
     let failed =
         |source: std::io::Error| Error::internal("could not make a temporary file for the spine's rows", source);
-    let file = tempfile::Builder::new().prefix("hitherto-spine-").tempfile().map_err(failed)?.into_temp_path();
+    let folder = private_folder().map_err(failed)?;
+    let file = tempfile::Builder::new().tempfile_in(&folder).map_err(failed)?.into_temp_path();
     let location = OutputLocation::file(&file)?;
     write_parquet(&location, schema, crate::build::offline(rows), ready(Ok(Vec::new())), |_| ()).await?;
-    Ok(Input::of_copy(name, file).map_err(hitherto_offline::Error::from)?)
+    Ok(Input::of_copy(name, file, folder).map_err(hitherto_offline::Error::from)?)
+}
+
+/// A folder that no other user of the machine can look into: a file of rows is written under another name, and may be read by
+/// all when it gets its own.
+fn private_folder() -> std::io::Result<TempDir> {
+    tempfile::Builder::new().prefix("hitherto-spine-").permissions(Permissions::from_mode(0o700)).tempdir()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn rows_that_are_spooled_are_for_their_owner_alone() {
+        let folder = private_folder().expect("a folder");
+        let mode = std::fs::metadata(folder.path()).expect("a folder").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let numbers = Arc::new(Int64Array::from(vec![1, 2, 3])) as _;
+        let batch = RecordBatch::try_from_iter([("k", numbers)]).expect("a batch");
+        let rows = stream::iter([Ok(batch.clone())]);
+        let input = spooled("rows", batch.schema(), rows).await.expect("spooled");
+        let found: Vec<RecordBatch> = input.stream().await.expect("opened").try_collect().await.expect("read");
+        assert_eq!(found, [batch]);
+    }
 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use object_store::ObjectStore;
 use sha2::{Digest as _, Sha256};
-use tempfile::TempPath;
+use tempfile::{TempDir, TempPath};
 use tokio::io::AsyncRead;
 
 use super::parquet::ParquetFile;
@@ -78,6 +78,8 @@ pub(super) struct InputFile {
     modified: Option<SystemTime>,
     /// Removes the copy of what came from elsewhere when the input is dropped.
     copy: Option<TempPath>,
+    /// Removes the copy's folder, after it.
+    folder: Option<TempDir>,
 }
 
 impl Input {
@@ -117,9 +119,11 @@ impl Input {
         Ok(Self { files: files.into() })
     }
 
-    /// Reads a Parquet file that was made for this, called `name` in messages, and removes it when it is dropped.
-    pub fn of_copy(name: impl Into<String>, copy: TempPath) -> Result<Self, InputError> {
-        let file = InputFile::open(name.into(), copy.to_path_buf(), Some(Format::Parquet), Some(copy))?;
+    /// Reads a Parquet file that was made for this in a folder of its own, called `name` in messages; both are removed when
+    /// it is dropped.
+    pub fn of_copy(name: impl Into<String>, copy: TempPath, folder: TempDir) -> Result<Self, InputError> {
+        let mut file = InputFile::open(name.into(), copy.to_path_buf(), Some(Format::Parquet), Some(copy))?;
+        file.folder = Some(folder);
         Ok(Self { files: Arc::new([file]) })
     }
 
@@ -180,7 +184,7 @@ impl InputFile {
             file.take(SNIFFED_BYTES as u64).read_to_end(&mut head).map_err(io)?;
             sniff(&name, &head).map_err(|reason| InputError::Format { file: name.clone(), reason })?
         };
-        Ok(Self { format, path, bytes: metadata.len(), modified: metadata.modified().ok(), name, copy })
+        Ok(Self { format, path, bytes: metadata.len(), modified: metadata.modified().ok(), name, copy, folder: None })
     }
 
     fn place(&self) -> String {

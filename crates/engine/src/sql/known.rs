@@ -230,8 +230,11 @@ impl TableFunctionImpl for ValueAt {
     }
 }
 
-/// A time, or a text that is one; a date says no time of day.
+/// A time, or a text that is one; a date says no time of day, nor does its text.
 fn moment(value: &ScalarValue) -> Option<Timestamp> {
+    if value.try_as_str().flatten().is_some_and(|text| !text.contains(':')) {
+        return None;
+    }
     let time = match value.data_type() {
         DataType::Timestamp(..) => value.clone(),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => value.cast_to(&time_type()).ok()?,
@@ -253,6 +256,8 @@ mod tests {
         assert_eq!(micros(ScalarValue::TimestampSecond(Some(2), Some("+02:00".into()))), Some(2_000_000));
         assert_eq!(micros(ScalarValue::from("1970-01-01T00:00:03Z")), Some(3_000_000));
         assert_eq!(micros(ScalarValue::from("soon")), None);
+        assert_eq!(micros(ScalarValue::from("1970-01-02")), None, "no time of day");
+        assert_eq!(micros(ScalarValue::from("1970-01-02 00:00")), Some(86_400_000_000));
         assert_eq!(micros(ScalarValue::Date32(Some(1))), None);
         assert_eq!(micros(ScalarValue::TimestampMicrosecond(None, None)), None);
     }

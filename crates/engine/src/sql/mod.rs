@@ -30,7 +30,7 @@ use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
-use hitherto_core::{Catalog, Name, Selector, ViewVersion};
+use hitherto_core::{Catalog, Name, Selector, Timestamp, ViewVersion};
 
 use self::asof_filter::FilterBelowAsOf;
 pub(crate) use self::bounds::{TRANSFORM_BYTES_MAX, refuse_too_large};
@@ -87,13 +87,17 @@ impl Engine {
         let statement = parse(query).map_err(|error| recovered(PLANNING, error))?;
         let named = tables_of(&statement)?;
         let is_of = |schema: &str| named.iter().any(|table| table.schema() == Some(schema));
+        // one for all that the query asks about now
+        let now = self.clock().now();
         let context = if is_of("information_schema") {
-            self.sql_context(&catalog, reads).await?
+            let datasets = self.registry().datasets().await?;
+            self.context(&catalog, reads, TrainingSetsSchema::browsed(self.clone(), &datasets), now)?
         } else {
             let datasets = if is_of(TRAINING_SETS) { self.registry().datasets().await? } else { Vec::new() };
-            self.context(&catalog, reads, TrainingSetsSchema::asked(self.clone(), &datasets))?
+            self.context(&catalog, reads, TrainingSetsSchema::asked(self.clone(), &datasets), now)?
         };
-        let state = self.at_our_time(context.state());
+        let mut state = context.state();
+        state.execution_props_mut().query_execution_start_time = DateTime::from_timestamp_micros(now.0);
         match plan(&state, statement.clone()).await {
             Ok(plan) => Ok(DataFrame::new(state, plan)),
             Err(error) => {
@@ -110,7 +114,7 @@ impl Engine {
         reads: &Arc<Mutex<Reads>>,
     ) -> Result<SessionContext> {
         let datasets = self.registry().datasets().await?;
-        self.context(catalog, reads, TrainingSetsSchema::browsed(self.clone(), &datasets))
+        self.context(catalog, reads, TrainingSetsSchema::browsed(self.clone(), &datasets), self.clock().now())
     }
 
     fn context(
@@ -118,8 +122,9 @@ impl Engine {
         catalog: &Arc<Catalog>,
         reads: &Arc<Mutex<Reads>>,
         training_sets: TrainingSetsSchema,
+        now: Timestamp,
     ) -> Result<SessionContext> {
-        let tables = Arc::new(QueryTables::new(self.clone(), Arc::clone(catalog), Arc::clone(reads)));
+        let tables = Arc::new(QueryTables::new(self.clone(), Arc::clone(catalog), Arc::clone(reads), now));
         let config =
             SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema(CATALOG, PUBLIC);
         let mut state = SessionStateBuilder::new()
@@ -143,15 +148,6 @@ impl Engine {
         register().map_err(|error| failed("could not register the tables", &error))?;
         context.register_udtf(VALUE_AT, Arc::new(ValueAt(tables)));
         Ok(context)
-    }
-
-    /// `now()` is the clock's, where it is pretended.
-    fn at_our_time(&self, mut state: SessionState) -> SessionState {
-        if self.clock().is_frozen() {
-            state.execution_props_mut().query_execution_start_time =
-                DateTime::from_timestamp_micros(self.clock().now().0);
-        }
-        state
     }
 }
 

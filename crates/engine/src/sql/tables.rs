@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hitherto_core::Catalog;
+use hitherto_core::{Catalog, Timestamp};
 use hitherto_offline::PinnedTable;
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -18,17 +18,19 @@ pub(super) struct QueryTables {
     engine: Engine,
     catalog: Arc<Catalog>,
     reads: Arc<Mutex<Reads>>,
+    now: Timestamp,
     pinned: AsyncMutex<BTreeMap<String, PinnedTable>>,
 }
 
 impl QueryTables {
-    /// For one query; what it reads is noted in `reads` when it is planned.
-    pub(super) fn new(engine: Engine, catalog: Arc<Catalog>, reads: Arc<Mutex<Reads>>) -> Self {
-        Self { engine, catalog, reads, pinned: AsyncMutex::default() }
+    /// For one query at `now`; what it reads is noted in `reads` when it is planned.
+    pub(super) fn new(engine: Engine, catalog: Arc<Catalog>, reads: Arc<Mutex<Reads>>, now: Timestamp) -> Self {
+        Self { engine, catalog, reads, now, pinned: AsyncMutex::default() }
     }
 
-    pub(super) fn engine(&self) -> &Engine {
-        &self.engine
+    /// The query's moment: all of it has this one.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
     }
 
     pub(super) fn catalog(&self) -> &Catalog {

@@ -60,8 +60,7 @@ impl SchemaProvider for LatestSchema {
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let Some(view) = view(self.0.catalog(), name) else { return Ok(None) };
-        let now = self.0.engine().clock().now();
-        Ok(Some(Arc::new(KnownTable::try_new(Arc::clone(&self.0), view, now).map_err(carried)?)))
+        Ok(Some(Arc::new(KnownTable::try_new(Arc::clone(&self.0), view, self.0.now()).map_err(carried)?)))
     }
 
     async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {

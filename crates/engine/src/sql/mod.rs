@@ -8,6 +8,7 @@ mod dialect;
 mod error;
 mod features;
 mod features_exec;
+mod fine_times;
 mod known;
 mod parse;
 mod passed_over;
@@ -36,6 +37,7 @@ use self::asof_filter::FilterBelowAsOf;
 pub(crate) use self::bounds::{TRANSFORM_BYTES_MAX, refuse_too_large};
 use self::error::{carried, unsupported};
 pub(crate) use self::error::{failed, recovered};
+use self::fine_times::RefuseFineTimes;
 use self::known::ValueAt;
 use self::parse::{FEATURES_AS_OF, calls, parse};
 use self::planner::Planner;
@@ -132,6 +134,7 @@ impl Engine {
             .with_runtime_env(Arc::clone(self.runtime()))
             .with_default_features()
             .with_query_planner(Arc::new(Planner(Arc::clone(&tables))))
+            .with_analyzer_rule(Arc::new(RefuseFineTimes))
             .with_optimizer_rule(Arc::new(FilterBelowAsOf))
             .build();
         measure_results(&mut state).map_err(|error| failed("could not register the functions", &error))?;

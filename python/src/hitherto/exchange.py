@@ -24,7 +24,8 @@ class Exchange:
 
     def __init__(self, address: Address, command: dict[str, Any], spine: Spine | None, tell: Tell | None, timeout: float | None):
         self.manifest: dict[str, Any] | None = None
-        self._tell = _one_at_a_time(tell)
+        self._is_closed = False
+        self._tell = _Teller(tell)
         self._flight = Flight(address, timeout)
         descriptor = flight.FlightDescriptor.for_command(json.dumps({"training_set": command}).encode())
         exchange = self._flight.guarded(self._flight.client.do_exchange)
@@ -57,12 +58,18 @@ class Exchange:
             self.close()
 
     def close(self) -> None:
-        """Ends the exchange, wherever it is."""
-        self._tell(Progress("done", 0, None))
-        if self.manifest is None:
-            self._reader.cancel()
-        self._upload.close()
-        self._flight.close()
+        """Ends the exchange, wherever it is, and whoever calls: what is told of it may do so itself."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._tell.stop()
+        try:
+            if self.manifest is None:
+                self._reader.cancel()
+            self._upload.close()
+        finally:
+            self._flight.close()
+        self._tell.done()
 
     def _next(self) -> pa.RecordBatch | None:
         try:
@@ -134,7 +141,7 @@ class _Upload:
 
     def close(self) -> None:
         """Waits for its end, which comes when the call ends."""
-        if self._spine is not None:
+        if self._spine is not None and self._thread is not threading.current_thread():
             self._thread.join()
         try:
             self._writer.close()
@@ -175,14 +182,34 @@ class _Refused(Exception):
     """The server takes no more."""
 
 
-def _one_at_a_time(tell: Tell | None) -> Tell:
+class _Teller:
     """Both directions tell how far they are, and whoever is told need not expect two at once."""
-    if tell is None:
-        return lambda _: None
-    lock = threading.Lock()
 
-    def told(progress: Progress) -> None:
-        with lock:
-            tell(progress)
+    def __init__(self, tell: Tell | None) -> None:
+        self._tell = tell
+        # who is told may close the exchange, which tells that it is done
+        self._lock = threading.RLock()
+        self._is_over = threading.Event()
 
-    return told
+    def __call__(self, progress: Progress) -> None:
+        if self._tell is None:
+            return
+        # who closes waits for the other direction, which must not wait for whoever is told at that moment
+        while not self._lock.acquire(timeout=0.05):
+            if self._is_over.is_set():
+                return
+        try:
+            if not self._is_over.is_set():
+                self._tell(progress)
+        finally:
+            self._lock.release()
+
+    def stop(self) -> None:
+        """Nothing is told from now on, but that it is done."""
+        self._is_over.set()
+
+    def done(self) -> None:
+        """The last that is told."""
+        if self._tell is not None:
+            with self._lock:
+                self._tell(Progress("done", 0, None))

@@ -22,6 +22,8 @@ class Rows:
         self._schema = schema
         self._end = end
         self._stream: Iterator[pa.RecordBatch] | None = batches
+        # who has been given the stream may not have read it to its end
+        self._source = batches
         self._table: pa.Table | None = None
 
     @property
@@ -62,9 +64,13 @@ class Rows:
 
     def close(self) -> None:
         """Ends the answer; rows that were not read are not sent."""
-        stream, self._stream = self._stream, None
-        if isinstance(stream, Generator):
-            stream.close()
+        self._stream = None
+        if isinstance(self._source, Generator):
+            try:
+                self._source.close()
+            except ValueError:
+                # it is at work: who is told how far it is has called, and its end comes with the call's
+                pass
         self._end()
 
     def __enter__(self) -> Rows:

@@ -22,6 +22,7 @@ from pandas.testing import assert_frame_equal
 from polars.testing import assert_frame_equal as assert_polars_equal
 
 import hitherto
+import hitherto.rows
 
 QUICK = hitherto.Retry(attempts=3, first=0.001)
 ADDED = ["leg__delay", "leg__name"]
@@ -153,6 +154,40 @@ def test_anything_with_arrows_stream_is_a_spine(flight_standin: standins.Flight)
         back = asking.training_set(spine, feature_set="late").to_arrow()
         assert back.select(SPINE.schema.names).to_pydict() == SPINE.to_pydict()
         assert back.schema.field("size").type == SPINE.schema.field("size").type
+
+
+def coded(values: list[str | None], keys: list[int | None]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(keys, pa.int8()), pa.array(values), ordered=True)
+
+
+def test_dictionaries_of_a_reader_come_back_in_their_order(flight_standin: standins.Flight) -> None:
+    columns = [coded(["s", "m", "l"], [2, None, 0]), coded(["s", "m", "l", "xl", "xxl"], [3, 1])]
+    batches = [pa.RecordBatch.from_arrays([column], ["size"]) for column in columns]
+    reader = pa.RecordBatchReader.from_batches(batches[0].schema, batches)
+    back = client(flight_standin).training_set(reader, feature_set="late").to_arrow()
+    assert back["size"].to_pylist() == ["l", None, "s", "xl", "m"]
+    assert back["size"].type == columns[0].type
+    assert {tuple(chunk.dictionary.to_pylist()) for chunk in back["size"].chunks} == {("s", "m", "l", "xl", "xxl")}
+
+
+def test_dictionaries_that_hold_more_than_their_keys_can_tell_are_their_batches_own(flight_standin: standins.Flight) -> None:
+    values = [[f"{batch}-{value}" for value in range(100)] for batch in range(3)]
+    batches = [pa.RecordBatch.from_arrays([coded(some, list(range(100)))], ["size"]) for some in values]
+    reader = pa.RecordBatchReader.from_batches(batches[0].schema, batches)
+    back = client(flight_standin).training_set(reader, feature_set="late").to_arrow()
+    assert back["size"].to_pylist() == [text for some in values for text in some]
+    assert back["size"].type == batches[0].schema.field("size").type
+    # an answer may come in other batches than the spine has gone
+    flight_standin.answer = lambda spine: standins.with_delay(spine).combine_chunks()
+    reader = pa.RecordBatchReader.from_batches(batches[0].schema, batches)
+    with pytest.raises(hitherto.InvalidArgument, match="more values than keys of int8 can tell: use wider keys"):
+        client(flight_standin).training_set(reader, feature_set="late").to_arrow()
+
+
+def test_a_null_among_a_dictionarys_values_is_a_null(flight_standin: standins.Flight) -> None:
+    spine = pa.table({"size": coded(["s", None, "l"], [0, 1, None, 2])})
+    back = client(flight_standin).training_set(spine, feature_set="late").to_arrow()
+    assert back["size"].to_pylist() == ["s", None, None, "l"]
 
 
 class Stream:
@@ -317,6 +352,56 @@ def test_progress_is_told_to_whoever_asks(flight_standin: standins.Flight) -> No
     assert told[0] == ("sending", 3, None) and told[1] == ("reading", 5, 10)
     assert told[2] == ("receiving", 3, 3) and told[-1].stage == "done"
     assert flight_standin.commands[0]["progress"] is True
+
+
+@pytest.mark.parametrize("stage", ["sending", "reading", "receiving", "done"])
+def test_who_is_told_may_end_it(flight_standin: standins.Flight, stage: str) -> None:
+    told: list[str] = []
+
+    def tell(progress: hitherto.Progress) -> None:
+        told.append(progress.stage)
+        if progress.stage == stage:
+            raise RuntimeError("enough")
+
+    rows = pa.table({"k": pa.array(range(1_000_000))})
+    # what the other direction raises is told by this one
+    with pytest.raises(RuntimeError, match="enough"):
+        client(flight_standin).training_set(rows, feature_set="late", progress=tell).to_arrow()
+    assert stage in told
+    assert "hitherto-spine" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_who_is_told_may_close_it(flight_standin: standins.Flight) -> None:
+    told: list[str] = []
+    opened: list[hitherto.TrainingSet] = []
+
+    def tell(progress: hitherto.Progress) -> None:
+        told.append(progress.stage)
+        if progress.stage == "receiving" and told.count("receiving") == 2:
+            opened[0].close()
+
+    rows = pa.table({"k": pa.array(range(1_000_000))})
+    opened.append(client(flight_standin).training_set(rows, feature_set="late", progress=tell))
+    with pytest.raises((hitherto.Error, pa.ArrowException)):
+        opened[0].to_arrow()
+    assert told[-1] == "done" and told.count("done") == 1
+    assert "hitherto-spine" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_rows_end_with_who_has_them() -> None:
+    ended: list[str] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from pa.table({"k": [1, 2]}).to_batches(max_chunksize=1)
+        finally:
+            ended.append("stream")
+
+    schema = pa.schema([pa.field("k", pa.int64())])
+    with hitherto.rows.Rows(schema, batches(), lambda: ended.append("call")) as rows:
+        assert next(rows.batches()).num_rows == 1
+        assert ended == []
+    assert ended == ["stream", "call"]
 
 
 def test_an_existing_set_is_fetched(flight_standin: standins.Flight, grpc_standin: standins.Grpc) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hitherto.errors import Internal
+from hitherto.errors import Internal, InvalidArgument
 
 
 class Shape:
@@ -19,7 +19,8 @@ class Shape:
     def __init__(self, schema: pa.Schema, dictionaries: dict[str, pa.Array] | None = None, frame: Any = None) -> None:
         self.schema = schema
         self.plain = pa.schema([field.with_type(plain(field.type)) for field in schema])
-        self._dictionaries = dictionaries or {}
+        # of each column what its dictionaries held; None where that is more than one dictionary can hold
+        self._dictionaries: dict[str, pa.Array | None] = dict(dictionaries or {})
         # what pandas or Polars call the types of the columns, with what Arrow has no word for
         self.dtypes: dict[str, Any] = {}
         self.index_dtypes: list[Any] = []
@@ -43,6 +44,9 @@ class Shape:
 
     def sent(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """A batch as it travels."""
+        for column, field in zip(batch.columns, self.schema, strict=True):
+            if pa.types.is_dictionary(field.type):
+                self._learn(field, column.dictionary)
         columns = [_cast(column, field) for column, field in zip(batch.columns, self.plain, strict=True)]
         return pa.RecordBatch.from_arrays(columns, schema=self.plain)
 
@@ -58,6 +62,20 @@ class Shape:
         schema = pa.schema([*self.schema, *rest.schema], metadata=self.schema.metadata)
         return pa.RecordBatch.from_arrays([*columns, *rest.columns], schema=schema)
 
+    def _learn(self, field: pa.Field, dictionary: pa.Array) -> None:
+        """Remembers what a batch's dictionary holds, in the order in which it first came: a file or a reader has one a batch."""
+        if field.name not in self._dictionaries:
+            self._dictionaries[field.name] = dictionary
+            return
+        known = self._dictionaries[field.name]
+        if known is None or known.equals(dictionary):
+            return
+        new = dictionary.filter(pc.invert(pc.is_in(dictionary, value_set=known))).drop_null().unique()
+        known = pa.concat_arrays([known, new]) if len(new) else known
+        # more than its keys can tell: each batch then comes back with a dictionary of its own
+        fits = len(known) <= 1 << (field.type.index_type.bit_width - (0 if pa.types.is_unsigned_integer(field.type.index_type) else 1))
+        self._dictionaries[field.name] = known if fits else None
+
     def _restored(self, column: pa.Array, field: pa.Field) -> pa.Array:
         if column.type == field.type and field.name not in self._dictionaries:
             return column
@@ -70,10 +88,16 @@ class Shape:
             encoded = column.dictionary_encode()
             dictionary, indices = encoded.dictionary, encoded.indices
         else:
-            indices = pc.index_in(column, value_set=dictionary)
+            # a dictionary may hold a null, which is what a row without a value may have pointed at
+            indices = pc.index_in(column, value_set=dictionary, skip_nulls=True)
             if indices.null_count != column.null_count:
                 raise Internal(f"the answer's column '{field.name}' has values that the spine's has not")
-        return pa.DictionaryArray.from_arrays(indices.cast(field.type.index_type), dictionary, ordered=field.type.ordered)
+        try:
+            indices = indices.cast(field.type.index_type)
+        except pa.ArrowInvalid as error:
+            keys = field.type.index_type
+            raise InvalidArgument(f"the column '{field.name}' has more values than keys of {keys} can tell: use wider keys") from error
+        return pa.DictionaryArray.from_arrays(indices, dictionary, ordered=field.type.ordered)
 
 
 def normal(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -116,12 +116,17 @@ class TrainingSet(Rows):
             known = self._manifest()
             if known is None:
                 raise Error("the rows were not read to their end the first time; build the set again")
-            stream = self._again(str(known["id"]))
+            stream = self._source = self._again(str(known["id"]))
         return (self._restored(batch) for batch in stream)
 
     def _gathered(self, batches: list[pa.RecordBatch]) -> pa.Table:
-        # a column has one dictionary, as it had when it went
-        return pa.Table.from_batches(batches, self._schema).unify_dictionaries()
+        table = pa.Table.from_batches(batches, self._schema)
+        try:
+            # a column has one dictionary, as it had when it went
+            return table.unify_dictionaries()
+        except pa.ArrowInvalid:
+            # of more values than its keys can tell, as it had then too
+            return table
 
 
 def _retyped(index: Any, dtypes: list[Any]) -> Any:

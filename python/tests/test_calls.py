@@ -19,6 +19,7 @@ from hitherto.v1 import common_pb2, ingest_pb2, models_pb2, online_features_pb2,
 QUICK = hitherto.Retry(attempts=3, first=0.001)
 GET_FEATURES = "/hitherto.v1.OnlineFeatures/GetFeatures"
 PUSH = "/hitherto.v1.Ingest/Push"
+DESCRIBE_VIEW = "/hitherto.v1.Registry/DescribeFeatureView"
 APPLY = "/hitherto.v1.Registry/Apply"
 ENTITIES = {"tailnum": ["N1", "N2", "N3"]}
 
@@ -43,8 +44,8 @@ def failing(*failures: Refuse | Any) -> Any:
 def features_of(rows: int) -> online_features_pb2.GetFeaturesResponse:
     """One feature of each status and a transform, for three rows."""
     v1 = online_features_pb2
-    gust = columns.send(pa.table({"gust": pa.array([21.5, None, None], pa.float32())}), round_times_up=False)[0]
-    gusty = columns.send(pa.table({"is_gusty": pa.array([False, None, True])}), round_times_up=False)[0]
+    gust = columns.send(pa.table({"gust": pa.array([21.5, None, None], pa.float32())}))[0]
+    gusty = columns.send(pa.table({"is_gusty": pa.array([False, None, True])}))[0]
     return v1.GetFeaturesResponse(
         columns=[
             v1.FeatureColumn(column=gust, statuses=[v1.PRESENT, v1.NULL_VALUE, v1.OUTSIDE_MAX_AGE], view=0),
@@ -214,6 +215,30 @@ def test_pushes_are_tried_again_with_a_batch_id_alone(grpc_standin: standins.Grp
     assert [message.batch_id for message in sent] == ["", "b1", "b1"]
     assert [message.destination for message in sent] == [ingest_pb2.DESTINATION_BOTH, *[ingest_pb2.DESTINATION_OFFLINE] * 2]
     assert list(sent[0].columns[1].values.timestamps_us.values) == [2], "later, never too early"
+
+
+def test_only_a_views_times_are_rounded(grpc_standin: standins.Grpc) -> None:
+    nanos = pa.array([1001], pa.timestamp("ns"))
+    view = registry_pb2.FeatureView(name="legs", event_timestamp="landed")
+    grpc_standin.answers[DESCRIBE_VIEW] = lambda _: view
+    grpc_standin.answers[PUSH] = lambda _: ingest_pb2.PushResponse(rows=1)
+
+    async def push() -> None:
+        async with hitherto.AsyncClient(grpc_standin.address) as asking:
+            await asking.push("legs", {"k": ["a"], "landed": nanos})
+
+    with client(grpc_standin) as asking:
+        asking.push("legs", {"k": ["a"], "landed": nanos})
+        asyncio.run(push())
+        assert [call for call, _, _ in grpc_standin.calls] == ["DescribeFeatureView", "Push"] * 2
+        for _, request, _ in grpc_standin.calls[1::2]:
+            assert list(ingest_pb2.PushRequest.FromString(request).columns[1].values.timestamps_us.values) == [2]
+        # a feature is what it was, or it is refused
+        with pytest.raises(hitherto.InvalidArgument, match="could not send the column 'seen'"):
+            asking.push("legs", {"k": ["a"], "landed": nanos, "seen": nanos})
+        grpc_standin.calls.clear()
+        asking.push("legs", {"k": ["a"], "event_timestamp": nanos, "seen": pa.array([1000], pa.timestamp("ns"))})
+        assert [call for call, _, _ in grpc_standin.calls] == ["Push"]
 
 
 def test_many_rows_are_pushed_in_batches_that_the_rows_decide(grpc_standin: standins.Grpc, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ ARRAYS = {
 
 
 def sent(array: pa.Array, *, up: bool = False) -> v1.Column:
-    return columns.send(pa.table({"x": array}), round_times_up=up)[0]
+    return columns.send(pa.table({"x": array}), rounded_up={"x"} if up else ())[0]
 
 
 @pytest.mark.parametrize("name", ARRAYS)

@@ -11,7 +11,7 @@ from hitherto.client import DEFAULT
 from hitherto.errors import Error, InvalidArgument
 from hitherto.features import Features
 from hitherto.frames import Frame
-from hitherto.methods import GET_FEATURES, PUSH
+from hitherto.methods import DESCRIBE_VIEW, GET_FEATURES, PUSH
 from hitherto.pushes import Pushed, To
 from hitherto.retry import Retry
 
@@ -58,8 +58,11 @@ class AsyncClient:
 
     async def push(self, view: str, rows: Frame, *, batch_id: str | None = None, to: To = "both", timeout: float | None = None) -> Pushed:
         """As `Client.push`."""
+        push = pushes.Push(view, rows, batch_id, to)
+        question = push.question()
+        known = None if question is None else await self._channel().call(DESCRIBE_VIEW, question, self._or_default(timeout))
         done = Pushed()
-        for size, message in pushes.requests(view, rows, batch_id, to):
+        for size, message in push.messages(known):
             try:
                 answer = await self._channel().call(PUSH, message, self._or_default(timeout), is_idempotent=batch_id is not None)
             except Error as error:

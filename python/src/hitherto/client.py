@@ -15,7 +15,7 @@ from hitherto.exchange import Exchange, fetched
 from hitherto.features import Features, consumer_of
 from hitherto.flight_sql import Params
 from hitherto.frames import Frame
-from hitherto.methods import APPLY, GET_DATASET, GET_FEATURES, PLAN, PUSH
+from hitherto.methods import APPLY, DESCRIBE_VIEW, GET_DATASET, GET_FEATURES, PLAN, PUSH
 from hitherto.models import Models
 from hitherto.progress import ProgressLike, sink
 from hitherto.pushes import Pushed, To
@@ -152,8 +152,11 @@ class Client:
         the error says how many rows they had. With a `batch_id` the same push may be done again, and changes nothing that was done:
         what could not be reached is then tried again by itself. Without one, nothing is.
         """
+        push = pushes.Push(view, rows, batch_id, to)
+        question = push.question()
+        known = None if question is None else self._channel().call(DESCRIBE_VIEW, question, self._or_default(timeout))
         done = Pushed()
-        for size, message in pushes.requests(view, rows, batch_id, to):
+        for size, message in push.messages(known):
             try:
                 answer = self._channel().call(PUSH, message, self._or_default(timeout), is_idempotent=batch_id is not None)
             except Error as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pyarrow as pa
@@ -28,9 +28,14 @@ _SCALARS: dict[str, tuple[pa.DataType, str, pa.DataType]] = {
 }
 
 
-def send(table: pa.Table, *, round_times_up: bool) -> list[v1.Column]:
-    """Every column as it travels. Times finer than a microsecond are rounded up, or refused where they must be exact."""
-    return [_send(name, column, round_times_up) for name, column in zip(table.column_names, table.columns, strict=True)]
+def send(table: pa.Table, *, rounded_up: Collection[str] = ()) -> list[v1.Column]:
+    """Every column as it travels. Times finer than a microsecond are refused, and in the columns `rounded_up` rounded up."""
+    return [_send(name, column, name in rounded_up) for name, column in zip(table.column_names, table.columns, strict=True)]
+
+
+def fine(table: pa.Table) -> set[str]:
+    """The columns with times finer than a microsecond."""
+    return {name for name, column in zip(table.column_names, table.columns, strict=True) if _is_fine(column)}
 
 
 def receive(column: v1.Column) -> pa.Array:
@@ -119,6 +124,17 @@ def _up(column: pa.ChunkedArray) -> pa.ChunkedArray:
     # the division drops towards zero, which is up already for what lies before 1970
     missing = pc.greater(nanos, pc.multiply(micros, 1000))
     return pc.add(micros, missing.cast(pa.int64())).cast(TIME)
+
+
+def _is_fine(column: pa.ChunkedArray) -> bool:
+    kind = column.type
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        kind = kind.value_type
+    if not pa.types.is_timestamp(kind) or kind.unit != "ns":
+        return False
+    nanos = column.cast(kind).cast(pa.int64())
+    whole = pc.multiply(pc.divide(nanos, 1000), 1000)
+    return bool(pc.any(pc.not_equal(nanos, whole)).as_py())
 
 
 def _exact(column: pa.ChunkedArray) -> pa.ChunkedArray:

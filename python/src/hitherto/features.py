@@ -169,10 +169,10 @@ def request(
     message = v1.GetFeaturesRequest(
         include_event_times=event_times, feature_set=consumer.get("feature_set"), model=consumer.get("model")
     )
-    message.entities.extend(columns.send(frames.table_of(entities, "entities"), round_times_up=False))
+    message.entities.extend(columns.send(frames.table_of(entities, "entities")))
     if request_fields is not None:
         fields = frames.table_of(request_fields, "request_fields")
-        message.request_fields.extend(columns.send(fields, round_times_up=False))
+        message.request_fields.extend(columns.send(fields))
     if routing_key is not None:
         message.routing_key = routing_key
     return message

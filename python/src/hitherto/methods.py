@@ -34,6 +34,7 @@ PUSH = _of("Ingest", "Push", ingest_pb2.PushRequest, ingest_pb2.PushResponse, ag
 PLAN = _of("Registry", "Plan", registry_pb2.PlanRequest, registry_pb2.PlanResponse)
 # a second answer would say that nothing changed
 APPLY = _of("Registry", "Apply", registry_pb2.ApplyRequest, registry_pb2.ApplyResponse, again=False)
+DESCRIBE_VIEW = _of("Registry", "DescribeFeatureView", registry_pb2.DescribeFeatureViewRequest, registry_pb2.FeatureView)
 REGISTER = _of("Models", "Register", models_pb2.RegisterModelRequest, models_pb2.ModelVersion, again=False)
 MOVE_ALIAS = _of("Models", "MoveAlias", models_pb2.MoveAliasRequest, models_pb2.ModelAlias, again=False)
 GET_MODEL = _of("Models", "Get", models_pb2.GetModelRequest, models_pb2.ModelVersion)

@@ -256,7 +256,7 @@ fn private_folder() -> std::io::Result<TempDir> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
+    use arrow::array::{ArrayRef, Int64Array};
 
     use super::*;
 
@@ -265,7 +265,7 @@ mod tests {
         let folder = private_folder().expect("a folder");
         let mode = std::fs::metadata(folder.path()).expect("a folder").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
-        let numbers = Arc::new(Int64Array::from(vec![1, 2, 3])) as _;
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
         let batch = RecordBatch::try_from_iter([("k", numbers)]).expect("a batch");
         let rows = stream::iter([Ok(batch.clone())]);
         let input = spooled("rows", batch.schema(), rows).await.expect("spooled");

@@ -234,8 +234,7 @@ fn alike(ours: Expr, left: &DFSchema, theirs: Expr, right: &DFSchema) -> DataFus
 /// What makes the order of right rows of one time total: of a view's history the order by which its rows supersede each
 /// other; else all columns, as they come.
 fn ties(right: &LogicalPlan) -> Vec<Expr> {
-    let all = || (0..right.schema().fields().len()).collect();
-    let places: Vec<usize> = superseding(right).unwrap_or_else(all);
+    let places = superseding(right).unwrap_or_else(|| (0..right.schema().fields().len()).collect());
     places.into_iter().map(|place| Expr::Column(Column::from(right.schema().qualified_field(place)))).collect()
 }
 

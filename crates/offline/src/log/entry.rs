@@ -84,7 +84,7 @@ impl History {
             return Ok(false);
         }
         if version > 0 && !self.follows_another(version).await? {
-            *cached = Cached::default();
+            self.unsee(cached);
             return Ok(false);
         }
         Ok(true)

@@ -152,7 +152,7 @@ impl History {
         {
             // entries that we would read on from may have gone with an erasure: the log has to be read anew then
             tracing::debug!(table = %self.table.id, %error, "could not read on in the table's log");
-            *cached = Cached::default();
+            self.unsee(cached);
             broken = Some(error);
         }
         if cached.delta.is_none() {
@@ -188,6 +188,12 @@ impl History {
     fn see(&self, cached: &mut Cached, snapshot: &Arc<Snapshot>) {
         cached.snapshot = Some(Arc::clone(snapshot));
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(snapshot));
+    }
+
+    /// What was known of the log is not to be relied on.
+    fn unsee(&self, cached: &mut Cached) {
+        *cached = Cached::default();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     async fn read_snapshot(&self, delta: &DeltaTable) -> Result<Snapshot> {

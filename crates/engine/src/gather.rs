@@ -72,6 +72,12 @@ impl<T> Gathering<T> {
         Ok((Place { gathering: Arc::clone(self), number }, at_work))
     }
 
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.state().waiting.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -159,8 +159,12 @@ fn late(work: Work, account: &Account) -> Status {
         // by now the work is dropped, so that what waits does so no longer
         message.push_str(match account.push.stage() {
             PushStage::Waiting => "; nothing of the rows was kept",
-            PushStage::Committing => "; whether the rows were kept is not known, with a batch id they can be pushed again",
-            PushStage::Kept => "; the rows are kept, and reach the online store by themselves where `hitherto serve` follows",
+            PushStage::Committing => {
+                "; whether the rows were kept is not known, with a batch id they can be pushed again"
+            }
+            PushStage::Kept => {
+                "; the rows are kept, and reach the online store by themselves where `hitherto serve` follows"
+            }
         });
     }
     let status = Status::from(Failure::new(Kind::Unavailable, message).with_hint(hint));

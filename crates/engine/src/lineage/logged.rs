@@ -89,8 +89,7 @@ impl Logged {
     pub(crate) fn of_batch(&self, id: &NodeId, datasets: &[Dataset]) -> Vec<Edge> {
         let Some(batch) = self.batch_named(&id.name) else { return Vec::new() };
         let mut edges = vec![self.appended(batch)];
-        let written: Vec<&LoggedFile> =
-            self.chronicle.files.iter().filter(|file| file.has_rows_of(batch)).collect();
+        let written: Vec<&LoggedFile> = self.chronicle.files.iter().filter(|file| file.has_rows_of(batch)).collect();
         edges.extend(written.iter().map(|file| self.written_as(batch, file)));
         edges.extend(self.heirs(written));
         let reads = datasets.iter().filter(|dataset| self.has_read_batch(dataset, batch));
@@ -124,9 +123,7 @@ impl Logged {
         self.last_read(dataset).is_some()
             && match (version, &file.origin) {
                 (Some(version), _) => self.chronicle.was_part_at(file, version),
-                (None, FileOrigin::Batch(_)) => {
-                    self.batches_in(file).any(|batch| self.has_read_batch(dataset, batch))
-                }
+                (None, FileOrigin::Batch(_)) => self.batches_in(file).any(|batch| self.has_read_batch(dataset, batch)),
                 (None, _) => false,
             }
     }

@@ -43,11 +43,7 @@ struct Run {
 
 impl Pushes {
     pub(crate) fn new() -> Self {
-        Self {
-            appends: Gathering::new(WAITING_BYTES_MAX),
-            runs: Gathering::new(usize::MAX),
-            tidying: Mutex::default(),
-        }
+        Self { appends: Gathering::new(WAITING_BYTES_MAX), runs: Gathering::new(usize::MAX), tidying: Mutex::default() }
     }
 }
 

@@ -91,7 +91,7 @@ impl History {
             (unknown_at, known) = self.known_batches(&ids).await?;
         }
         loop {
-            settle(batches, &known, &mut settled);
+            settle(batches, &known, &twins, &mut settled);
             let left: Vec<usize> =
                 (0..batches.len()).filter(is_left).filter(|index| settled[*index].is_none()).collect();
             if left.is_empty() {
@@ -119,7 +119,10 @@ impl History {
             }
         }
         for (twin, first) in twins {
-            let is_there = matches!(settled[first], Some(Ok(Appended::Done(_) | Appended::Already { .. })));
+            if settled[twin].is_some() {
+                continue;
+            }
+            let is_there = matches!(settled[first], Some(Ok(Appended::Done(_))));
             settled[twin] = Some(match (&batches[first].batch, &batches[twin].batch) {
                 (Some((id, first)), Some((_, content))) if is_there => same_content(id, *first, *content),
                 _ => self.append_alone(&batches[twin], now).await,
@@ -128,11 +131,7 @@ impl History {
         Ok(settled.into_iter().map(|settled| settled.unwrap_or(Ok(Appended::Nothing))).collect())
     }
 
-    async fn append_alone(
-        &self,
-        batch: &ReadyBatch,
-        now: &(dyn Fn() -> Timestamp + Send + Sync),
-    ) -> Result<Appended> {
+    async fn append_alone(&self, batch: &ReadyBatch, now: &(dyn Fn() -> Timestamp + Send + Sync)) -> Result<Appended> {
         if batch.rows() == 0 {
             return Ok(Appended::Nothing);
         }
@@ -238,12 +237,21 @@ fn twins(batches: &[ReadyBatch]) -> BTreeMap<usize, usize> {
 }
 
 /// Says of batches whether they are there already, or have no rows.
-fn settle(batches: &[ReadyBatch], known: &HashMap<String, i64>, settled: &mut [Option<Result<Appended>>]) {
-    for (batch, settled) in batches.iter().zip(settled).filter(|(_, settled)| settled.is_none()) {
+fn settle(
+    batches: &[ReadyBatch],
+    known: &HashMap<String, i64>,
+    twins: &BTreeMap<usize, usize>,
+    settled: &mut [Option<Result<Appended>>],
+) {
+    for (index, (batch, settled)) in batches.iter().zip(settled).enumerate() {
+        if settled.is_some() {
+            continue;
+        }
         let known = batch.batch.as_ref().and_then(|(id, content)| Some((id, *known.get(id)?, *content)));
         *settled = match known {
             Some((id, known, content)) => Some(same_content(id, known, content)),
-            None => (batch.rows() == 0).then_some(Ok(Appended::Nothing)),
+            // without rows it is a conflict all the same, if the one before it has its id
+            None => (batch.rows() == 0 && !twins.contains_key(&index)).then_some(Ok(Appended::Nothing)),
         };
     }
 }

@@ -228,7 +228,10 @@ fn batches(version: u64, added: &[&Add], lines: &[Line]) -> Vec<LoggedBatch> {
     // what does not add up was not written by us
     let parts = match told.filter(|parts| parts.iter().map(|(_, rows)| rows).sum::<u64>() == rows) {
         Some(parts) => parts.to_vec(),
-        None => vec![(transactions().find_map(|transaction| transaction.app_id.strip_prefix(BATCH_APP)).map(str::to_owned), rows)],
+        None => vec![(
+            transactions().find_map(|transaction| transaction.app_id.strip_prefix(BATCH_APP)).map(str::to_owned),
+            rows,
+        )],
     };
     let (is_lone, mut next) = (parts.len() == 1, first);
     let batch = |(index, (id, rows)): (usize, (Option<String>, u64))| {
@@ -305,10 +308,14 @@ mod tests {
     fn batches_of_one_commit_have_each_their_own_rows() {
         let mut chronicle = Chronicle::default();
         let info = r#"{"commitInfo":{"operation":"WRITE","hitherto.batches":[["a",2],[null,1],["b",3]]}}"#;
-        let ids = [r#"{"txn":{"appId":"hitherto/batch/a","version":1}}"#, r#"{"txn":{"appId":"hitherto/batch/b","version":2}}"#];
+        let ids = [
+            r#"{"txn":{"appId":"hitherto/batch/a","version":1}}"#,
+            r#"{"txn":{"appId":"hitherto/batch/b","version":2}}"#,
+        ];
         let (x, y) = (add("x", Some(10), 3), add("y", Some(13), 3));
         chronicle.tell(4, &entry(&[info, &x, &y, ids[0], ids[1]]), &mut HashMap::new());
-        let told: Vec<_> = chronicle.batches.iter().map(|b| (b.index, b.id.as_deref(), b.first_sequence, b.last_sequence)).collect();
+        let told: Vec<_> =
+            chronicle.batches.iter().map(|b| (b.index, b.id.as_deref(), b.first_sequence, b.last_sequence)).collect();
         assert_eq!(told, [(Some(0), Some("a"), 10, 11), (Some(1), None, 12, 12), (Some(2), Some("b"), 13, 15)]);
         let lies = |file: usize, batch: usize| chronicle.files[file].has_rows_of(&chronicle.batches[batch]);
         assert_eq!([lies(0, 0), lies(0, 1), lies(0, 2)], [true, true, false]);

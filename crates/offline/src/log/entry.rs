@@ -142,7 +142,9 @@ impl History {
         let entry = self.root.clone().join(LOG_FOLDER).join(entry_name(version));
         match self.store.store().delete(&entry).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(unknown(Error::object_store(format!("look for the log of table '{}'", self.table.id), error))),
+            Err(error) => {
+                Err(unknown(Error::object_store(format!("look for the log of table '{}'", self.table.id), error)))
+            }
         }
     }
 

@@ -147,16 +147,7 @@ fn described(
     let first_sequence = partition::<i64>(partitions, COMMIT_SEQUENCE).map_err(corrupt)?;
     let commit_time = partition::<Timestamp>(partitions, COMMIT_TIME).map_err(corrupt)?;
     let size_bytes = u64::try_from(size).map_err(|_| corrupt("its size is negative".to_owned()))?;
-    let mut file = DataFile {
-        path,
-        size_bytes,
-        rows,
-        first_sequence,
-        commit_time,
-        event: None,
-        created: None,
-        stats,
-    };
+    let mut file = DataFile { path, size_bytes, rows, first_sequence, commit_time, event: None, created: None, stats };
     file.event = file.time_range(EVENT);
     file.created = file.time_range(CREATED);
     if file.commit_time.is_none() {

@@ -229,6 +229,7 @@ fn place_of(problem: &Problem) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deadline::Deadline;
 
     #[test]
     fn only_what_may_succeed_later_says_when_to_retry() {
@@ -240,6 +241,14 @@ mod tests {
         let said = details.error_info().map(|said| (said.reason.as_str(), said.domain.as_str()));
         assert_eq!(said, Some(("UNAVAILABLE", "hitherto")));
         assert!(status(Kind::InvalidArgument).get_error_details().retry_info().is_none());
+    }
+
+    #[test]
+    fn a_push_that_waits_is_told_that_nothing_was_kept() {
+        let account = Account::open(Deadline { arrived: Instant::now(), timeout: Some(Duration::ZERO) });
+        let message = |work| late(work, &account).message().to_owned();
+        assert!(message(Work::Pushes).ends_with("; nothing of the rows was kept"), "{}", message(Work::Pushes));
+        assert!(!message(Work::Reads).contains("kept"), "{}", message(Work::Reads));
     }
 
     #[test]

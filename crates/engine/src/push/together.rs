@@ -98,6 +98,8 @@ impl Engine {
 /// Commits, again and again, for all who wait.
 async fn commit_all(history: Arc<TableHistory>, mut at_work: AtWork<Append>) {
     loop {
+        // whoever is ready to push does so first
+        tokio::task::yield_now().await;
         let mut bytes = 0_usize;
         let takes = |append: &Append| {
             let is_first = bytes == 0;
@@ -152,7 +154,10 @@ fn tell_all(history: &Arc<TableHistory>, group: Vec<Append>, outcomes: Vec<hithe
 
 /// Materializes, again and again, for all who wait: each run has begun after those asked who share it.
 async fn run_all(view: Name, mut at_work: AtWork<Run>) {
-    while let Some(group) = at_work.next(|_| true) {
+    loop {
+        // all who share a commit ask at the same moment: one run is enough for them
+        tokio::task::yield_now().await;
+        let Some(group) = at_work.next(|_| true) else { return };
         // whoever came last has the latest clock
         let Some(engine) = group.last().map(|run| run.engine.clone()) else { continue };
         let brought = engine.materialize(std::slice::from_ref(&view)).await.map_err(Arc::new);

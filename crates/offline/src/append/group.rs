@@ -147,7 +147,7 @@ impl History {
 
     /// What is better done after a commit, and beside the next one: a checkpoint, where one is due.
     pub async fn tidy(&self, commit: &Commit) {
-        self.checkpoint_when_due(commit.version).await;
+        self.checkpoint_after_group(commit.version).await;
     }
 
     /// Appends batches that are not known.

@@ -6,13 +6,24 @@ use deltalake_core::checkpoints::create_checkpoint;
 use super::History;
 
 /// Commits between checkpoints: what a process that opens the table reads one by one.
-const CHECKPOINT_INTERVAL: u64 = 20;
+const INTERVAL: u64 = 20;
+/// The same where commits follow each other many times a second. A checkpoint costs a listing of the log's folder.
+const INTERVAL_OF_GROUPS: u64 = 100;
 
 impl History {
     /// Writes a checkpoint, if one is due after the commit that made `version`; nobody waits for the log meanwhile. It only
     /// makes opening faster, so its failure is no failure of the commit.
     pub(crate) async fn checkpoint_when_due(&self, version: u64) {
-        if version == 0 || !version.is_multiple_of(CHECKPOINT_INTERVAL) {
+        self.checkpoint_each(INTERVAL, version).await;
+    }
+
+    /// The same after a commit of a group.
+    pub(crate) async fn checkpoint_after_group(&self, version: u64) {
+        self.checkpoint_each(INTERVAL_OF_GROUPS, version).await;
+    }
+
+    async fn checkpoint_each(&self, interval: u64, version: u64) {
+        if version == 0 || !version.is_multiple_of(interval) {
             return;
         }
         let Some(mut delta) = self.cached.lock().await.delta.clone() else { return };

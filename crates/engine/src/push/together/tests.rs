@@ -136,9 +136,8 @@ async fn a_bad_push_fails_alone_and_a_repeated_one_is_told_so() {
     let error = push(&engine, odd, None, &progress).await.expect("no panic").expect_err("no times");
     assert_eq!(error.kind(), Kind::InvalidArgument);
     let mut pushes = Vec::new();
-    for (n, (keys, id)) in
-        [(&[2, 3][..], "a"), (&[4], "old"), (&[1], "old"), (&[9], "a"), (&[5], "b")].iter().enumerate()
-    {
+    let wanted: [(&[i64], &str); 5] = [(&[2, 3], "a"), (&[4], "old"), (&[1], "old"), (&[9], "a"), (&[5], "b")];
+    for (n, (keys, id)) in wanted.into_iter().enumerate() {
         pushes.push(push(&engine, rows(keys), Some(id), &progress));
         until_waiting(&history, n + 2).await;
     }
@@ -156,13 +155,18 @@ async fn a_bad_push_fails_alone_and_a_repeated_one_is_told_so() {
 async fn all_hear_of_a_store_that_fails_and_the_next_is_tried_again() {
     let (engine, folder) = engine().await;
     let progress = PushProgress::default();
-    // a file where the folder of the tables is to be
-    std::fs::write(folder.path().join("offline"), "in the way").expect("a file");
+    push(&engine, rows(&[1]), None, &progress).await.expect("no panic").expect("it is pushed");
+    // a file where the folder of the data is to be
+    let data = folder.path().join("offline/readings/readings-1/data");
+    let away = folder.path().join("away");
+    std::fs::rename(&data, &away).expect("moved");
+    std::fs::write(&data, "in the way").expect("a file");
     let pushes: Vec<_> = (0..5).map(|n| push(&engine, rows(&[n]), None, &progress)).collect();
     for pushed in join_all(pushes).await {
         pushed.expect("no panic").expect_err("nothing can be written");
     }
-    std::fs::remove_file(folder.path().join("offline")).expect("removed");
+    std::fs::remove_file(&data).expect("removed");
+    std::fs::rename(&away, &data).expect("moved back");
     let pushed = push(&engine, rows(&[1]), None, &progress).await.expect("no panic").expect("it is pushed");
-    assert_eq!(sequences(&pushed), (0, 0));
+    assert_eq!(sequences(&pushed), (1, 1));
 }

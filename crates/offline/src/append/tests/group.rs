@@ -74,9 +74,8 @@ proptest! {
             let told = |batches: Vec<LoggedBatch>| -> Vec<_> {
                 batches.into_iter().map(|batch| (batch.id, batch.rows, batch.first_sequence, batch.last_sequence)).collect()
             };
-            let logs = [&alone, &grouped].map(History::chronicle);
-            let [alone, grouped] = futures::future::join_all(logs).await.try_into().expect("two");
-            let (alone, grouped) = (alone.expect("a log").batches, grouped.expect("a log").batches);
+            let alone = alone.chronicle().await.expect("a log").batches;
+            let grouped = grouped.chronicle().await.expect("a log").batches;
             let places: HashSet<(u64, Option<usize>)> = grouped.iter().map(|batch| (batch.version, batch.index)).collect();
             prop_assert_eq!(places.len(), grouped.len(), "each has a name of its own");
             prop_assert_eq!(told(grouped), told(alone));
@@ -100,13 +99,12 @@ async fn a_group_is_one_commit_and_one_file_and_is_read_back_by_others() {
     assert_eq!(log.snapshot().await.expect("a snapshot").files.len(), 2);
     // a process that has read on entry by entry sees what one does that opens the table now
     let again = history(&store);
-    let [ours, theirs] = futures::future::join_all([log.snapshot(), again.snapshot()]).await.try_into().expect("two");
-    let sorted = |snapshot: Result<Arc<crate::Snapshot>>| {
-        let mut snapshot = crate::Snapshot::clone(&snapshot.expect("a snapshot"));
+    let sorted = async |log: &History| {
+        let mut snapshot = crate::Snapshot::clone(&*log.snapshot().await.expect("a snapshot"));
         snapshot.files.sort_by(|a, b| a.path.cmp(&b.path));
         snapshot
     };
-    assert_eq!(sorted(ours), sorted(theirs));
+    assert_eq!(sorted(&log).await, sorted(&again).await);
     assert_eq!(read(&again).await, read(&log).await);
     let repeated = append_all(&again, &pushed[4..6]).await.into_iter().map(outcome).collect::<Vec<_>>();
     assert_eq!(repeated, ["Already { batch_id: \"id 4\" }", "42 to 42"]);

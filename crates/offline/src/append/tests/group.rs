@@ -100,7 +100,8 @@ async fn a_group_is_one_commit_and_one_file_and_is_read_back_by_others() {
     // a process that has read on entry by entry sees what one does that opens the table now
     let again = history(&store);
     let sorted = async |log: &History| {
-        let mut snapshot = crate::Snapshot::clone(&*log.snapshot().await.expect("a snapshot"));
+        let snapshot = log.snapshot().await.expect("a snapshot");
+        let mut snapshot = (*snapshot).clone();
         snapshot.files.sort_by(|a, b| a.path.cmp(&b.path));
         snapshot
     };

@@ -22,7 +22,7 @@ def main():
     if sys.argv[3] == "unordered":
         order = [(name, "ascending") for name in ours.column_names]
         ours, theirs = ours.sort_by(order), theirs.sort_by(order)
-    differ, within = pa.array([False] * ours.num_rows), float(sys.argv[4])
+    differ, within = pa.array([False] * ours.num_rows, pa.bool_()), float(sys.argv[4])
     for name in ours.column_names:
         if ours.schema.field(name).type != theirs.schema.field(name).type:
             types = [str(table.schema.field(name).type) for table in (ours, theirs)]

@@ -5,7 +5,8 @@ usage: asked.py ours ADDRESS            by Flight SQL of a running server
        asked.py duckdb FILES.json QUERY ends after this one
 
 Reads a JSON document a line, {"query": …, "keep": FILE or null}, and answers each with a line: {"seconds": …, "rows": …}, from
-the question until all rows are there as an Arrow table, or {"failed": …}. What is kept is an Arrow IPC file.
+the question until all rows are there as an Arrow table, or {"failed": …}. What is kept is an Arrow IPC file, or the text of the
+last column where FILE ends with .txt.
 """
 import json
 import sys
@@ -31,7 +32,10 @@ def answer(ask, query, keep):
     except Exception as error:  # whatever it is, the one who asked is told
         return {"failed": f"{type(error).__name__}: {error}"}
     seconds = time.monotonic() - began
-    if keep:
+    if keep and keep.endswith(".txt"):
+        with open(keep, "w") as file:
+            file.writelines(f"{text}\n" for text in rows.columns[-1].to_pylist())
+    elif keep:
         with pa.OSFile(keep, "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
             writer.write_table(rows)
     return {"seconds": seconds, "rows": rows.num_rows}

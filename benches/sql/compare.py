@@ -1,13 +1,14 @@
-"""How many rows of two answers differ. usage: compare.py OURS.arrow THEIRS.arrow ordered|unordered WITHIN
+"""How many rows of two answers differ. usage: compare.py OURS.arrow THEIRS.arrow ordered|unordered
 
 Columns are compared by place, under the same names: times as moments, whatever zone they are shown in, integers of any width by
-value, and floats within so large a share of the greater. Rows of no order are sorted by all of their columns first.
+value, and floats within 1e-9 of the greater. Rows of no order are sorted by all of their columns first.
 """
 import sys
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+RELATIVE = 1e-9
 # a sum that cancels out has no digits that count
 NOTHING = 1e-12
 
@@ -22,12 +23,12 @@ def main():
     if sys.argv[3] == "unordered":
         order = [(name, "ascending") for name in ours.column_names]
         ours, theirs = ours.sort_by(order), theirs.sort_by(order)
-    differ, within = pa.array([False] * ours.num_rows, pa.bool_()), float(sys.argv[4])
+    differ = pa.array([False] * ours.num_rows, pa.bool_())
     for name in ours.column_names:
         if ours.schema.field(name).type != theirs.schema.field(name).type:
             types = [str(table.schema.field(name).type) for table in (ours, theirs)]
             sys.exit(f"column {name} is {' and '.join(types)}")
-        differ = pc.or_(differ, unlike(ours[name].combine_chunks(), theirs[name].combine_chunks(), within))
+        differ = pc.or_(differ, unlike(ours[name].combine_chunks(), theirs[name].combine_chunks()))
     count = pc.sum(differ).as_py() or 0
     for row in pc.indices_nonzero(differ).to_pylist()[:3]:
         print(f"{ours.slice(row, 1).to_pylist()} and {theirs.slice(row, 1).to_pylist()}")
@@ -51,10 +52,10 @@ def cast(column):
     return column.cast(pa.string())
 
 
-def unlike(a, b, within):
+def unlike(a, b):
     if pa.types.is_floating(a.type):
         apart = pc.abs(pc.subtract(a, b))
-        bound = pc.max_element_wise(pc.multiply(pc.max_element_wise(pc.abs(a), pc.abs(b)), within), NOTHING)
+        bound = pc.max_element_wise(pc.multiply(pc.max_element_wise(pc.abs(a), pc.abs(b)), RELATIVE), NOTHING)
         equal = pc.or_(pc.equal(a, b), pc.less_equal(apart, bound))
         equal = pc.or_kleene(equal, pc.and_(pc.is_nan(a), pc.is_nan(b)))
     else:

@@ -190,8 +190,8 @@ async fn a_join_leaves_closed_what_its_other_side_rules_out() {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     let history = HistoryTable::try_new(pinned(&store, &table, &files, 100), &view("0s", &["delay"])).expect("a table");
     context.register_table("legs", Arc::new(history)).expect("a table");
-    // the first two seconds, which nothing but the rows themselves tells
-    let query = "select l.delay from legs l join legs r on l.a = r.a and l.event_timestamp = r.event_timestamp where r.delay < 2";
+    // what comes first is what the other side waits for: two seconds, which nothing but the rows themselves tells
+    let query = "select l.delay from legs r join legs l on l.a = r.a and l.event_timestamp = r.event_timestamp where r.delay < 2";
     let plan = context.sql(query).await.expect("a query").create_physical_plan().await.expect("a plan");
     let batches = collect(Arc::clone(&plan), context.task_ctx()).await.expect("rows");
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 8, "two of each in both files");

@@ -10,6 +10,7 @@ use hitherto_offline::OfflineStore;
 use hitherto_online::OnlineStore;
 use hitherto_registry::Registry;
 
+use crate::definitions::LastDefinitions;
 use crate::openlineage::{EventSink, Events};
 use crate::table_history::TableHistory;
 use crate::{Clock, Error, Result};
@@ -23,6 +24,7 @@ pub struct Engine {
     online: Option<Arc<dyn OnlineStore>>,
     clock: Clock,
     histories: Arc<Mutex<HashMap<String, Arc<TableHistory>>>>,
+    last_definitions: LastDefinitions,
     /// Holds the memory that queries and training sets share.
     runtime: Arc<RuntimeEnv>,
     /// Who is told of runs.
@@ -38,8 +40,8 @@ impl Engine {
         online: Option<Arc<dyn OnlineStore>>,
         clock: Clock,
     ) -> Self {
-        let (histories, runtime) = (Arc::default(), Arc::default());
-        Self { project, registry, offline, online, clock, histories, runtime, events: None }
+        let (histories, last_definitions, runtime) = (Arc::default(), Arc::default(), Arc::default());
+        Self { project, registry, offline, online, clock, histories, last_definitions, runtime, events: None }
     }
 
     /// The same stores, with so many bytes of memory for all queries and training sets together. What needs more is done
@@ -107,6 +109,10 @@ impl Engine {
                 Ok(opened)
             }
         }
+    }
+
+    pub(crate) fn last_definitions(&self) -> &LastDefinitions {
+        &self.last_definitions
     }
 
     /// The clock.

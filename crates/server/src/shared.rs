@@ -11,6 +11,7 @@ use tonic::Request;
 use crate::admission::{Admission, Work};
 use crate::answer::text_of;
 use crate::auth::{Access, Caller};
+use crate::compactions::Compactions;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::shadow::Shadows;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) reads: Admission,
     /// The door before pushes.
     pub(crate) pushes: Admission,
+    /// What was pushed to, and may have to be compacted.
+    pub(crate) compactions: Compactions,
     pub(crate) slow: SlowLog,
     background: Mutex<Background>,
 }
@@ -82,6 +85,7 @@ impl Shared {
             builds: Semaphore::new(BUILDS_MAX),
             reads: Admission::new(Work::Reads, options.requests),
             pushes: Admission::new(Work::Pushes, options.pushes),
+            compactions: Compactions::default(),
             slow: SlowLog::new(options.slow_request),
             background: Mutex::default(),
         };

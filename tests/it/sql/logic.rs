@@ -54,6 +54,31 @@ async fn columns_say_what_they_are() {
     }
 }
 
+#[test]
+fn a_query_as_high_as_can_be_is_borne_by_the_least_of_stacks() {
+    // a command's first thread has no more, where no one says otherwise
+    let borne = std::thread::Builder::new().stack_size(8 << 20).spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let place = gauged();
+            let engine = place.engine(None, Clock::Frozen(moment(14))).await;
+            for (query, rows) in [
+                (format!("select value{} from gauge", " + value".repeat(299)), 7),
+                (format!("select k from gauge where k = 1{}", " or k = 7 and value > 0".repeat(74)), 4),
+                (format!("select 1{}", " union all select 1".repeat(299)), 300),
+            ] {
+                let batches: Vec<RecordBatch> =
+                    engine.sql(&query).await.expect(&query).try_collect().await.expect(&query);
+                assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), rows, "{query}");
+            }
+            let refused = engine.sql(&format!("select value{} from gauge", " + value".repeat(5_000))).await;
+            let said = refused.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(said.contains("5000 operators stand one upon the other"), "{said}");
+        });
+    });
+    borne.expect("a thread").join().expect("no panic");
+}
+
 /// The product, as the files ask it.
 struct Sql {
     engine: Engine,

@@ -1,12 +1,13 @@
 //! Queries of SQL that run: limited in time and rows, counted, and ended when nobody waits for their rows any more.
 
 use std::future::{Future, pending};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use hitherto_core::Kind;
 use hitherto_engine::PlannedQuery;
 use hitherto_proto::Failure;
@@ -47,7 +48,7 @@ async fn drive(query: PlannedQuery, sender: mpsc::Sender<Result<RecordBatch, Ref
         // nobody is there any more: the query is dropped, and was counted as cancelled from the start
         () = sender.closed() => return,
         refusal = too_long(limits.timeout) => Err(refusal),
-        ended = send(query, limits.rows_max, &sender) => ended,
+        ended = unless_it_dies(send(query, limits.rows_max, &sender)) => ended,
     };
     running.outcome = if ended.is_ok() { "done" } else { "failed" };
     drop(running);
@@ -56,6 +57,15 @@ async fn drive(query: PlannedQuery, sender: mpsc::Sender<Result<RecordBatch, Ref
         // fails where the client has left meanwhile, and then there is nobody to be told
         drop(sender.send(Err(refusal)).await);
     }
+}
+
+/// Rows that only stopped would pass for a whole answer: work that panics fails like other work.
+async fn unless_it_dies(work: impl Future<Output = Result<(), Refusal>> + Send) -> Result<(), Refusal> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+        let message = "the query died of a fault of the server, and its rows are not whole: the server's log says where";
+        tracing::error!("{message}");
+        Err(Refusal(Failure::new(Kind::Internal, message)))
+    })
 }
 
 async fn send(
@@ -107,5 +117,19 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.metrics.query_ended(self.outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_query_that_panics_fails() {
+        let dies = async { panic!("a fault that no query should have") };
+        let Refusal(failure) = unless_it_dies(dies).await.expect_err("it died");
+        assert_eq!(failure.kind, Kind::Internal);
+        assert!(failure.message.starts_with("the query died of a fault of the server"), "{}", failure.message);
+        assert!(unless_it_dies(async { Ok(()) }).await.is_ok());
     }
 }

@@ -62,7 +62,8 @@ async fn drive(query: PlannedQuery, sender: mpsc::Sender<Result<RecordBatch, Ref
 /// Rows that only stopped would pass for a whole answer: work that panics fails like other work.
 async fn unless_it_dies(work: impl Future<Output = Result<(), Refusal>> + Send) -> Result<(), Refusal> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
-        let message = "the query died of a fault of the server, and its rows are not whole: the server's log says where";
+        let message =
+            "the query died of a fault of the server, and its rows are not whole: the server's log says where";
         tracing::error!("{message}");
         Err(Refusal(Failure::new(Kind::Internal, message)))
     })
@@ -126,8 +127,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_query_that_panics_fails() {
-        let dies = async { panic!("a fault that no query should have") };
-        let Refusal(failure) = unless_it_dies(dies).await.expect_err("it died");
+        let died = unless_it_dies(async { panic!("a fault that no query should have") }).await;
+        let Refusal(failure) = died.expect_err("it died");
         assert_eq!(failure.kind, Kind::Internal);
         assert!(failure.message.starts_with("the query died of a fault of the server"), "{}", failure.message);
         assert!(unless_it_dies(async { Ok(()) }).await.is_ok());

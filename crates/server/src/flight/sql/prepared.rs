@@ -19,6 +19,7 @@ use hitherto_proto::Failure;
 
 use super::Sql;
 use crate::answer::Refusal;
+use crate::flight::incoming::inspected;
 use crate::flight::rows::{announced, schema_bytes};
 use crate::queries::within;
 
@@ -64,9 +65,11 @@ impl Sql {
         query: CommandPreparedStatementQuery,
         values: PeekableFlightDataStream,
     ) -> Result<DoPutPreparedStatementResult, Refusal> {
-        let values = FlightRecordBatchStream::new_from_flight_data(values.map_err(FlightError::from));
-        let row = only_row(values).await?;
         let handle = query.prepared_statement_handle;
+        // before a value is decoded: whoever has no statement has none to bind
+        self.prepared.with(&handle, |_| ())?;
+        let values = FlightRecordBatchStream::new_from_flight_data(inspected(values.map_err(FlightError::from)));
+        let row = only_row(values).await?;
         self.prepared.with(&handle, |prepared| prepared.bound = Some(row))?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) })
     }

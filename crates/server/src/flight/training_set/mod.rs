@@ -7,6 +7,7 @@ mod build;
 mod client;
 mod columns;
 mod dictionary;
+mod expansion;
 mod request;
 mod upload;
 mod wire;

@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 
 use super::request::{Wanted, command};
 use crate::answer::Refusal;
+use crate::flight::incoming::inspected;
 
 /// The messages of a client, or of a test.
 pub(super) type Messages = BoxStream<'static, Result<FlightData, Status>>;
@@ -35,7 +36,7 @@ impl Upload {
         // metadata may come by itself, and the descriptor too; a decoder would take them for broken messages
         let messages = stream::iter([Ok(first)]).chain(messages).map_err(FlightError::from);
         let messages = messages.try_filter(|message| future::ready(!message.data_header.is_empty()));
-        Ok((wanted, Self { messages: FlightDataDecoder::new(messages) }))
+        Ok((wanted, Self { messages: FlightDataDecoder::new(inspected(messages)) }))
     }
 
     /// The spine's columns; none where the upload ends before there are any.

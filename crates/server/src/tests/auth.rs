@@ -1,8 +1,12 @@
 //! Tokens and roles through the wire.
 
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::{FlightData, FlightDescriptor};
+use futures::{TryStreamExt, stream};
 use hitherto_client::{Client, Credentials, Definitions, ExpectedAlias, MoveAlias, RegisterModel, Timeouts};
 use hitherto_core::{Kind, NewTables, Role, Span, Timestamp};
 use hitherto_engine::{Clock, Engine, IssuedToken};
+use serde_json::json;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
@@ -135,6 +139,28 @@ async fn what_is_changed_is_told_under_the_tokens_name() {
     assert!(!who("apply").is_empty() && who("apply").iter().all(|who| *who == "ops"), "{log:?}");
     assert_eq!((who("register_model"), who("move_alias")), (vec!["trainer"], vec!["trainer"]));
     assert_eq!(who("create_token"), ["unknown"; 3], "whoever has the registry itself");
+    guarded.server.end().await;
+}
+
+#[tokio::test]
+async fn a_training_set_over_flight_is_told_under_the_tokens_name() {
+    let guarded = guarded().await;
+    let [reader, writer, admin] = guarded.clients().await;
+    admin.apply(definitions()).await.expect("it applies");
+    push_weather(&writer, None).await.expect("it is pushed");
+    let query = "SELECT airport, event_timestamp, 1.0 AS prepaid FROM weather";
+    let command = json!({"training_set": {"feature_set": "outlook", "spine_sql": query}}).to_string();
+    let command = FlightData::new().with_descriptor(FlightDescriptor::new_cmd(command));
+    let request = showing(stream::iter([command]), &guarded.tokens[0].text);
+    let mut flight = FlightServiceClient::new(guarded.channel().await);
+    let answer = flight.do_exchange(request).await.expect("a reader may").into_inner();
+    let messages: Vec<FlightData> = answer.try_collect().await.expect("a training set");
+    assert!(!messages.is_empty());
+    let [dataset]: [_; 1] = reader.training_sets().await.expect("all").try_into().expect("one");
+    assert_eq!(dataset.build.actor, "dash");
+    let log = guarded.engine.registry().audit_log(0, 100).await.expect("the log");
+    let who = log.iter().filter(|entry| entry.verb == "record_dataset").map(|entry| entry.who.as_str());
+    assert_eq!(who.collect::<Vec<_>>(), ["dash"]);
     guarded.server.end().await;
 }
 

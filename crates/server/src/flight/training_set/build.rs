@@ -12,6 +12,7 @@ use hitherto_proto::Failure;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::asker::Asker;
 use super::client::{Teller, internal};
 use super::request::Consumer;
 use crate::answer::{Refusal, text_of};
@@ -47,12 +48,13 @@ pub(super) async fn known_places(shared: &Shared, feature_set: &Selector) -> Res
 /// Builds a training set. Whoever drops this leaves: the build stops, and no file stays that no dataset has.
 pub(super) async fn built(
     shared: &Arc<Shared>,
+    asker: &Asker,
     wanted: TrainingSetRequest,
     teller: &Arc<Teller>,
 ) -> Result<Dataset, Refusal> {
     let (staying, left) = oneshot::channel::<Infallible>();
     // in a task of its own: it must not be cut off between the file's last byte and its entry in the registry
-    let building = tokio::spawn(build(Arc::clone(shared), wanted, Arc::clone(teller), left));
+    let building = tokio::spawn(build(Arc::clone(shared), asker.engine.clone(), wanted, Arc::clone(teller), left));
     let built = building.await;
     drop(staying);
     built.unwrap_or_else(|_| Err(internal("could not build the training set: a part of the server died")))
@@ -60,6 +62,7 @@ pub(super) async fn built(
 
 async fn build(
     shared: Arc<Shared>,
+    engine: Engine,
     wanted: TrainingSetRequest,
     teller: Arc<Teller>,
     left: oneshot::Receiver<Infallible>,
@@ -74,7 +77,7 @@ async fn build(
     };
     let mut building = Box::pin(async {
         let _permit = shared.builds.acquire().await;
-        shared.engine().training_set(&wanted, seen).await
+        engine.training_set(&wanted, seen).await
     });
     tokio::select! {
         built = &mut building => return Ok(built?),
@@ -86,7 +89,7 @@ async fn build(
         return Ok(building.await?);
     }
     drop(building);
-    forget(shared.engine(), &wanted.out).await;
+    forget(&engine, &wanted.out).await;
     Err(Refusal(Failure::new(Kind::Unavailable, "the client has left")))
 }
 

@@ -14,7 +14,9 @@ use arrow::datatypes::{Field, Float64Type, Int8Type, Int64Type, Schema};
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::{FlightData, FlightDescriptor, Ticket};
+use arrow_flight::sql::CommandGetTables;
+use arrow_flight::sql::client::FlightSqlServiceClient;
+use arrow_flight::{FlightData, FlightDescriptor, IpcMessage, Ticket};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use tonic::transport::{Channel, Endpoint};
@@ -238,6 +240,31 @@ async fn a_training_set_can_be_fetched_while_its_file_is_whole() {
     // an exchange does so, too
     server.exchange(&outlook(), Some(&[spine()])).await.expect("built again");
     assert_eq!(server.fetch(id).await.expect("there again").rows, built.rows);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_training_set_whose_file_is_gone_hides_no_other_table() {
+    let server = running().await;
+    server.exchange(&outlook(), Some(&[spine()])).await.expect("a training set");
+    let [file]: [_; 1] = server.files().try_into().expect("one file");
+    fs::remove_file(file).expect("removed");
+    let endpoint = Endpoint::new(format!("http://{}", server.grpc)).expect("an address");
+    let mut client = FlightSqlServiceClient::new(endpoint.connect().await.expect("it answers"));
+    let all = CommandGetTables { include_schema: true, ..CommandGetTables::default() };
+    let info = client.get_tables(all).await.expect("announced");
+    let tables = client.do_get(info.endpoint[0].ticket.clone().expect("a ticket")).await.expect("listed");
+    let tables: Vec<RecordBatch> = tables.try_collect().await.expect("to the end");
+    let (mut whole, mut gone) = (0, 0);
+    for batch in &tables {
+        let (schemas, columns) = (batch.column(1).as_string::<i32>(), batch.column(4).as_binary::<i32>());
+        for row in 0..batch.num_rows() {
+            let columns = Schema::try_from(IpcMessage(columns.value(row).to_vec().into())).expect("a schema");
+            *(if schemas.value(row) == "training_sets" { &mut gone } else { &mut whole }) += 1;
+            assert_eq!(columns.fields().is_empty(), schemas.value(row) == "training_sets", "{columns}");
+        }
+    }
+    assert!(whole > 2 && gone > 0, "{tables:?}");
     server.end().await;
 }
 

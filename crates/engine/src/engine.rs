@@ -11,6 +11,7 @@ use hitherto_online::OnlineStore;
 use hitherto_registry::Registry;
 
 use crate::openlineage::{EventSink, Events};
+use crate::spine_limits::SpineLimits;
 use crate::table_history::TableHistory;
 use crate::{Clock, Error, Result};
 
@@ -27,6 +28,8 @@ pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     /// Who is told of runs.
     events: Events,
+    /// How far the query of a spine may go.
+    pub(crate) spine_limits: SpineLimits,
 }
 
 impl Engine {
@@ -39,7 +42,17 @@ impl Engine {
         clock: Clock,
     ) -> Self {
         let (histories, runtime) = (Arc::default(), Arc::default());
-        Self { project, registry, offline, online, clock, histories, runtime, events: None }
+        Self {
+            project,
+            registry,
+            offline,
+            online,
+            clock,
+            histories,
+            runtime,
+            events: None,
+            spine_limits: SpineLimits::default(),
+        }
     }
 
     /// The same stores, with so many bytes of memory for all queries and training sets together. What needs more is done
@@ -54,6 +67,12 @@ impl Engine {
     #[must_use]
     pub fn with_events(self, events: Option<Arc<dyn EventSink>>) -> Self {
         Self { events, ..self }
+    }
+
+    /// The same stores, where the query of a spine may go no further than this.
+    #[must_use]
+    pub fn with_spine_limits(self, limits: SpineLimits) -> Self {
+        Self { spine_limits: limits, ..self }
     }
 
     /// The same stores, remembered elsewhere.

@@ -86,6 +86,7 @@ mod route;
 mod sample;
 mod serving;
 mod spine;
+mod spine_limits;
 mod split;
 mod sql;
 mod table_history;
@@ -123,6 +124,7 @@ pub use report::{Absent, DelayReport, Distribution, FeatureReport, LeakageReport
 pub use route::{Route, Shadow};
 pub use serving::{Consumer, PlannedOutput, PlannedView, Serving, ServingPlan};
 pub use spine::Spine;
+pub use spine_limits::SpineLimits;
 pub use split::SPLIT_COLUMN;
 pub use token::IssuedToken;
 pub use training_set::{EvidenceColumns, Existing, Progress, Provenance, TrainingSet, TrainingSetRequest};

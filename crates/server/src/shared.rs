@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
+use hitherto_engine::{Engine, ServedReading, Serving, SpineLimits, served_readings};
 use hitherto_online::{Marks, Reading};
 use tokio::sync::Semaphore;
 use tonic::Request;
@@ -72,6 +72,9 @@ impl Background {
 impl Shared {
     pub(crate) async fn new(engine: Engine, places: Places, options: &Options) -> Result<Self> {
         let access = Access::new(options.auth, engine.clock());
+        // a query is a query, whatever becomes of its rows
+        let engine =
+            engine.with_spine_limits(SpineLimits { timeout: options.sql.timeout, rows_max: options.sql.rows_max });
         let shared = Self {
             serving: Serving::load(engine).await?.with_round_trips_max(options.round_trips_max),
             metrics: Metrics::new()?,

@@ -23,7 +23,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
-use super::fixture::{HOUR_US, NOW, Running, eventually, running};
+use super::fixture::{HOUR_US, NOW, Running, engine, eventually, options, running, start};
+use crate::{Options, SqlLimits};
 
 /// What a client has read to the end.
 #[derive(Debug)]
@@ -329,6 +330,24 @@ async fn a_spine_may_be_a_query_and_a_client_may_be_told_how_far_it_is() {
         let phase = told["progress"]["phase"].as_str().expect("a phase");
         assert!(["reading", "writing"].contains(&phase) && told["progress"]["rows"].is_u64(), "{told}");
     }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_spine_that_is_a_query_has_the_limits_of_queries() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path()).await;
+    let sql = SqlLimits { timeout: None, rows_max: Some(2) };
+    let server = start(folder, engine, Options { sql, ..options() }).await;
+    server.fill().await;
+    let of = |limit| {
+        let query = format!("SELECT airport, event_timestamp, 1.0 AS prepaid FROM weather LIMIT {limit}");
+        json!({"training_set": {"feature_set": "outlook", "spine_sql": query}})
+    };
+    assert_eq!(server.exchange(&of(2), None).await.expect("few rows").rows.num_rows(), 2);
+    let many = server.exchange(&of(3), None).await.expect_err("too many rows");
+    assert_eq!(many.code(), Code::ResourceExhausted);
+    assert!(many.message().contains("more than 2 rows, which is the limit (`sql.max_rows`)"), "{}", many.message());
     server.end().await;
 }
 

@@ -20,6 +20,9 @@ use crate::{Options, Result, SqlLimits};
 /// A training set is built in memory: more than these at once wait.
 const BUILDS_MAX: usize = 2;
 
+/// Exchanges of training sets that may have a spine spooled; more wait with what they send.
+const EXCHANGES_MAX: usize = 8;
+
 /// The plans, the counters and the state of what runs in the background.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -32,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
     pub(crate) builds: Semaphore,
+    /// Whoever has its spine spooled has a permit until it is built. Never closed either.
+    pub(crate) exchanges: Semaphore,
     /// The door before reads of features.
     pub(crate) reads: Admission,
     /// The door before pushes.
@@ -83,6 +88,7 @@ impl Shared {
             sql: options.sql,
             access,
             builds: Semaphore::new(BUILDS_MAX),
+            exchanges: Semaphore::new(EXCHANGES_MAX),
             reads: Admission::new(Work::Reads, options.requests),
             pushes: Admission::new(Work::Pushes, options.pushes),
             slow: SlowLog::new(options.slow_request),

@@ -235,6 +235,26 @@ async fn a_revoked_token_opens_nothing_and_cuts_the_stream_that_it_opened() {
 }
 
 #[tokio::test]
+async fn a_revoked_token_cuts_the_upload_that_it_began() {
+    let guarded = guarded().await;
+    let [reader, _, admin] = guarded.clients().await;
+    admin.apply(definitions()).await.expect("it applies");
+    let (sending, messages) = tokio::sync::mpsc::channel(1);
+    let command = json!({"training_set": {"feature_set": "outlook"}}).to_string();
+    let command = FlightData::new().with_descriptor(FlightDescriptor::new_cmd(command));
+    sending.send(command).await.expect("it is read");
+    let mut flight = FlightServiceClient::new(guarded.channel().await);
+    let request = showing(ReceiverStream::new(messages), &guarded.tokens[0].text);
+    let mut answers = flight.do_exchange(request).await.expect("a reader may").into_inner();
+    guarded.engine.revoke_token(&guarded.tokens[0].token.id).await.expect("it is revoked");
+    eventually(async || reader.catalog_revision().await.is_err()).await;
+    sending.send(FlightData::new().with_app_metadata("more")).await.expect("it is read");
+    let cut = answers.message().await.expect_err("the upload ends with its token");
+    assert!(cut.message().contains("(dash) was revoked"), "{cut:?}");
+    guarded.server.end().await;
+}
+
+#[tokio::test]
 async fn what_is_not_in_the_table_is_refused_whoever_asks() {
     let guarded = guarded().await;
     let channel = guarded.channel().await;

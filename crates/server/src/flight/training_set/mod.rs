@@ -32,7 +32,7 @@ use self::build::{Check, built, feature_set, known_places, new_place, open};
 use self::client::{Client, Teller, answered, internal};
 use self::columns::Columns;
 use self::request::Wanted;
-use self::upload::{Messages, Upload};
+use self::upload::{Messages, Spooled, Upload};
 use self::wire::Wire;
 use crate::answer::Refusal;
 use crate::shared::Shared;
@@ -46,7 +46,7 @@ pub(crate) fn is_ticket(ticket: &[u8]) -> bool {
 /// too, is told in the stream.
 pub(crate) fn exchange(shared: &Arc<Shared>, request: Request<Streaming<FlightData>>) -> Response<Answers> {
     let asker = Asker::of(shared, &request);
-    let messages = request.into_inner().boxed();
+    let messages = asker.admitted(shared, request.into_inner());
     let own = Arc::clone(shared);
     Response::new(answered(shared, "Flight/DoExchange", |client| exchanged(own, asker, messages, client)))
 }
@@ -59,9 +59,12 @@ pub(crate) fn fetch(shared: &Arc<Shared>, ticket: &[u8]) -> Response<Answers> {
 
 async fn exchanged(shared: Arc<Shared>, asker: Asker, messages: Messages, client: Client) -> Result<(), Refusal> {
     let (wanted, upload) = Upload::begin(messages).await?;
+    // before a row is spooled, and until the training set is built: so much is spooled at once, and no more
+    let place = shared.exchanges.acquire().await;
     let teller = Arc::new(Teller::new(wanted.progress.then(|| client.clone())));
     let (request, columns) = requested(&shared, &asker, &wanted, upload, &teller).await?;
     let dataset = built(&shared, &asker, request, &teller).await?;
+    drop(place);
     let file = open(&shared, &dataset, Check::Id).await?;
     send(&client, file, &dataset, columns).await
 }
@@ -121,13 +124,14 @@ fn no_spine() -> Refusal {
 /// Spools the rows of an upload.
 async fn received(upload: Upload, columns: &mut Columns, teller: &Teller) -> Result<Spine, Refusal> {
     let stored = Arc::clone(columns.stored());
-    let mut received = 0;
+    let (mut received, mut spooled) = (0, Spooled::default());
     let rows = upload.rows().map(|batch| {
         let batch = batch?;
         received += batch.num_rows() as u64;
         teller.tell("receiving", received, None);
         let unfit = |error: ArrowError| Error::Invalid(format!("could not keep the spine's rows: {error}"));
-        columns.store(&batch).map_err(unfit)
+        let batch = columns.store(&batch).map_err(unfit)?;
+        spooled.add(&batch).map(|()| batch)
     });
     Ok(Spine::uploaded(stored, rows).await?)
 }

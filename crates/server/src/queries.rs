@@ -19,6 +19,9 @@ use crate::shared::Shared;
 /// Batches that are made before the client asks for them; with more than these the query waits.
 const AHEAD: usize = 2;
 
+/// A query's text: more is no question that anybody writes.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+
 /// The rows of a query, or why there are no more.
 pub(crate) type Rows = BoxStream<'static, Result<RecordBatch, Refusal>>;
 
@@ -28,6 +31,18 @@ pub(crate) fn run(shared: &Arc<Shared>, query: PlannedQuery) -> Rows {
     // beside the client's call, so that the time limit holds for a client that reads nothing
     tokio::spawn(drive(query, sender, Running::begin(Arc::clone(shared))));
     stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
+}
+
+/// Plans a query that somebody sent.
+pub(crate) async fn plan(shared: &Shared, query: &str) -> Result<PlannedQuery, Refusal> {
+    if query.len() > TEXT_BYTES_MAX {
+        let message = format!(
+            "the query has {} bytes, and {TEXT_BYTES_MAX} are the most: put lists of values into parameters or a view",
+            query.len()
+        );
+        return Err(Refusal::invalid("query", message));
+    }
+    within(shared, shared.engine().plan_sql(query)).await
 }
 
 /// Does what comes before the rows under the same time limit.

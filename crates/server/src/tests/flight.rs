@@ -178,6 +178,9 @@ async fn what_is_no_query_is_refused_by_the_planner() {
     assert_eq!(updated.message, "the statement is a query and updates nothing: ask for its rows");
     let unknown = client.execute("select * from wether".to_owned(), None).await.map_err(failure).expect_err("a slip");
     assert_eq!(unknown, Failure::new(Kind::NotFound, "no feature view 'wether' (did you mean 'weather'?)"));
+    let long = format!("select 1 -- {}", "x".repeat(1 << 20));
+    let long = client.execute(long, None).await.map_err(failure).expect_err("nobody writes that");
+    assert!(long.message.starts_with("the query has 1048588 bytes, and 1048576 are the most"), "{}", long.message);
     let transaction = client.begin_transaction().await.map_err(failure).expect_err("there is none");
     assert_eq!(transaction.kind, Kind::Unsupported);
     // a ticket of another kind is told from a handle that is unknown

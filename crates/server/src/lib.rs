@@ -35,6 +35,7 @@ mod slow;
 mod throttle;
 mod tls;
 mod training_sets;
+mod turns;
 
 #[cfg(test)]
 mod tests;

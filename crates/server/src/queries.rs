@@ -12,9 +12,11 @@ use hitherto_core::Kind;
 use hitherto_engine::PlannedQuery;
 use hitherto_proto::Failure;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::answer::Refusal;
 use crate::shared::Shared;
+use crate::turns::Turns;
 
 /// Batches that are made before the client asks for them; with more than these the query waits.
 const AHEAD: usize = 2;
@@ -42,7 +44,32 @@ pub(crate) async fn plan(shared: &Shared, query: &str) -> Result<PlannedQuery, R
         );
         return Err(Refusal::invalid("query", message));
     }
-    within(shared, shared.engine().plan_sql(query)).await
+    let _open = shared.turns.open()?;
+    tokio::select! {
+        outcome = planned(shared, query.to_owned()) => outcome,
+        refusal = too_long(shared.sql.timeout) => Err(refusal),
+    }
+}
+
+/// In a task of its own: planning may compute for long, and whoever waits for it is told in time all the same. Its place is
+/// free when it has ended, and not before.
+async fn planned(shared: &Shared, query: String) -> Result<PlannedQuery, Refusal> {
+    let (turn, engine) = (shared.turns.turn().await, shared.engine().clone());
+    let mut planning = JoinSet::new();
+    planning.spawn(async move {
+        let planned = engine.plan_sql(&query).await;
+        drop(turn);
+        planned
+    });
+    match planning.join_next().await {
+        Some(Ok(planned)) => Ok(planned?),
+        _ => Err(died("the query died while it was planned, of a fault of the server: the server's log says where")),
+    }
+}
+
+fn died(message: &str) -> Refusal {
+    tracing::error!("{message}");
+    Refusal(Failure::new(Kind::Internal, message))
 }
 
 /// Does what comes before the rows under the same time limit.
@@ -57,13 +84,13 @@ pub(crate) async fn within<T: Send>(
 }
 
 async fn drive(query: PlannedQuery, sender: mpsc::Sender<Result<RecordBatch, Refusal>>, mut running: Running) {
-    let limits = running.shared.sql;
+    let (shared, limits) = (Arc::clone(&running.shared), running.shared.sql);
     let ended = tokio::select! {
         biased;
         // nobody is there any more: the query is dropped, and was counted as cancelled from the start
         () = sender.closed() => return,
         refusal = too_long(limits.timeout) => Err(refusal),
-        ended = unless_it_dies(send(query, limits.rows_max, &sender)) => ended,
+        ended = unless_it_dies(send(query, &shared.turns, limits.rows_max, &sender)) => ended,
     };
     running.outcome = if ended.is_ok() { "done" } else { "failed" };
     drop(running);
@@ -76,22 +103,23 @@ async fn drive(query: PlannedQuery, sender: mpsc::Sender<Result<RecordBatch, Ref
 
 /// Rows that only stopped would pass for a whole answer: work that panics fails like other work.
 async fn unless_it_dies(work: impl Future<Output = Result<(), Refusal>> + Send) -> Result<(), Refusal> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
-        let message =
-            "the query died of a fault of the server, and its rows are not whole: the server's log says where";
-        tracing::error!("{message}");
-        Err(Refusal(Failure::new(Kind::Internal, message)))
-    })
+    let message = "the query died of a fault of the server, and its rows are not whole: the server's log says where";
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(died(message)))
 }
 
 async fn send(
     query: PlannedQuery,
+    turns: &Turns,
     rows_max: Option<u64>,
     sender: &mpsc::Sender<Result<RecordBatch, Refusal>>,
 ) -> Result<(), Refusal> {
+    let _open = turns.open()?;
+    let mut turn = turns.turn().await;
     let mut rows = query.run()?.map_err(hitherto_engine::Error::of_query);
     let mut count = 0;
     while let Some(batch) = rows.try_next().await? {
+        // a client that reads slowly holds up no other query
+        drop(turn);
         count += batch.num_rows() as u64;
         if let Some(max) = rows_max.filter(|max| count > *max) {
             let message = format!(
@@ -103,6 +131,7 @@ async fn send(
         if sender.send(Ok(batch)).await.is_err() {
             break;
         }
+        turn = turns.turn().await;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What every part of a running server shares.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hitherto_engine::{Engine, ServedReading, Serving, SpineLimits, served_readings};
@@ -15,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::shadow::Shadows;
 use crate::slow::SlowLog;
+use crate::turns::Turns;
 use crate::{Options, Result, SqlLimits};
 
 /// A training set is built in memory: more than these at once wait.
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) shadows: Shadows,
     /// How far a query of SQL may go.
     pub(crate) sql: SqlLimits,
+    /// Whose turn it is among queries.
+    pub(crate) turns: Turns,
     pub(crate) access: Access,
     /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
     pub(crate) builds: Semaphore,
@@ -86,6 +90,7 @@ impl Shared {
             places,
             shadows: Shadows::default(),
             sql: options.sql,
+            turns: Turns::new(options.sql.at_once.map(NonZeroUsize::get)),
             access,
             builds: Semaphore::new(BUILDS_MAX),
             exchanges: Semaphore::new(EXCHANGES_MAX),

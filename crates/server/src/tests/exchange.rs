@@ -337,7 +337,7 @@ async fn a_spine_may_be_a_query_and_a_client_may_be_told_how_far_it_is() {
 async fn a_spine_that_is_a_query_has_the_limits_of_queries() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = engine(folder.path()).await;
-    let sql = SqlLimits { timeout: None, rows_max: Some(2) };
+    let sql = SqlLimits { rows_max: Some(2), ..SqlLimits::default() };
     let server = start(folder, engine, Options { sql, ..options() }).await;
     server.fill().await;
     let of = |limit| {

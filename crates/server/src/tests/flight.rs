@@ -192,7 +192,7 @@ async fn what_is_no_query_is_refused_by_the_planner() {
 
 #[tokio::test]
 async fn a_result_with_too_many_rows_ends_with_the_limit_and_the_remedy() {
-    let server = limited(SqlLimits { timeout: None, rows_max: Some(3) }).await;
+    let server = limited(SqlLimits { rows_max: Some(3), ..SqlLimits::default() }).await;
     let mut client = server.flight_sql().await;
     assert_eq!(count(&asked(&mut client, "select count(*) from weather").await.expect("a row")), 3);
     assert_eq!(texts(&asked(&mut client, "select airport from weather").await.expect("rows"), 0).len(), 3);
@@ -209,7 +209,7 @@ async fn a_result_with_too_many_rows_ends_with_the_limit_and_the_remedy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_that_takes_too_long_ends_with_the_limit_and_the_remedy() {
-    let server = limited(SqlLimits { timeout: Some(Duration::from_millis(300)), rows_max: None }).await;
+    let server = limited(SqlLimits { timeout: Some(Duration::from_millis(300)), ..SqlLimits::default() }).await;
     let mut client = server.flight_sql().await;
     let query = format!("select max(value % 7) from ({ENDLESS}) as t");
     let slow = asked(&mut client, &query).await.expect_err("it takes for ever");

@@ -13,6 +13,7 @@ mod arrow_answer;
 mod auth;
 mod background;
 mod deadline;
+mod delivery;
 mod error;
 mod flight;
 mod http;

@@ -6,21 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::stream::BoxStream;
+use futures::{FutureExt, TryStreamExt};
 use hitherto_core::Kind;
 use hitherto_engine::PlannedQuery;
 use hitherto_proto::Failure;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::answer::Refusal;
+use crate::delivery::{Delivery, delivery};
 use crate::shared::Shared;
 use crate::turns::Turns;
 
 /// Batches that are made before the client asks for them; with more than these the query waits.
 const AHEAD: usize = 2;
 
+/// So long the last rows wait at least.
+const READ_MIN: Duration = Duration::from_secs(60);
 /// A query's text: more is no question that anybody writes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
@@ -29,10 +32,10 @@ pub(crate) type Rows = BoxStream<'static, Result<RecordBatch, Refusal>>;
 
 /// Runs the query; what it holds is let go as soon as the rows are dropped, or a limit is reached.
 pub(crate) fn run(shared: &Arc<Shared>, query: PlannedQuery) -> Rows {
-    let (sender, mut receiver) = mpsc::channel(AHEAD);
+    let (delivery, rows) = delivery(AHEAD);
     // beside the client's call, so that the time limit holds for a client that reads nothing
-    tokio::spawn(drive(query, sender, Running::begin(Arc::clone(shared))));
-    stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
+    tokio::spawn(drive(query, delivery, Running::begin(Arc::clone(shared))));
+    rows
 }
 
 /// Plans a query that somebody sent.
@@ -83,22 +86,37 @@ pub(crate) async fn within<T: Send>(
     }
 }
 
-async fn drive(query: PlannedQuery, sender: mpsc::Sender<Result<RecordBatch, Refusal>>, mut running: Running) {
+async fn drive(query: PlannedQuery, delivery: Delivery<RecordBatch, Refusal>, mut running: Running) {
+    let begun = Instant::now();
     let (shared, limits) = (Arc::clone(&running.shared), running.shared.sql);
     let ended = tokio::select! {
         biased;
         // nobody is there any more: the query is dropped, and was counted as cancelled from the start
-        () = sender.closed() => return,
+        () = delivery.closed() => return,
         refusal = too_long(limits.timeout) => Err(refusal),
-        ended = unless_it_dies(send(query, &shared.turns, limits.rows_max, &sender)) => ended,
+        ended = unless_it_dies(send(query, &shared.turns, limits.rows_max, &delivery)) => ended,
     };
     running.outcome = if ended.is_ok() { "done" } else { "failed" };
     drop(running);
+    let ended = match (ended, limits.timeout) {
+        (Ok(()), Some(timeout)) => read_within(timeout.saturating_sub(begun.elapsed()), &delivery).await,
+        (ended, _) => ended,
+    };
     if let Err(refusal) = ended {
         tracing::debug!("{}", refusal.0.message);
-        // fails where the client has left meanwhile, and then there is nobody to be told
-        drop(sender.send(Err(refusal)).await);
+        delivery.fail(refusal);
     }
+}
+
+/// The last rows wait for their client as long as the query had time, and long enough for one that reads at all.
+async fn read_within(time: Duration, delivery: &Delivery<RecordBatch, Refusal>) -> Result<(), Refusal> {
+    let time = time.max(READ_MIN);
+    tokio::time::timeout(time, delivery.read()).await.map_err(|_| {
+        let message = format!(
+            "the query's last rows were not read within {time:?}: read them as they come, or raise the limit (`sql.timeout`)"
+        );
+        Refusal(Failure::new(Kind::Exhausted, message))
+    })
 }
 
 /// Rows that only stopped would pass for a whole answer: work that panics fails like other work.
@@ -111,7 +129,7 @@ async fn send(
     query: PlannedQuery,
     turns: &Turns,
     rows_max: Option<u64>,
-    sender: &mpsc::Sender<Result<RecordBatch, Refusal>>,
+    delivery: &Delivery<RecordBatch, Refusal>,
 ) -> Result<(), Refusal> {
     let _open = turns.open()?;
     let mut turn = turns.turn().await;
@@ -128,7 +146,7 @@ async fn send(
             );
             return Err(Refusal(Failure::new(Kind::Exhausted, message)));
         }
-        if sender.send(Ok(batch)).await.is_err() {
+        if !delivery.send(batch).await {
             break;
         }
         turn = turns.turn().await;

@@ -17,7 +17,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::background::{follow, purge, stopped, watch_certificate, watch_registry};
+use crate::background::{follow, purge, stopped, watch_certificate, watch_registry, watch_tokens};
 use crate::deadline::NoteArrival;
 use crate::places::Places;
 use crate::readiness::pretended;
@@ -109,6 +109,7 @@ impl Server {
         tasks.spawn(serve_grpc(self.grpc, grpc_tls, routes, Arc::clone(&shared), stopping.clone()));
         tasks.spawn(serve_http(self.http, http_tls, Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, watch_registry(Arc::clone(&shared), stopping.clone()));
+        spawn(&mut tasks, watch_tokens(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, purge(Arc::clone(&shared), stopping.clone()));
         if let Some(interval) = self.follow {
             spawn(&mut tasks, follow(Arc::clone(&shared), interval, stopping));

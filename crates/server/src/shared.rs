@@ -57,6 +57,8 @@ pub(crate) struct Background {
     revision: Option<i64>,
     /// Why the registry could not be read when it was last looked at.
     pub(crate) registry_problem: Option<String>,
+    /// Why tokens could not be read when they were last looked at.
+    tokens_problem: Option<String>,
     /// Why the follower's last run failed.
     pub(crate) follower_problem: Option<String>,
     /// The furthest marks of each reading that this server has seen: marks do not go back, unless rows were lost.
@@ -99,6 +101,7 @@ impl Shared {
             slow: SlowLog::new(options.slow_request),
             background: Mutex::default(),
         };
+        shared.access.refresh(shared.engine().registry()).await.map_err(hitherto_engine::Error::from)?;
         shared.read_registry().await?;
         Ok(shared)
     }
@@ -112,7 +115,22 @@ impl Shared {
         caller_of(request).map_or_else(|| self.engine().clone(), |caller| self.engine().acting_as(caller.name.as_str()))
     }
 
-    /// Looks whether the registry has changed. Where that fails, the last plans and tokens go on serving.
+    /// Looks whether tokens have changed. Where that fails, those that are known go on counting.
+    pub(crate) async fn refresh_tokens(&self) {
+        let problem = self.access.refresh(self.engine().registry()).await.err().map(|error| text_of(&error));
+        if problem.is_some() {
+            self.metrics.registry_failed();
+        }
+        let mut background = self.background();
+        match (&background.tokens_problem, &problem) {
+            (None, Some(problem)) => tracing::warn!("what is revoked meanwhile goes on counting: {problem}"),
+            (Some(_), None) => tracing::info!("tokens can be read again"),
+            _ => {}
+        }
+        background.tokens_problem = problem;
+    }
+
+    /// Looks whether the registry has changed. Where that fails, the last plans go on serving.
     pub(crate) async fn refresh(&self) {
         let problem = self.read_registry().await.err().map(|error| text_of(&error));
         if problem.is_some() {
@@ -128,8 +146,6 @@ impl Shared {
     }
 
     async fn read_registry(&self) -> Result<(), hitherto_engine::Error> {
-        // first, and whatever becomes of plans: a token that was revoked must not wait for them
-        self.access.refresh(self.engine().registry()).await?;
         self.serving.refresh().await?;
         let revision = Some(self.serving.revision());
         if self.background().revision != revision {

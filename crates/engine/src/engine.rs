@@ -30,6 +30,8 @@ pub struct Engine {
     events: Events,
     /// How far the query of a spine may go.
     pub(crate) spine_limits: SpineLimits,
+    /// Whoever records a training set has it: of two equal ones the second finds the first.
+    pub(crate) recording: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Engine {
@@ -52,6 +54,7 @@ impl Engine {
             runtime,
             events: None,
             spine_limits: SpineLimits::default(),
+            recording: Arc::default(),
         }
     }
 

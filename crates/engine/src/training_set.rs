@@ -168,6 +168,11 @@ impl Engine {
         }
         let job = Job { manifest, set, pins: &pins, spine, join, splitter, out: &wanted.out };
         let (mut dataset, explanation) = Box::pin(self.build(job, seen)).await?;
+        let recording = self.recording.lock().await;
+        if let Some(dataset) = self.built_meanwhile(wanted, &dataset).await? {
+            wanted.out.remove().await?;
+            return Ok(TrainingSet { dataset, schema, explanation: Some(explanation) });
+        }
         dataset.build.audit_head = self.registry().audit_head().await?;
         if let Recorded::Existing(first) = self.registry().record_dataset(&dataset).await?
             && first.file_hash != dataset.file_hash
@@ -179,6 +184,7 @@ impl Engine {
                 dataset.file_hash
             );
         }
+        drop(recording);
         self.anchor().await;
         Ok(TrainingSet { dataset, schema, explanation: Some(explanation) })
     }
@@ -227,11 +233,31 @@ impl Engine {
         if place.sha256().await.ok().as_ref() != Some(&dataset.file_hash) {
             return Ok(None);
         }
+        self.named(wanted, dataset).await.map(Some)
+    }
+
+    /// What an equal request has left beside this one's file while it was built, if that is whole: one file is enough.
+    async fn built_meanwhile(&self, wanted: &TrainingSetRequest, built: &Dataset) -> Result<Option<Dataset>> {
+        if !matches!(wanted.existing, Existing::ReuseAt(_)) {
+            return Ok(None);
+        }
+        let known = self.registry().datasets().await?;
+        let first = known.into_iter().find(|dataset| dataset.id == built.id && dataset.location != built.location);
+        let Some(first) = first.filter(|first| first.file_hash == built.file_hash) else { return Ok(None) };
+        let Some(place) = wanted.out.neighbour(&first.location) else { return Ok(None) };
+        if place.sha256().await.ok().as_ref() != Some(&first.file_hash) {
+            return Ok(None);
+        }
+        self.named(wanted, first).await.map(Some)
+    }
+
+    /// A dataset that is there, under the name that is wanted for it, too.
+    async fn named(&self, wanted: &TrainingSetRequest, dataset: Dataset) -> Result<Dataset> {
         let named = Dataset { name: wanted.name.clone(), ..dataset };
-        Ok(Some(match self.registry().record_dataset(&named).await? {
+        Ok(match self.registry().record_dataset(&named).await? {
             Recorded::Existing(kept) => *kept,
             Recorded::New => named,
-        }))
+        })
     }
 
     /// The rows of `spine` with a set's features, by the offline rule as history stands now; nothing is written.

@@ -75,6 +75,19 @@ impl OutputLocation {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The file that lies at `place`, if it lies in the same folder.
+    pub fn neighbour(&self, place: &str) -> Option<Self> {
+        let (folder, file) = place.rsplit_once('/')?;
+        let (own_folder, _) = self.place.rsplit_once('/')?;
+        if folder != own_folder || matches!(file, "" | "." | "..") {
+            return None;
+        }
+        let mut parts: Vec<_> = self.path.parts().collect();
+        parts.pop();
+        let path = parts.into_iter().collect::<Path>().join(file);
+        Some(Self { store: Arc::clone(&self.store), path, name: place.to_owned(), place: place.to_owned() })
+    }
 }
 
 impl OutputLocation {
@@ -383,6 +396,15 @@ mod tests {
         assert_eq!(progress.last().copied().unwrap_or(0), written.rows);
         assert!(progress.is_sorted());
         written
+    }
+
+    #[test]
+    fn a_neighbour_lies_in_the_same_folder() {
+        let out = OutputLocation::object(Arc::new(InMemory::new()), Path::from("a/b/one"), "s3://x/a/b/one");
+        let other = out.neighbour("s3://x/a/b/two").expect("beside it");
+        assert_eq!((other.path, other.place), (Path::from("a/b/two"), "s3://x/a/b/two".to_owned()));
+        let elsewhere = ["s3://x/a/c/two", "s3://x/a/b/..", "s3://x/a/b/", "two"];
+        assert!(elsewhere.iter().all(|place| out.neighbour(place).is_none()));
     }
 
     fn names(folder: &FilePath) -> Vec<PathBuf> {

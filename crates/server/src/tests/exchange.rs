@@ -211,7 +211,23 @@ async fn the_same_request_is_answered_by_the_same_file_however_its_batches_are_c
     let fresh = server.exchange(&fresh, Some(from_ref(&spine))).await.expect("built again");
     assert_eq!((&fresh.dataset()["id"], &fresh.rows), (&first.dataset()["id"], &first.rows));
     assert_eq!(fresh.dataset()["file_hash"], first.dataset()["file_hash"]);
-    assert_eq!(server.files().len(), 2);
+    assert_ne!(fresh.dataset()["location"], first.dataset()["location"]);
+    let location = fresh.dataset()["location"].as_str().expect("a place").to_owned();
+    assert_eq!(server.files(), [location], "the file that was replaced is gone");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn equal_requests_at_once_leave_one_file() {
+    let server = running().await;
+    let (command, spine) = (outlook(), [spine()]);
+    let asked = (0..4).map(|_| server.exchange(&command, Some(&spine)));
+    let read = futures::future::try_join_all(asked).await.expect("training sets");
+    let [dataset]: [_; 1] = server.client.training_sets().await.expect("all").try_into().expect("one");
+    for one in &read {
+        assert_eq!((&one.rows, one.dataset()["id"].as_str()), (&read[0].rows, Some(dataset.id.as_str())));
+    }
+    assert_eq!(server.files(), [dataset.location]);
     server.end().await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hitherto_core::{Dataset, Kind, Selector};
-use hitherto_engine::{Engine, Progress, TrainingSetRequest, find_set};
+use hitherto_engine::{Engine, Existing, Progress, TrainingSetRequest, find_set};
 use hitherto_offline::OutputLocation;
 use hitherto_offline::input::Input;
 use hitherto_proto::Failure;
@@ -67,6 +67,10 @@ async fn build(
     teller: Arc<Teller>,
     left: oneshot::Receiver<Infallible>,
 ) -> Result<Dataset, Refusal> {
+    let before = match &wanted.existing {
+        Existing::Replace => engine.registry().datasets().await?,
+        Existing::Reuse | Existing::ReuseAt(_) => Vec::new(),
+    };
     let has_all_rows = AtomicBool::new(false);
     let seen = |progress| match progress {
         Progress::Reading(rows, total) => teller.tell("reading", rows, Some(total)),
@@ -80,17 +84,31 @@ async fn build(
         engine.training_set(&wanted, seen).await
     });
     tokio::select! {
-        built = &mut building => return Ok(built?),
+        built = &mut building => {
+            let built = built?;
+            forget_superseded(&engine, &before, &built, &wanted.out).await;
+            return Ok(built);
+        }
         // nobody sends anything: whoever waited has dropped its end
         _ = left => {}
     }
     // what is nearly done is done, and is there for the next who asks for it
     if has_all_rows.load(Ordering::Relaxed) {
-        return Ok(building.await?);
+        let built = building.await?;
+        forget_superseded(&engine, &before, &built, &wanted.out).await;
+        return Ok(built);
     }
     drop(building);
     forget(&engine, &wanted.out).await;
     Err(Refusal(Failure::new(Kind::Unavailable, "the client has left")))
+}
+
+/// Takes away the file of clients whose place `out` has taken: it was built again, and the registry knows the new one.
+async fn forget_superseded(engine: &Engine, before: &[Dataset], built: &Dataset, out: &OutputLocation) {
+    let superseded = before.iter().find(|dataset| dataset.id == built.id && dataset.location != built.location);
+    if let Some(file) = superseded.and_then(|dataset| out.neighbour(&dataset.location)) {
+        forget(engine, &file).await;
+    }
 }
 
 /// Takes away a file that came to be and that no dataset has.

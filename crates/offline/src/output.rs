@@ -1,5 +1,7 @@
 //! One Parquet file out: whole or absent, and the same bytes for the same rows.
 
+mod lying;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Component, Path as FilePath, PathBuf};
@@ -74,40 +76,6 @@ impl OutputLocation {
     /// What errors call it.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The file that lies at `place`, if it lies in the same folder.
-    pub fn neighbour(&self, place: &str) -> Option<Self> {
-        let (folder, file) = place.rsplit_once('/')?;
-        let (own_folder, _) = self.place.rsplit_once('/')?;
-        if folder != own_folder || matches!(file, "" | "." | "..") {
-            return None;
-        }
-        let mut parts: Vec<_> = self.path.parts().collect();
-        parts.pop();
-        let path = parts.into_iter().collect::<Path>().join(file);
-        Some(Self { store: Arc::clone(&self.store), path, name: place.to_owned(), place: place.to_owned() })
-    }
-}
-
-impl OutputLocation {
-    /// The SHA-256, in hex, of the file that lies there.
-    pub async fn sha256(&self) -> Result<String> {
-        let failed = |error| Error::object_store(format!("read '{}'", self.name), error);
-        let mut bytes = self.store.get(&self.path).await.map_err(failed)?.into_stream();
-        let mut hash = Sha256::new();
-        while let Some(part) = bytes.next().await {
-            hash.update(part.map_err(failed)?);
-        }
-        Ok(hex::encode(hash.finalize()))
-    }
-
-    /// Takes away the file that lies there; that there is none is no error.
-    pub async fn remove(&self) -> Result<()> {
-        match self.store.delete(&self.path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(Error::object_store(format!("remove '{}'", self.name), error)),
-        }
     }
 }
 
@@ -396,15 +364,6 @@ mod tests {
         assert_eq!(progress.last().copied().unwrap_or(0), written.rows);
         assert!(progress.is_sorted());
         written
-    }
-
-    #[test]
-    fn a_neighbour_lies_in_the_same_folder() {
-        let out = OutputLocation::object(Arc::new(InMemory::new()), Path::from("a/b/one"), "s3://x/a/b/one");
-        let other = out.neighbour("s3://x/a/b/two").expect("beside it");
-        assert_eq!((other.path, other.place), (Path::from("a/b/two"), "s3://x/a/b/two".to_owned()));
-        let elsewhere = ["s3://x/a/c/two", "s3://x/a/b/..", "s3://x/a/b/", "two"];
-        assert!(elsewhere.iter().all(|place| out.neighbour(place).is_none()));
     }
 
     fn names(folder: &FilePath) -> Vec<PathBuf> {

@@ -85,6 +85,9 @@ pub enum Existing {
     ReuseAt(Vec<OutputLocation>),
     /// It is built again, and replaced.
     Replace,
+    /// It is the answer, if its bytes are still those that were written; whatever else lies there stays, and the request is
+    /// refused.
+    Keep,
 }
 
 /// Whether a training set says where its values come from.
@@ -166,6 +169,12 @@ impl Engine {
         if let Some(dataset) = self.reused(wanted, &manifest, &mut spine).await? {
             return Ok(TrainingSet { dataset, schema, explanation: None });
         }
+        if matches!(wanted.existing, Existing::Keep) && wanted.out.exists().await? {
+            let out = &wanted.out;
+            return Err(Error::Invalid(format!(
+                "could not write '{out}': another file is there, and it stays; name a place where none is"
+            )));
+        }
         let job = Job { manifest, set, pins: &pins, spine, join, splitter, out: &wanted.out };
         let (mut dataset, explanation) = Box::pin(self.build(job, seen)).await?;
         let recording = self.recording.lock().await;
@@ -215,7 +224,7 @@ impl Engine {
     ) -> Result<Option<Dataset>> {
         let places = match &wanted.existing {
             Existing::Replace => return Ok(None),
-            Existing::Reuse => std::slice::from_ref(&wanted.out),
+            Existing::Reuse | Existing::Keep => std::slice::from_ref(&wanted.out),
             Existing::ReuseAt(places) => places.as_slice(),
         };
         let mut found = None;

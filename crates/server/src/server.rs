@@ -60,6 +60,7 @@ impl Server {
     pub async fn bind(engine: Engine, options: Options) -> Result<Self> {
         options.check()?;
         let places = Places::new(&options.allowed_urls)?;
+        places.check_apart(engine.offline(), engine.registry().file()).await?;
         let tls = match &options.tls {
             Some(files) => Some([Arc::new(Tls::load(files, H2).await?), Arc::new(Tls::load(files, HTTP_1).await?)]),
             None => None,

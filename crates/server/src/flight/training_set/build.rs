@@ -69,7 +69,7 @@ async fn build(
 ) -> Result<Dataset, Refusal> {
     let before = match &wanted.existing {
         Existing::Replace => engine.registry().datasets().await?,
-        Existing::Reuse | Existing::ReuseAt(_) => Vec::new(),
+        Existing::Reuse | Existing::ReuseAt(_) | Existing::Keep => Vec::new(),
     };
     let has_all_rows = AtomicBool::new(false);
     let seen = |progress| match progress {

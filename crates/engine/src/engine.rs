@@ -30,6 +30,8 @@ pub struct Engine {
     events: Events,
     /// How far the query of a spine may go.
     pub(crate) spine_limits: SpineLimits,
+    /// Whether what is remembered of datasets stays as it is.
+    pub(crate) keeps_entries: bool,
     /// Whoever records a training set has it: of two equal ones the second finds the first.
     pub(crate) recording: Arc<tokio::sync::Mutex<()>>,
 }
@@ -55,6 +57,7 @@ impl Engine {
             events: None,
             spine_limits: SpineLimits::default(),
             recording: Arc::default(),
+            keeps_entries: false,
         }
     }
 
@@ -76,6 +79,13 @@ impl Engine {
     #[must_use]
     pub fn with_spine_limits(self, limits: SpineLimits) -> Self {
         Self { spine_limits: limits, ..self }
+    }
+
+    /// The same stores for somebody who may have training sets built, and may not change what is remembered of others: what
+    /// their names mean, and where they lie.
+    #[must_use]
+    pub fn keeping_entries(self) -> Self {
+        Self { keeps_entries: true, ..self }
     }
 
     /// The same stores, remembered elsewhere.

@@ -73,6 +73,7 @@ mod lookup_columns;
 mod manifest;
 mod materialize;
 mod model;
+mod naming;
 mod online_rows;
 mod openlineage;
 mod profile;

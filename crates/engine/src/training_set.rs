@@ -19,6 +19,7 @@ use crate::build::Job;
 use crate::engine::find_set;
 use crate::join::{Join, JoinRequest, Pins};
 use crate::manifest::alike_but_for_the_spine;
+use crate::naming::check_name;
 use crate::spine::{OpenSpine, SurveyedSpine};
 use crate::split::{Splitter, shared_key};
 use crate::{Engine, Error, Explanation, Result, Spine};
@@ -149,6 +150,7 @@ impl Engine {
         wanted: &TrainingSetRequest,
         seen: impl Fn(Progress) + Send + Sync,
     ) -> Result<TrainingSet> {
+        check_name(wanted)?;
         let catalog = self.registry().catalog().await?;
         let set = find_set(&catalog, &wanted.feature_set)?;
         let split = resolved_split(wanted.split.as_ref(), set)?;
@@ -178,12 +180,16 @@ impl Engine {
         let job = Job { manifest, set, pins: &pins, spine, join, splitter, out: &wanted.out };
         let (mut dataset, explanation) = Box::pin(self.build(job, seen)).await?;
         let recording = self.recording.lock().await;
+        if let Err(refused) = self.check_naming(wanted, &dataset.id).await {
+            wanted.out.remove().await?;
+            return Err(refused);
+        }
         if let Some(dataset) = self.built_meanwhile(wanted, &dataset).await? {
             wanted.out.remove().await?;
             return Ok(TrainingSet { dataset, schema, explanation: Some(explanation) });
         }
         dataset.build.audit_head = self.registry().audit_head().await?;
-        if let Recorded::Existing(first) = self.registry().record_dataset(&dataset).await?
+        if let Recorded::Existing(first) = self.registry().record_dataset(&self.entry(wanted, &dataset).await?).await?
             && first.file_hash != dataset.file_hash
         {
             tracing::warn!(
@@ -201,6 +207,7 @@ impl Engine {
     /// Refuse of `wanted` what is refused before any row of its spine is read: names that there are not, columns that are
     /// missing, of a wrong type, or there twice. So rows that are still to come need not come in vain.
     pub async fn check_training_set(&self, wanted: &TrainingSetRequest) -> Result<()> {
+        check_name(wanted)?;
         let catalog = self.registry().catalog().await?;
         let set = find_set(&catalog, &wanted.feature_set)?;
         let split = resolved_split(wanted.split.as_ref(), set)?;
@@ -262,6 +269,7 @@ impl Engine {
 
     /// A dataset that is there, under the name that is wanted for it, too.
     async fn named(&self, wanted: &TrainingSetRequest, dataset: Dataset) -> Result<Dataset> {
+        self.check_naming(wanted, &dataset.id).await?;
         let named = Dataset { name: wanted.name.clone(), ..dataset };
         Ok(match self.registry().record_dataset(&named).await? {
             Recorded::Existing(kept) => *kept,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hitherto_core::Role;
 use hitherto_engine::{Engine, ServedReading, Serving, SpineLimits, served_readings};
 use hitherto_online::{Marks, Reading};
 use tokio::sync::Semaphore;
@@ -110,9 +111,12 @@ impl Shared {
         self.serving.engine()
     }
 
-    /// The engine for whoever sent this: what it changes in the registry is told under the caller's name, where there is one.
+    /// The engine for whoever sent this: what it changes in the registry is told under the caller's name, where there is one,
+    /// and what a reader asks for changes no entry of another.
     pub(crate) fn engine_of<T>(&self, request: &Request<T>) -> Engine {
-        caller_of(request).map_or_else(|| self.engine().clone(), |caller| self.engine().acting_as(caller.name.as_str()))
+        let Some(caller) = caller_of(request) else { return self.engine().clone() };
+        let engine = self.engine().acting_as(caller.name.as_str());
+        if caller.role < Role::Writer { engine.keeping_entries() } else { engine }
     }
 
     /// Looks whether tokens have changed. Where that fails, those that are known go on counting.

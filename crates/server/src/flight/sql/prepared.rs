@@ -96,7 +96,7 @@ impl Sql {
     ) -> Result<FlightInfo, Refusal> {
         let prepared = self.prepared.with(&owner, &query.prepared_statement_handle, |prepared| prepared.clone())?;
         let mut planned = plan(&self.shared, &prepared.query).await?;
-        if planned.schema() != &prepared.schema || planned.parameters() != &*prepared.parameters {
+        if !are_alike(planned.schema(), &prepared.schema) || planned.parameters() != &*prepared.parameters {
             let message = "what the prepared statement reads has other columns now than when it was prepared, as a view \
                            with a new version has: prepare it again";
             return Err(Refusal(Failure::new(Kind::Conflict, message)));
@@ -111,6 +111,16 @@ impl Sql {
     pub(in crate::flight) fn close(&self, owner: &Owner, asked: &ActionClosePreparedStatementRequest) {
         drop(self.prepared.take(owner, &asked.prepared_statement_handle));
     }
+}
+
+/// Whether clients that were told of one take rows of the other: what is said of columns may change meanwhile.
+fn are_alike(now: &Schema, told: &Schema) -> bool {
+    let alike = |(now, told): (&Arc<Field>, &Arc<Field>)| {
+        now.name() == told.name()
+            && now.is_nullable() == told.is_nullable()
+            && now.data_type().equals_datatype(told.data_type())
+    };
+    now.fields().len() == told.fields().len() && now.fields().iter().zip(told.fields()).all(alike)
 }
 
 async fn only_row(mut values: FlightRecordBatchStream) -> Result<RecordBatch, Refusal> {
@@ -128,4 +138,27 @@ async fn only_row(mut values: FlightRecordBatchStream) -> Result<RecordBatch, Re
         row = Some(batch);
     }
     row.ok_or_else(|| refused("no row of values came: a query with parameters takes one".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_columns_may_change() {
+        let gust = Field::new("wind_gust", DataType::Float64, true);
+        let said = gust.clone().with_metadata([("description".to_owned(), "in knots".to_owned())].into());
+        let schema = |field: &Field| Schema::new(vec![field.clone()]);
+        assert!(are_alike(&schema(&gust), &schema(&said)));
+        for other in [
+            gust.clone().with_name("gust"),
+            gust.clone().with_nullable(false),
+            gust.clone().with_data_type(DataType::Float32),
+        ] {
+            assert!(!are_alike(&schema(&gust), &schema(&other)), "{other}");
+        }
+        assert!(!are_alike(&schema(&gust), &Schema::new(vec![gust.clone(), said])));
+    }
 }

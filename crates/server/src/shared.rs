@@ -15,6 +15,7 @@ use crate::answer::text_of;
 use crate::auth::{Access, Caller};
 use crate::metrics::Metrics;
 use crate::places::Places;
+use crate::readiness::LatelyReady;
 use crate::shadow::Shadows;
 use crate::slow::SlowLog;
 use crate::turns::Turns;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     /// Whose turn it is among queries.
     pub(crate) turns: Turns,
     pub(crate) access: Access,
+    pub(crate) lately_ready: LatelyReady,
     /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
     pub(crate) builds: Semaphore,
     /// Whoever has its spine spooled has a permit until it is built. Never closed either.
@@ -95,6 +97,7 @@ impl Shared {
             sql: options.sql,
             turns: Turns::new(options.sql.at_once.map(NonZeroUsize::get)),
             access,
+            lately_ready: LatelyReady::default(),
             builds: Semaphore::new(BUILDS_MAX),
             exchanges: Semaphore::new(EXCHANGES_MAX),
             reads: Admission::new(Work::Reads, options.requests),

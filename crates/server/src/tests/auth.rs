@@ -315,6 +315,9 @@ async fn health_is_open_and_other_pages_are_not() {
     assert_eq!((status, body.as_str()), (200, "{\n  \"ready\": true\n}\n"), "nothing of views and stores");
     let (status, body) = server.page_with("/readyz", reader).await;
     assert!(status == 200 && body.contains("\"views\""), "{body}");
+    let (status, body) = server.page_with("/readyz", "hth_of_somebody").await;
+    assert_eq!((status, body.as_str()), (200, "{\n  \"ready\": true\n}\n"));
+    assert_eq!(guarded.refusals("unknown").await, 1, "who tries tokens is told of");
     let (status, body) = server.page("/metrics").await;
     assert!(status == 401 && body.starts_with("could not call the page: no token was shown"), "{body}");
     assert_eq!(server.page("/elsewhere").await.0, 401, "what may come to be there is not open by itself");

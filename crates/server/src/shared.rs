@@ -24,6 +24,8 @@ use crate::{Options, Result, SqlLimits};
 /// A training set is built in memory: more than these at once wait.
 const BUILDS_MAX: usize = 2;
 
+/// Files of training sets that are read for their hash alone.
+const CHECKS_MAX: usize = 2;
 /// Exchanges of training sets that may have a spine spooled; more wait with what they send.
 const EXCHANGES_MAX: usize = 8;
 
@@ -42,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) lately_ready: LatelyReady,
     /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
     pub(crate) builds: Semaphore,
+    /// Whoever has a training set's file hashed has a permit meanwhile. Never closed either.
+    pub(crate) checks: Semaphore,
     /// Whoever has its spine spooled has a permit until it is built. Never closed either.
     pub(crate) exchanges: Semaphore,
     /// The door before reads of features.
@@ -99,6 +103,7 @@ impl Shared {
             access,
             lately_ready: LatelyReady::default(),
             builds: Semaphore::new(BUILDS_MAX),
+            checks: Semaphore::new(CHECKS_MAX),
             exchanges: Semaphore::new(EXCHANGES_MAX),
             reads: Admission::new(Work::Reads, options.requests),
             pushes: Admission::new(Work::Pushes, options.pushes),

@@ -144,7 +144,10 @@ pub(super) async fn open(shared: &Shared, dataset: &Dataset, check: Check) -> Re
             let id = file.stamp("hitherto.dataset").await.map_err(hitherto_offline::Error::from)?;
             id.as_ref() == Some(&dataset.id)
         }
-        Check::Bytes => file.content_hash().await.map_err(hitherto_offline::Error::from)? == dataset.file_hash,
+        Check::Bytes => {
+            let _permit = shared.checks.acquire().await;
+            file.content_hash().await.map_err(hitherto_offline::Error::from)? == dataset.file_hash
+        }
     };
     if is_it {
         return Ok(file);

@@ -32,6 +32,7 @@ mod server;
 mod set_series;
 mod shadow;
 mod shared;
+mod slots;
 mod slow;
 mod throttle;
 mod tls;

@@ -28,6 +28,9 @@ use crate::{Error, Options, Result, auth, flight, http, ingest, models, online_f
 /// How long requests in flight may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// A connection takes no new calls from then on: its client makes another, perhaps to another server.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3_600);
+
 /// A peer that has not answered for this long is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -169,6 +172,8 @@ async fn serve_grpc(
 ) -> Result<()> {
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
+        // calls that are under way then finish
+        .max_connection_age(CONNECTION_AGE_MAX)
         .layer(InterceptorLayer::new(NoteArrival))
         .add_routes(routes);
     let served = match tls {

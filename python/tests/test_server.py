@@ -42,7 +42,7 @@ DEFINITIONS = [
         "ride_features",
         ["rides:*"],
         request={"distance": "float64"},
-        transforms=[Transform("fare_per_mile", "fare / distance")],
+        transforms=[Transform("fare_per_mile", "rides__fare / distance")],
     ),
 ]
 

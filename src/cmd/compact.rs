@@ -31,7 +31,7 @@ files. Rows, their _sequence and every answer stay the same: training sets can b
 reads and servers may run meanwhile. Replaced files stay on disk until `hitherto vacuum`, for those who are reading \
 them.
 
-`ingest` compacts by itself when small files pile up (offline.compact_after, 32 unless configured).";
+`ingest` compacts by itself, and `serve` after pushes, when small files pile up (offline.compact_after, 32 unless configured).";
 
 /// Compact, and say what became of each table.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {

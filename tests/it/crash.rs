@@ -5,6 +5,7 @@ mod compact;
 mod ingest;
 mod listing;
 mod materialize;
+mod push;
 mod training_set;
 
 use std::time::{Duration, Instant};

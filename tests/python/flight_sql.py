@@ -46,13 +46,19 @@ def query(address, text, values="[]"):
 def objects(address):
     with connected(address) as connection:
         (catalog,) = connection.adbc_get_objects(depth="all").read_all().to_pylist()
-    tables = []
-    for schema in catalog["catalog_db_schemas"]:
-        for table in schema["db_schema_tables"]:
-            columns = [[column["column_name"], column["remarks"] or ""] for column in table["table_columns"]]
-            kind = table["table_type"]
-            tables.append({"schema": schema["db_schema_name"], "name": table["table_name"], "type": kind, "columns": columns})
+        tables = []
+        for schema in catalog["catalog_db_schemas"]:
+            for table in schema["db_schema_tables"]:
+                place, name = schema["db_schema_name"], table["table_name"]
+                # this driver leaves remarks out of its objects, and has them in the table's schema
+                said = {field.name: remarks(field) for field in connection.adbc_get_table_schema(name, db_schema_filter=place)}
+                columns = [[column["column_name"], said[column["column_name"]]] for column in table["table_columns"]]
+                tables.append({"schema": place, "name": name, "type": table["table_type"], "columns": columns})
     return {"catalog": catalog["catalog_name"], "tables": tables}
+
+
+def remarks(field):
+    return (field.metadata or {}).get(b"ARROW:FLIGHT:SQL:REMARKS", b"").decode()
 
 
 def abilities(address):

@@ -43,8 +43,8 @@ impl Engine {
     /// large files hold stays where it is. Whoever appends calls this when the rows are safe: a failure here takes
     /// nothing back.
     pub async fn compact_when_due(&self, view: &Name, after: NonZeroUsize) -> Result<Option<CompactedTable>> {
-        let catalog = self.registry().catalog().await?;
-        let (table, _) = crate::ingest::target_of(&catalog, view)?;
+        let known = self.definitions().await?;
+        let (table, _) = crate::ingest::target_of(&known.catalog, view)?;
         let history = self.history(&table)?;
         if history.history().small_files().await? < after.get() {
             return Ok(None);

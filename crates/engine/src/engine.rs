@@ -10,6 +10,7 @@ use hitherto_offline::OfflineStore;
 use hitherto_online::OnlineStore;
 use hitherto_registry::Registry;
 
+use crate::definitions::LastDefinitions;
 use crate::openlineage::{EventSink, Events};
 use crate::spine_limits::SpineLimits;
 use crate::table_history::TableHistory;
@@ -24,6 +25,7 @@ pub struct Engine {
     online: Option<Arc<dyn OnlineStore>>,
     clock: Clock,
     histories: Arc<Mutex<HashMap<String, Arc<TableHistory>>>>,
+    last_definitions: LastDefinitions,
     /// Holds the memory that queries and training sets share.
     runtime: Arc<RuntimeEnv>,
     /// Who is told of runs.
@@ -45,7 +47,7 @@ impl Engine {
         online: Option<Arc<dyn OnlineStore>>,
         clock: Clock,
     ) -> Self {
-        let (histories, runtime) = (Arc::default(), Arc::default());
+        let (histories, last_definitions, runtime) = (Arc::default(), Arc::default(), Arc::default());
         Self {
             project,
             registry,
@@ -53,6 +55,7 @@ impl Engine {
             online,
             clock,
             histories,
+            last_definitions,
             runtime,
             events: None,
             spine_limits: SpineLimits::default(),
@@ -139,6 +142,10 @@ impl Engine {
                 Ok(opened)
             }
         }
+    }
+
+    pub(crate) fn last_definitions(&self) -> &LastDefinitions {
+        &self.last_definitions
     }
 
     /// The clock.

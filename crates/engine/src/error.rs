@@ -1,5 +1,7 @@
 //! What can go wrong with a verb, and of what kind it is.
 
+use std::sync::Arc;
+
 use hitherto_core::{GateReport, Kind, Problem};
 
 /// The result of this crate's functions.
@@ -83,6 +85,9 @@ pub enum Error {
         /// Of what kind it is.
         kind: Kind,
     },
+    /// One failure of all who did something together.
+    #[error(transparent)]
+    Shared(#[from] Arc<Error>),
     /// Something that should not happen.
     #[error("{what}: {source}")]
     Internal {
@@ -110,6 +115,7 @@ impl Error {
             Self::Unavailable(_) => Kind::Unavailable,
             Self::Exhausted(_) => Kind::Exhausted,
             Self::Query { kind, .. } => *kind,
+            Self::Shared(source) => source.kind(),
             Self::Internal { .. } => Kind::Internal,
         }
     }

@@ -108,19 +108,13 @@ impl Engine {
     }
 
     /// Bring rows online that history has already: a failure says so, and does not take them back.
-    pub(crate) async fn bring_online(&self, done: &mut Ingested) -> Result<()> {
-        match self.materialize(std::slice::from_ref(&done.view)).await {
-            Ok(online) => done.online = online,
-            Err(source) => {
-                let sequences = done.commit.as_ref().map(|commit| (commit.first_sequence, commit.last_sequence));
-                return Err(Error::NotOnline { view: done.view.to_string(), sequences, source: Box::new(source) });
-            }
-        }
-        Ok(())
+    async fn bring_online(&self, done: &mut Ingested) -> Result<()> {
+        let online = self.materialize(std::slice::from_ref(&done.view)).await;
+        done.brought_online(online)
     }
 
     /// Append canonical rows to the table of `view`.
-    pub(crate) async fn append(
+    async fn append(
         &self,
         table: &Table,
         view: &Name,
@@ -129,12 +123,7 @@ impl Engine {
     ) -> Result<Ingested> {
         let clock = self.clock();
         let appended = self.history(table)?.history().append(batch, rows, &move || clock.now()).await?;
-        let (commit, already) = match appended {
-            Appended::Done(commit) => (Some(commit), None),
-            Appended::Already { batch_id } => (None, Some(batch_id)),
-            Appended::Nothing => (None, None),
-        };
-        Ok(Ingested { view: view.clone(), commit, already, null_keys: 0, backdated: 0, online: Vec::new() })
+        Ok(Ingested::new(view, appended))
     }
 
     fn count_backdated(
@@ -159,6 +148,29 @@ impl Engine {
 }
 
 impl Ingested {
+    pub(crate) fn new(view: &Name, appended: Appended) -> Self {
+        let (commit, already) = match appended {
+            Appended::Done(commit) => (Some(commit), None),
+            Appended::Already { batch_id } => (None, Some(batch_id)),
+            Appended::Nothing => (None, None),
+        };
+        Self { view: view.clone(), commit, already, null_keys: 0, backdated: 0, online: Vec::new() }
+    }
+
+    /// Notes what became of its rows online.
+    pub(crate) fn brought_online(&mut self, online: Result<Vec<Materialized>>) -> Result<()> {
+        match online {
+            Ok(online) => {
+                self.online = online;
+                Ok(())
+            }
+            Err(source) => {
+                let sequences = self.commit.as_ref().map(|commit| (commit.first_sequence, commit.last_sequence));
+                Err(Error::NotOnline { view: self.view.to_string(), sequences, source: Box::new(source) })
+            }
+        }
+    }
+
     /// What is to be said of the rows, where they were appended.
     pub(crate) fn count(&mut self, null_keys: u64, backdated: u64) {
         if self.commit.is_some() {

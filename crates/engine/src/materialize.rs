@@ -6,7 +6,7 @@ use hitherto_offline::Marks as ScanMarks;
 use hitherto_online::{Advance, Marks, Reading, Written};
 
 use crate::online_rows::OnlineRows;
-use crate::readings::{ServedReading, served_readings};
+use crate::readings::ServedReading;
 use crate::{Engine, Error, Result, RunEvent};
 
 /// How often a run begins again when somebody else moved the marks meanwhile.
@@ -32,13 +32,13 @@ impl Engine {
     ///
     /// An interrupted run has moved no mark, so that the next one does its work; doing it twice changes nothing.
     pub async fn materialize(&self, views: &[Name]) -> Result<Vec<Materialized>> {
-        let catalog = self.registry().catalog().await?;
+        let known = self.definitions().await?;
+        let catalog = &known.catalog;
         if let Some(view) = views.iter().find(|view| !catalog.views.contains_key(*view)) {
             return Err(Error::unknown("feature view", view.as_str(), catalog.views.keys().map(Name::as_str)));
         }
-        let models = self.all_model_versions().await?;
-        let mut readings = served_readings(&catalog, &models);
-        readings.retain(|reading| views.is_empty() || views.contains(&reading.view));
+        let is_wanted = |reading: &&ServedReading| views.is_empty() || views.contains(&reading.view);
+        let readings: Vec<&ServedReading> = known.readings.iter().filter(is_wanted).collect();
         // told when all is done: nobody waits for rows because somebody does not take events
         let mut events = Vec::new();
         let done = self.materialize_readings(&readings, &mut events).await;
@@ -48,7 +48,7 @@ impl Engine {
 
     async fn materialize_readings(
         &self,
-        readings: &[ServedReading],
+        readings: &[&ServedReading],
         events: &mut Vec<RunEvent>,
     ) -> Result<Vec<Materialized>> {
         let mut done = Vec::new();

@@ -1,7 +1,13 @@
 //! `push`: rows from a running system, durable in history before they are acknowledged, then online.
 
+mod progress;
+mod together;
+
+pub use progress::{PushProgress, PushStage};
+
+pub(crate) use together::Pushes;
+
 use arrow::array::RecordBatch;
-use futures::stream;
 use hitherto_core::{Name, Selector};
 use hitherto_offline::BatchId;
 use hitherto_offline::input::{ExtraColumns, canonical_batch};
@@ -11,9 +17,11 @@ use crate::ingest::{available_before, target_of};
 use crate::{Destination, Engine, Ingested, Result};
 
 impl Engine {
-    /// Append `rows`, in the columns of the view's source, to history, and bring the online store up to date with them.
+    /// Append `rows`, in the columns of the view's source, to history, and bring the online store up to date with them. Those
+    /// that are pushed at the same time share a commit, and a run of the online store.
     ///
-    /// Without a batch id nothing is deduplicated. A repeated id drives the online write again.
+    /// Without a batch id nothing is deduplicated. A repeated id drives the online write again. Whoever drops this takes its
+    /// rows back where their commit has not begun.
     pub async fn push(
         &self,
         view: &Name,
@@ -21,18 +29,33 @@ impl Engine {
         batch_id: Option<String>,
         to: Destination,
     ) -> Result<Ingested> {
-        let catalog = self.registry().catalog().await?;
-        let (table, target) = target_of(&catalog, view)?;
+        self.push_watched(view, rows, batch_id, to, &PushProgress::default()).await
+    }
+
+    /// The same, for whoever may give up and must know what became of the rows.
+    pub async fn push_watched(
+        &self,
+        view: &Name,
+        rows: &RecordBatch,
+        batch_id: Option<String>,
+        to: Destination,
+        progress: &PushProgress,
+    ) -> Result<Ingested> {
+        let known = self.definitions().await?;
+        let (table, target) = target_of(&known.catalog, view)?;
+        // what is wrong with these rows is said before they join others
         let rows = canonical_batch("the pushed rows", rows, &target, ExtraColumns::Refuse)
             .map_err(hitherto_offline::Error::from)?;
-        let latest = find_view(&catalog, &Selector::Latest(view.clone()))?;
+        let latest = find_view(&known.catalog, &Selector::Latest(view.clone()))?;
         let backdated = available_before(&rows.rows, table.created, latest.reading(), self.clock().now());
-        let batch = batch_id.map_or(BatchId::Unremembered, BatchId::Given);
-        let mut done = self.append(&table, view, batch, stream::iter([Ok(rows.rows)])).await?;
+        let history = self.history(&table)?;
+        let id = batch_id.map_or(BatchId::Unremembered, BatchId::Given);
+        let batch = history.history().ready(id, &rows.rows).await?;
+        let mut done = Ingested::new(view, self.append_with_others(&history, batch, progress).await?);
         done.count(rows.null_key_rows, backdated);
         if to == Destination::Both {
-            // one of many a second: they are no runs to be told
-            self.untold().bring_online(&mut done).await?;
+            let online = self.bring_online_with_others(&history, view).await;
+            done.brought_online(online)?;
         }
         Ok(done)
     }

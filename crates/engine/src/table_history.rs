@@ -6,16 +6,19 @@ use hitherto_core::Table;
 use hitherto_offline::{History, OfflineStore, PinnedTable, Snapshot};
 
 use crate::Result;
+use crate::push::Pushes;
 
 #[derive(Debug)]
 pub(crate) struct TableHistory {
     history: History,
     last: Mutex<Option<PinnedTable>>,
+    /// Who waits to append, or to see his rows online.
+    pushes: Pushes,
 }
 
 impl TableHistory {
     pub(crate) fn new(store: &OfflineStore, table: &Table) -> Result<Self> {
-        Ok(Self { history: History::new(store, table.clone())?, last: Mutex::default() })
+        Ok(Self { history: History::new(store, table.clone())?, last: Mutex::default(), pushes: Pushes::new() })
     }
 
     pub(crate) fn table(&self) -> &Table {
@@ -24,6 +27,10 @@ impl TableHistory {
 
     pub(crate) fn history(&self) -> &History {
         &self.history
+    }
+
+    pub(crate) fn pushes(&self) -> &Pushes {
+        &self.pushes
     }
 
     /// Everything that is committed now. A table that nobody has written yet is empty.

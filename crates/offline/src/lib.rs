@@ -17,7 +17,7 @@ mod store;
 mod vacuum;
 mod values;
 
-pub use append::{Appended, BatchId, Commit};
+pub use append::{Appended, BatchId, Commit, ReadyBatch};
 pub use compact::{CompactOptions, Compacted, Compaction, Reach};
 pub use erase::{Erased, Erasing, erasure_id};
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hitherto_engine::{Consumer, ServingPlan};
+use hitherto_engine::{Consumer, PushProgress, ServingPlan};
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
@@ -71,6 +71,8 @@ impl fmt::Display for Times {
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) deadline: Deadline,
+    /// Of a push: what has become of its rows.
+    pub(crate) push: PushProgress,
     noted: Mutex<Noted>,
 }
 
@@ -103,7 +105,7 @@ impl Account {
         let mut times = Times::default();
         times.add(Phase::Receive, now.saturating_duration_since(deadline.arrived));
         let noted = Noted { phase: Phase::Own, since: now, times, subject: Subject::default() };
-        Self { deadline, noted: Mutex::new(noted) }
+        Self { deadline, push: PushProgress::default(), noted: Mutex::new(noted) }
     }
 
     /// From now on it is in `phase`.

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use hitherto_core::{Kind, Problem};
+use hitherto_engine::PushStage;
 use hitherto_proto::Failure;
 use tokio::time::Instant;
 use tonic::{Code, Response, Status};
@@ -154,8 +155,17 @@ fn late(work: Work, account: &Account) -> Status {
         Phase::Store => "the store is slow, or much is asked of it at once: wait longer, or send fewer rows".to_owned(),
         Phase::Receive | Phase::Own => "wait longer, or send fewer rows at once".to_owned(),
     };
-    if work == Work::Pushes && account.phase() != Phase::Queue {
-        message.push_str("; whether the rows were kept is not known, with a batch id they can be pushed again");
+    if work == Work::Pushes {
+        // by now the work is dropped, so that what waits does so no longer
+        message.push_str(match account.push.stage() {
+            PushStage::Waiting => "; nothing of the rows was kept",
+            PushStage::Committing => {
+                "; whether the rows were kept is not known, with a batch id they can be pushed again"
+            }
+            PushStage::Kept => {
+                "; the rows are kept, and reach the online store by themselves where `hitherto serve` follows"
+            }
+        });
     }
     let status = Status::from(Failure::new(Kind::Unavailable, message).with_hint(hint));
     let mut details = status.get_error_details();
@@ -219,6 +229,7 @@ fn place_of(problem: &Problem) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deadline::Deadline;
 
     #[test]
     fn only_what_may_succeed_later_says_when_to_retry() {
@@ -230,6 +241,14 @@ mod tests {
         let said = details.error_info().map(|said| (said.reason.as_str(), said.domain.as_str()));
         assert_eq!(said, Some(("UNAVAILABLE", "hitherto")));
         assert!(status(Kind::InvalidArgument).get_error_details().retry_info().is_none());
+    }
+
+    #[test]
+    fn a_push_that_waits_is_told_that_nothing_was_kept() {
+        let account = Account::open(Deadline { arrived: Instant::now(), timeout: Some(Duration::ZERO) });
+        let message = |work| late(work, &account).message().to_owned();
+        assert!(message(Work::Pushes).ends_with("; nothing of the rows was kept"), "{}", message(Work::Pushes));
+        assert!(!message(Work::Reads).contains("kept"), "{}", message(Work::Reads));
     }
 
     #[test]

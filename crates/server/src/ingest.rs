@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
-use hitherto_engine::{Destination, Ingested};
+use hitherto_engine::{Destination, Ingested, PushStage};
 use hitherto_offline::array_of;
 use hitherto_proto::v1::ingest_server::{Ingest, IngestServer};
 use hitherto_proto::v1::{PushRequest, PushResponse};
@@ -45,8 +45,12 @@ impl Service {
         let rows = batch.num_rows() as u64;
         account.asked(None, batch.num_rows());
         account.enter(Phase::Store);
-        let done = self.0.engine().push(&view, &batch, batch_id, to).await?;
+        let pushed_now = self.0.engine().push_watched(&view, &batch, batch_id, to, &account.push).await;
         account.enter(Phase::Own);
+        if account.push.stage() == PushStage::Kept {
+            self.0.compactions.note(&view);
+        }
+        let done = pushed_now?;
         self.0.metrics.pushed(&view, done.commit.as_ref().map_or(0, |commit| commit.rows));
         Ok(pushed(rows, &done).into())
     }

@@ -12,6 +12,7 @@ mod answer;
 mod arrow_answer;
 mod auth;
 mod background;
+mod compactions;
 mod deadline;
 mod delivery;
 mod error;

@@ -16,6 +16,8 @@ pub struct Options {
     pub http: SocketAddr,
     /// How often the online store is brought up to date; none for never.
     pub follow: Option<Duration>,
+    /// From how many small files on a table that is pushed to is compacted, in the background; none for never.
+    pub compact_after: Option<NonZeroUsize>,
     /// The folders and URLs under which a request may have files read and written: nothing, unless listed.
     pub allowed_urls: Vec<String>,
     /// What callers must show.
@@ -106,8 +108,9 @@ pub struct Limits {
 impl Limits {
     /// For reads of features, unless set.
     pub const REQUESTS: Self = Self { at_once: 256, queued: 512 };
-    /// For pushes, unless set: each holds its rows in memory until they are durable.
-    pub const PUSHES: Self = Self { at_once: 64, queued: 256 };
+    /// For pushes, unless set: each holds its rows in memory until they are durable. Those that are worked on share commits, so
+    /// that many are not slower than few.
+    pub const PUSHES: Self = Self { at_once: 256, queued: 512 };
 }
 
 impl Options {

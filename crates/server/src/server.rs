@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::background::{follow, purge, stopped, watch_certificate, watch_registry, watch_tokens};
+use crate::compactions::compact;
 use crate::deadline::NoteArrival;
 use crate::places::Places;
 use crate::readiness::pretended;
@@ -50,6 +52,7 @@ const SERVICES: [&str; 7] = [
 pub struct Server {
     shared: Shared,
     follow: Option<Duration>,
+    compact_after: Option<NonZeroUsize>,
     grpc: TcpListener,
     http: TcpListener,
     /// Of gRPC and of HTTP: they agree with their clients on different protocols.
@@ -71,7 +74,8 @@ impl Server {
         let (grpc, grpc_address) = listen(options.listen, "listen").await?;
         let (http, http_address) = listen(options.http, "http").await?;
         let shared = Shared::new(engine, places, &options).await?;
-        Ok(Self { shared, follow: options.follow, grpc, http, tls, grpc_address, http_address })
+        let Options { follow, compact_after, .. } = options;
+        Ok(Self { shared, follow, compact_after, grpc, http, tls, grpc_address, http_address })
     }
 
     /// The same with credentials and endpoints of object stores, for files of requests outside the offline store's own
@@ -115,6 +119,9 @@ impl Server {
         spawn(&mut tasks, watch_registry(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, watch_tokens(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, purge(Arc::clone(&shared), stopping.clone()));
+        if let Some(after) = self.compact_after {
+            spawn(&mut tasks, compact(Arc::clone(&shared), after, stopping.clone()));
+        }
         if let Some(interval) = self.follow {
             spawn(&mut tasks, follow(Arc::clone(&shared), interval, stopping));
         }

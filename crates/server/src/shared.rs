@@ -13,6 +13,7 @@ use tonic::Request;
 use crate::admission::{Admission, Work};
 use crate::answer::text_of;
 use crate::auth::{Access, Caller};
+use crate::compactions::Compactions;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::readiness::LatelyReady;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) reads: Admission,
     /// The door before pushes.
     pub(crate) pushes: Admission,
+    /// What was pushed to, and may have to be compacted.
+    pub(crate) compactions: Compactions,
     pub(crate) slow: SlowLog,
     background: Mutex<Background>,
 }
@@ -107,6 +110,7 @@ impl Shared {
             exchanges: Semaphore::new(EXCHANGES_MAX),
             reads: Admission::new(Work::Reads, options.requests),
             pushes: Admission::new(Work::Pushes, options.pushes),
+            compactions: Compactions::default(),
             slow: SlowLog::new(options.slow_request),
             background: Mutex::default(),
         };

@@ -37,13 +37,10 @@ impl Logged {
         &self.table
     }
 
-    /// `weather-1/12`.
+    /// `weather-1/12`, or `weather-1/12.0` for the first of those that share the commit.
     pub(crate) fn batch(&self, batch: &LoggedBatch) -> NodeId {
-        self.batch_of(batch.version)
-    }
-
-    fn batch_of(&self, version: u64) -> NodeId {
-        NodeId::new(NodeKind::Batch, format!("{}/{version}", self.table.id))
+        let place = batch.index.map(|index| format!(".{index}")).unwrap_or_default();
+        NodeId::new(NodeKind::Batch, format!("{}/{}{place}", self.table.id, batch.version))
     }
 
     /// `weather/weather-1/data/….parquet`.
@@ -92,9 +89,8 @@ impl Logged {
     pub(crate) fn of_batch(&self, id: &NodeId, datasets: &[Dataset]) -> Vec<Edge> {
         let Some(batch) = self.batch_named(&id.name) else { return Vec::new() };
         let mut edges = vec![self.appended(batch)];
-        let written = |file: &&LoggedFile| file.origin == FileOrigin::Batch(batch.version);
-        let written: Vec<&LoggedFile> = self.chronicle.files.iter().filter(written).collect();
-        edges.extend(written.iter().flat_map(|file| self.origin(file)));
+        let written: Vec<&LoggedFile> = self.chronicle.files.iter().filter(|file| file.has_rows_of(batch)).collect();
+        edges.extend(written.iter().map(|file| self.written_as(batch, file)));
         edges.extend(self.heirs(written));
         let reads = datasets.iter().filter(|dataset| self.has_read_batch(dataset, batch));
         edges.extend(reads.map(|dataset| read_for(id.clone(), dataset)));
@@ -127,9 +123,7 @@ impl Logged {
         self.last_read(dataset).is_some()
             && match (version, &file.origin) {
                 (Some(version), _) => self.chronicle.was_part_at(file, version),
-                (None, FileOrigin::Batch(batch)) => {
-                    self.batch_at(*batch).is_some_and(|batch| self.has_read_batch(dataset, batch))
-                }
+                (None, FileOrigin::Batch(_)) => self.batches_in(file).any(|batch| self.has_read_batch(dataset, batch)),
                 (None, _) => false,
             }
     }
@@ -160,12 +154,14 @@ impl Logged {
         file.removed.is_none().then(|| Edge::new(self.file(file), self.node(), Relation::PartOf))
     }
 
+    fn written_as(&self, batch: &LoggedBatch, file: &LoggedFile) -> Edge {
+        Edge::new(self.batch(batch), self.file(file), Relation::WrittenAs)
+    }
+
     /// What the rows of `file` came from.
     fn origin(&self, file: &LoggedFile) -> Vec<Edge> {
         match &file.origin {
-            FileOrigin::Batch(version) => {
-                vec![Edge::new(self.batch_of(*version), self.file(file), Relation::WrittenAs)]
-            }
+            FileOrigin::Batch(_) => self.batches_in(file).map(|batch| self.written_as(batch, file)).collect(),
             FileOrigin::Files(inputs) => {
                 let inputs = inputs.iter().filter_map(|name| self.named(name));
                 inputs.map(|input| Edge::new(self.file(input), self.file(file), Relation::RewrittenAs)).collect()
@@ -224,12 +220,29 @@ impl Logged {
 
     /// The batch of the node with this name, if it is one of this table.
     fn batch_named(&self, node: &str) -> Option<&LoggedBatch> {
-        self.batch_at(node.strip_prefix(&self.table.id)?.strip_prefix('/')?.parse().ok()?)
+        let place = node.strip_prefix(&self.table.id)?.strip_prefix('/')?;
+        let (version, index) = match place.split_once('.') {
+            Some((version, index)) => (version, Some(index.parse().ok()?)),
+            None => (place, None),
+        };
+        self.batches_at(version.parse().ok()?).iter().find(|batch| batch.index == index)
     }
 
-    fn batch_at(&self, version: u64) -> Option<&LoggedBatch> {
+    /// The batches of one commit.
+    fn batches_at(&self, version: u64) -> &[LoggedBatch] {
         let batches = &self.chronicle.batches;
-        batches.binary_search_by_key(&version, |batch| batch.version).ok().map(|index| &batches[index])
+        let first = batches.partition_point(|batch| batch.version < version);
+        let count = batches[first..].iter().take_while(|batch| batch.version == version).count();
+        &batches[first..first + count]
+    }
+
+    /// The batches whose rows were written to `file`.
+    fn batches_in(&self, file: &LoggedFile) -> impl Iterator<Item = &LoggedBatch> {
+        let batches = match file.origin {
+            FileOrigin::Batch(version) => self.batches_at(version),
+            FileOrigin::Files(_) | FileOrigin::Unknown => &[],
+        };
+        batches.iter().filter(move |batch| file.has_rows_of(batch))
     }
 
     /// Where the telling begins, where it does so late: entries of the log that are gone are told of by nothing.
@@ -289,7 +302,8 @@ mod tests {
     use super::*;
 
     fn file(name: &str, origin: FileOrigin, added: u64, removed: Option<u64>) -> LoggedFile {
-        LoggedFile { name: name.to_owned(), rows: Some(1), size_bytes: 1, origin, added: Some(added), removed }
+        let (name, rows) = (name.to_owned(), Some(1));
+        LoggedFile { name, rows, first_sequence: None, size_bytes: 1, origin, added: Some(added), removed }
     }
 
     fn table() -> Table {
@@ -301,6 +315,7 @@ mod tests {
     fn logged() -> Logged {
         let batch = |version, sequence| LoggedBatch {
             version,
+            index: None,
             id: None,
             time: None,
             rows: 1,
@@ -397,6 +412,27 @@ mod tests {
     }
 
     #[test]
+    fn batches_of_one_commit_are_told_apart() {
+        let mut logged = logged();
+        let shared = &mut logged.chronicle.batches[2];
+        *shared = LoggedBatch { index: Some(0), rows: 2, last_sequence: 3, ..shared.clone() };
+        let other = LoggedBatch { index: Some(1), rows: 1, first_sequence: 4, last_sequence: 4, ..shared.clone() };
+        logged.chronicle.batches.push(other);
+        // rows of both in one file, and the last of the first in one before it
+        (logged.chronicle.files[3].first_sequence, logged.chronicle.files[3].rows) = (Some(3), Some(2));
+        let ids = [2, 3].map(|index| logged.batch(&logged.chronicle.batches[index]));
+        assert_eq!(ids.each_ref().map(|id| id.name.as_str()), ["v-1/3.0", "v-1/3.1"]);
+        let expected = ["v-1/3.1 appended_to v-1", "v-1/3.1 written_as v/v-1/c"];
+        assert_eq!(told(&logged.of_batch(&ids[1], &[dataset(3, Some(3))])), expected);
+        let (up, _) = logged.of_file(&logged.file(&logged.chronicle.files[3]), &[]);
+        assert_eq!(told(&up), ["v-1/3.0 written_as v/v-1/c", "v-1/3.1 written_as v/v-1/c"]);
+        let sequences = |id: &NodeId| logged.attributes(id).map(|told| told["first_sequence"].clone());
+        assert_eq!(ids.each_ref().map(sequences), [Some(json!(2)), Some(json!(4))]);
+        let nobody = NodeId::new(NodeKind::Batch, "v-1/3");
+        assert_eq!(logged.attributes(&nobody), None, "which of them is not said");
+    }
+
+    #[test]
     fn a_file_is_followed_both_ways() {
         let logged = logged();
         let (up, down) = logged.of_file(&logged.file(&logged.chronicle.files[2]), &[dataset(1, Some(2))]);
@@ -413,7 +449,8 @@ mod tests {
     #[test]
     fn after_a_purge_no_dataset_reads_files_that_it_cannot_have_read() {
         let old = LoggedFile { added: None, ..file("old", FileOrigin::Unknown, 0, None) };
-        let batch = LoggedBatch { version: 6, id: None, time: None, rows: 1, first_sequence: 9, last_sequence: 9 };
+        let batch =
+            LoggedBatch { version: 6, index: None, id: None, time: None, rows: 1, first_sequence: 9, last_sequence: 9 };
         let chronicle = Chronicle {
             begins_at: 5,
             is_purged: true,

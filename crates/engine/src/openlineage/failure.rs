@@ -30,6 +30,7 @@ fn without_values(error: &Error) -> String {
         Error::NotOnline { view, sequences, source } => {
             format!("{}: {}", kept(view, *sequences), without_values(source))
         }
+        Error::Shared(source) => without_values(source),
         other => other.to_string(),
     }
 }

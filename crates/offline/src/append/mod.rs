@@ -2,8 +2,11 @@
 
 mod content;
 mod file;
+mod group;
 mod stats;
 mod upload;
+
+pub use group::ReadyBatch;
 
 pub(crate) use file::{FileKind, FileWriter};
 
@@ -16,7 +19,7 @@ use hitherto_core::{Created, Timestamp};
 use object_store::ObjectStoreExt;
 
 use self::content::ContentHash;
-use crate::log::{Committed, NewFile, Offer, other_content};
+use crate::log::{Committed, NewFile, Offer, Part, other_content};
 use crate::{CREATED, EVENT, Error, History, Result, data_schema};
 
 /// How a batch is recognised when it comes again. Ids are remembered for 30 days.
@@ -105,7 +108,10 @@ impl History {
         let seen = self.last_snapshot().await.map_err(failed)?;
         let erasures = seen.erasures.iter().map(|erasure| erasure.id.clone()).collect();
         let known = match &id {
-            BatchId::Given(id) => self.known_batch(id).await.map_err(failed)?,
+            BatchId::Given(id) => {
+                let (_, mut known) = self.known_batches(&[id.as_str()]).await.map_err(failed)?;
+                known.remove(id)
+            }
             BatchId::Content | BatchId::Unremembered => None,
         };
         // a batch that was there before is compared, not written again
@@ -116,21 +122,24 @@ impl History {
             BatchId::Unremembered => None,
         };
         if let (Some(known), Some(id)) = (known, &id) {
-            if known != content.fingerprint() {
-                return Err(failed(other_content(id)));
-            }
-            return Ok(Appended::Already { batch_id: id.clone() });
+            return same_content(id, known, content.fingerprint()).map_err(failed);
         }
         if written.is_empty() {
             return Ok(Appended::Nothing);
         }
         self.refuse_missing(written).await.map_err(failed)?;
+        let rows: u64 = written.iter().map(|file| file.rows).sum();
         let batch = id.as_deref().map(|id| (id, content.fingerprint()));
-        let committed = self.commit(&Offer { files: written, batch, erasures: &erasures, now }).await;
-        match committed.map_err(|failure| (failure.error, !failure.may_delete))? {
-            Committed::Already => Ok(Appended::Already { batch_id: id.unwrap_or_default() }),
+        let parts = [Part { batch, rows }];
+        let offer = Offer { files: written, parts: &parts, unknown_at: None, erasures: &erasures, now };
+        match self.commit(&offer).await.map_err(|failure| (failure.error, !failure.may_delete))? {
+            Committed::Erased(error) => Err(failed(error)),
+            Committed::Known(known) => match id.as_ref().and_then(|id| Some((id, known.get(id)?))) {
+                Some((id, known)) => same_content(id, *known, content.fingerprint()).map_err(failed),
+                None => Ok(Appended::Nothing),
+            },
             Committed::Done { version, first_sequence, time } => {
-                let rows: u64 = written.iter().map(|file| file.rows).sum();
+                self.checkpoint_when_due(version).await;
                 let last_sequence = first_sequence + rows.cast_signed() - 1;
                 Ok(Appended::Done(Commit { rows, first_sequence, last_sequence, version, time, batch_id: id }))
             }
@@ -263,6 +272,11 @@ impl History {
             }
         }
     }
+}
+
+/// What a batch is told whose id is known: that it was there already, if its content is the same.
+fn same_content(id: &str, known: i64, content: i64) -> Result<Appended> {
+    if known == content { Ok(Appended::Already { batch_id: id.to_owned() }) } else { Err(other_content(id)) }
 }
 
 /// That a file is gone already is what a deletion wants.

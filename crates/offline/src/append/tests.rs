@@ -14,6 +14,8 @@ use crate::OfflineStore;
 use crate::store::faults::{Fault, FaultyDisk, ForgetfulDisk, Lost, LostAnswers, store_on};
 use crate::store::{Disk, RealDisk};
 
+mod group;
+
 fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }

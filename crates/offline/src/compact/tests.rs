@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
@@ -231,12 +231,14 @@ async fn numbers_go_on_where_they_were_also_after_a_checkpoint() {
 async fn appends_and_readers_do_not_notice() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store_on(folder.path(), Arc::new(RealDisk));
-    let ended = Arc::new(AtomicBool::new(false));
+    let (ended, compactions) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let appender = {
         let (log, ended) = (history(&store, &narrow_table()), Arc::clone(&ended));
+        let compactions = Arc::clone(&compactions);
         tokio::spawn(async move {
             let mut expected = Rows::new();
-            for commit in 0..40 {
+            // on a busy machine a compaction may take as long as all of them
+            for commit in (0..).take_while(|&commit| commit < 40 || compactions.load(Ordering::SeqCst) < 2) {
                 let rows = narrow(commit * 20..commit * 20 + 20, |row| row % 6, 5);
                 append_batch(&log, &rows, Timestamp(commit), &mut expected).await;
             }
@@ -258,16 +260,15 @@ async fn appends_and_readers_do_not_notice() {
         })
     };
     let log = history(&store, &narrow_table());
-    let mut compactions = 0;
     while !ended.load(Ordering::SeqCst) {
         match compact(&log, Reach::New).await {
-            Compacted::Done(_) => compactions += 1,
+            Compacted::Done(_) => drop(compactions.fetch_add(1, Ordering::SeqCst)),
             Compacted::Nothing { .. } => tokio::task::yield_now().await,
             Compacted::Overtaken => panic!("nobody else compacts"),
         }
     }
     let expected = appender.await.expect("no panic");
-    assert!(reader.await.expect("no panic") > 0 && compactions > 1, "{compactions} compactions");
+    assert!(reader.await.expect("no panic") > 0);
     assert_eq!(read(&history(&store, &narrow_table()), i64::MAX).await, expected);
     assert_clustered(&log).await;
 }

@@ -139,7 +139,9 @@ mod tests {
             |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n.wrapping_mul(0xd1b5_4a32_d192_ed03).rotate_left(31);
         let full: Float64Array = (1..=8192).map(|n| (n % 9 != 0).then(|| random(n) as f64 / 3.0)).collect();
         let cents: Float64Array = (0..8192).map(|n| Some(f64::from(n) / 100.0)).collect();
-        let vectors = (1..=64).map(|n| Some((0..256).map(move |m| Some((random(n * 256 + m) >> 32) as f32 / 3.0))));
+        let vectors = (1..=64).map(|n| {
+            Some((0..256).map(move |m| Some(f32::from_bits((random(n * 256 + m) >> 32) as u32 & 0x7f7f_ffff))))
+        });
         let vectors = FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(vectors, 256);
         let properties = properties_for(&[
             ("full", Arc::new(full)),

@@ -184,6 +184,39 @@ async fn an_append_that_began_before_does_not_bring_the_key_back() {
 }
 
 #[tokio::test]
+async fn of_batches_in_one_commit_only_those_with_the_key_are_refused() {
+    let table = table(&[KeyType::Int64], Created::Column);
+    let store = memory();
+    let (history, other) = (self::history(&store, &table), self::history(&store, &table));
+    append(&history, &[sample(5, 1), sample(6, 1)], AT, &mut Read::new()).await;
+    let mut ready = Vec::new();
+    for (id, key) in [("a", 4), ("b", 5), ("c", 6), ("b", 5), ("d", 5)] {
+        let id = BatchId::Given(id.to_owned());
+        ready.push(history.ready(id, &batch(&table, &[sample(key, 2)])).await.expect("it fits"));
+    }
+    erase(&other, "e1", 2, days(7)).await;
+    // one that began afterwards may bring it back
+    other.snapshot().await.expect("a snapshot");
+    let late = other.ready(BatchId::Unremembered, &batch(&table, &[sample(5, 3)])).await.expect("it fits");
+    ready.push(late);
+    let appended = history.append_all(&ready, &|| AT).await.expect("the store is whole");
+    let told: Vec<Option<i64>> = appended
+        .iter()
+        .map(|appended| match appended {
+            Ok(Appended::Done(commit)) => Some(commit.first_sequence),
+            Err(error) if error.to_string().contains("1 of the rows are of an entity that was erased") => None,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told, [Some(2), None, Some(3), None, None, Some(4)]);
+    assert_eq!(history.find(&key(2)).await.expect("a search").rows, 1);
+    // what was refused is not known either: it may be appended when somebody means it
+    let again = history.ready(BatchId::Given("b".to_owned()), &batch(&table, &[sample(5, 2)])).await.expect("it fits");
+    let again = history.append_all(&[again], &|| AT).await.expect("the store is whole");
+    assert!(matches!(again[..], [Ok(Appended::Done(_))]), "{again:?}");
+}
+
+#[tokio::test]
 async fn a_table_may_lose_all_its_rows_and_goes_on_counting() {
     let history = history(&memory(), &table(&[KeyType::Int64], Created::Absent));
     assert_eq!(erase(&history, "none", 2, days(7)).await, Erased::default(), "there is no table yet");

@@ -100,7 +100,7 @@ impl History {
     /// What commits recorded of the table's files; those of which they recorded nothing are left out.
     async fn recorded_hashes(&self) -> Result<HashMap<Path, String>> {
         let mut cached = self.cached.lock().await;
-        self.refresh(&mut cached).await?;
+        self.refresh_whole(&mut cached).await?;
         let Some(delta) = &cached.delta else { return Ok(HashMap::new()) };
         let reading = || format!("read the log of table '{}'", self.table.id);
         let state = delta.snapshot().map_err(|error| Error::delta(reading(), error))?;

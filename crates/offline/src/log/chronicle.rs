@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use deltalake_core::kernel::{Add, Remove, Transaction};
+use deltalake_core::kernel::{Add, Remove};
 use futures::{StreamExt, TryStreamExt, stream};
 use hitherto_core::Timestamp;
 use object_store::ObjectStore;
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::line::{Line, lines};
 use super::purge::version_of;
 use super::{BATCH_APP, CLOCK_APP, History, Snapshot};
 use crate::{COMMIT_SEQUENCE, Error, Result};
@@ -34,8 +33,10 @@ pub struct Chronicle {
 /// A batch, as the commit that made it visible tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedBatch {
-    /// The version of the log that the commit made: unique in the table.
+    /// The version of the log that the commit made.
     pub version: u64,
+    /// Its place among the batches of that commit, from 0; none where the commit has no other.
+    pub index: Option<usize>,
     /// The id under which the batch is remembered; none where it is not.
     pub id: Option<String>,
     /// The `_ingested_at` of its rows.
@@ -55,6 +56,8 @@ pub struct LoggedFile {
     pub name: String,
     /// How many rows it has, where the log says so.
     pub rows: Option<u64>,
+    /// The `_sequence` of its first row, where the commit gave it: of a fresh file.
+    pub first_sequence: Option<i64>,
     /// Its size.
     pub size_bytes: u64,
     /// Where its rows came from.
@@ -68,7 +71,7 @@ pub struct LoggedFile {
 /// Where the rows of a file came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileOrigin {
-    /// From the batch that made this version of the log.
+    /// From those of the batches of this version of the log that it has rows of; see [`LoggedFile::has_rows_of`].
     Batch(u64),
     /// From these files, whose place it took with others that were written at once.
     Files(Vec<String>),
@@ -85,12 +88,15 @@ impl Chronicle {
     }
 }
 
-/// One line of an entry; of what else a line may tell nothing is needed.
-#[derive(Deserialize)]
-struct Line {
-    add: Option<Add>,
-    remove: Option<Remove>,
-    txn: Option<Transaction>,
+impl LoggedFile {
+    /// Whether rows of `batch` were written to it.
+    pub fn has_rows_of(&self, batch: &LoggedBatch) -> bool {
+        if self.origin != FileOrigin::Batch(batch.version) {
+            return false;
+        }
+        let (Some(first), Some(rows)) = (self.first_sequence, self.rows) else { return true };
+        first <= batch.last_sequence && batch.first_sequence < first.saturating_add_unsigned(rows)
+    }
 }
 
 impl History {
@@ -153,6 +159,7 @@ impl History {
                 chronicle.files.push(LoggedFile {
                     name,
                     rows: Some(file.rows),
+                    first_sequence: file.first_sequence,
                     size_bytes: file.size_bytes,
                     origin: FileOrigin::Unknown,
                     added: None,
@@ -183,6 +190,7 @@ impl Chronicle {
             self.files.push(LoggedFile {
                 name: add.path.clone(),
                 rows: rows(add),
+                first_sequence: first_sequence(add),
                 size_bytes: add.size.try_into().unwrap_or_default(),
                 origin: origin.clone(),
                 added: Some(version),
@@ -190,7 +198,7 @@ impl Chronicle {
             });
         }
         if removed.is_empty() {
-            self.batches.extend(batch(version, &added, lines));
+            self.batches.extend(batches(version, &added, lines));
         }
     }
 
@@ -200,6 +208,7 @@ impl Chronicle {
         self.files.push(LoggedFile {
             name: remove.path.clone(),
             rows: None,
+            first_sequence: None,
             size_bytes: remove.size.and_then(|size| size.try_into().ok()).unwrap_or_default(),
             origin: FileOrigin::Unknown,
             added: None,
@@ -208,39 +217,54 @@ impl Chronicle {
     }
 }
 
-/// The batch that an entry appended, if it did.
-fn batch(version: u64, added: &[&Add], lines: &[Line]) -> Option<LoggedBatch> {
-    let sequence = |add: &&Add| add.partition_values.get(COMMIT_SEQUENCE)?.as_ref()?.parse::<i64>().ok();
-    let first_sequence = added.iter().filter_map(sequence).min()?;
+/// The batches that an entry appended, in the order of their rows. Where it is silent about that, it appended one.
+fn batches(version: u64, added: &[&Add], lines: &[Line]) -> Vec<LoggedBatch> {
+    let Some(first) = added.iter().filter_map(|add| first_sequence(add)).min() else { return Vec::new() };
     let rows: u64 = added.iter().filter_map(|add| rows(add)).sum();
-    let transactions = lines.iter().filter_map(|line| line.txn.as_ref());
-    let (mut id, mut time) = (None, None);
-    for transaction in transactions {
-        if let Some(batch) = transaction.app_id.strip_prefix(BATCH_APP) {
-            id = Some(batch.to_owned());
-        } else if transaction.app_id == CLOCK_APP {
-            time = Some(Timestamp(transaction.version));
+    let transactions = || lines.iter().filter_map(|line| line.txn.as_ref());
+    let time = transactions().find(|transaction| transaction.app_id == CLOCK_APP);
+    let time = time.map(|transaction| Timestamp(transaction.version));
+    let told = lines.iter().find_map(|line| line.info.as_ref()?.batches.as_deref());
+    // what does not add up was not written by us
+    let parts = match told.filter(|parts| parts.iter().map(|(_, rows)| rows).sum::<u64>() == rows) {
+        Some(parts) => parts.to_vec(),
+        None => vec![(
+            transactions().find_map(|transaction| transaction.app_id.strip_prefix(BATCH_APP)).map(str::to_owned),
+            rows,
+        )],
+    };
+    let (is_lone, mut next) = (parts.len() == 1, first);
+    let batch = |(index, (id, rows)): (usize, (Option<String>, u64))| {
+        let first_sequence = next;
+        next = next.saturating_add_unsigned(rows);
+        LoggedBatch {
+            version,
+            index: (!is_lone).then_some(index),
+            id,
+            time,
+            rows,
+            first_sequence,
+            last_sequence: next - 1,
         }
-    }
-    let last_sequence = first_sequence + rows.cast_signed() - 1;
-    Some(LoggedBatch { version, id, time, rows, first_sequence, last_sequence })
+    };
+    parts.into_iter().enumerate().map(batch).collect()
+}
+
+fn first_sequence(add: &Add) -> Option<i64> {
+    add.partition_values.get(COMMIT_SEQUENCE)?.as_ref()?.parse().ok()
 }
 
 fn rows(add: &Add) -> Option<u64> {
     serde_json::from_str::<Value>(add.stats.as_ref()?).ok()?.get("numRecords")?.as_u64()
 }
 
-fn lines(entry: &Bytes) -> std::result::Result<Vec<Line>, String> {
-    let lines = entry.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-    lines.map(|line| serde_json::from_slice(line).map_err(|error| error.to_string())).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::line::lines as lines_of;
     use super::*;
 
     fn entry(lines: &[&str]) -> Vec<Line> {
-        super::lines(&Bytes::from(lines.join("\n"))).expect("JSON")
+        lines_of(lines.join("\n").as_bytes()).expect("JSON")
     }
 
     fn add(name: &str, sequence: Option<i64>, rows: u64) -> String {
@@ -268,14 +292,39 @@ mod tests {
     fn batches_are_told_by_the_commits_that_appended_them() {
         let first = LoggedBatch {
             version: 0,
+            index: None,
             id: Some("monday".to_owned()),
             time: Some(Timestamp(7)),
             rows: 5,
             first_sequence: 0,
             last_sequence: 4,
         };
-        let second = LoggedBatch { version: 1, id: None, time: None, rows: 1, first_sequence: 5, last_sequence: 5 };
+        let second =
+            LoggedBatch { version: 1, index: None, id: None, time: None, rows: 1, first_sequence: 5, last_sequence: 5 };
         assert_eq!(told().batches, [first, second]);
+    }
+
+    #[test]
+    fn batches_of_one_commit_have_each_their_own_rows() {
+        let mut chronicle = Chronicle::default();
+        let info = r#"{"commitInfo":{"operation":"WRITE","hitherto.batches":[["a",2],[null,1],["b",3]]}}"#;
+        let ids = [
+            r#"{"txn":{"appId":"hitherto/batch/a","version":1}}"#,
+            r#"{"txn":{"appId":"hitherto/batch/b","version":2}}"#,
+        ];
+        let (x, y) = (add("x", Some(10), 3), add("y", Some(13), 3));
+        chronicle.tell(4, &entry(&[info, &x, &y, ids[0], ids[1]]), &mut HashMap::new());
+        let told: Vec<_> =
+            chronicle.batches.iter().map(|b| (b.index, b.id.as_deref(), b.first_sequence, b.last_sequence)).collect();
+        assert_eq!(told, [(Some(0), Some("a"), 10, 11), (Some(1), None, 12, 12), (Some(2), Some("b"), 13, 15)]);
+        let lies = |file: usize, batch: usize| chronicle.files[file].has_rows_of(&chronicle.batches[batch]);
+        assert_eq!([lies(0, 0), lies(0, 1), lies(0, 2)], [true, true, false]);
+        assert_eq!([lies(1, 0), lies(1, 1), lies(1, 2)], [false, false, true]);
+        // another's word that does not add up is not believed
+        let mut other = Chronicle::default();
+        let wrong = r#"{"commitInfo":{"hitherto.batches":[["a",2]]}}"#;
+        other.tell(4, &entry(&[wrong, &x, ids[0]]), &mut HashMap::new());
+        assert_eq!(other.batches.iter().map(|batch| (batch.index, batch.rows)).collect::<Vec<_>>(), [(None, 3)]);
     }
 
     #[test]

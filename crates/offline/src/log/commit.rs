@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use deltalake_core::kernel::{Action, Add, Transaction};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use hitherto_core::Timestamp;
+use hitherto_core::{Kind, Timestamp};
+use serde_json::{Value, json};
 
 use super::entry::{ATTEMPTS_MAX, Entry, Failure, NewFile, backoff};
 use super::{BATCH_APP, CLOCK_APP, Cached, History, SEQUENCE_APP, Snapshot, delta_schema, timestamp_text};
@@ -17,23 +18,35 @@ const SEQUENCE_LIMIT: i64 = 1 << 53;
 pub(crate) struct Offer<'a> {
     /// At least one.
     pub(crate) files: &'a [NewFile],
-    /// The batch's id and the fingerprint of its content.
-    pub(crate) batch: Option<(&'a str, i64)>,
+    /// The batches whose rows are in the files, in the order of the rows; at least one.
+    pub(crate) parts: &'a [Part<'a>],
+    /// A version of the log at which none of the batches was part of the table; none where that is not known.
+    pub(crate) unknown_at: Option<u64>,
     /// The erasures that the table had been through when the rows began to be written.
     pub(crate) erasures: &'a HashSet<String>,
     pub(crate) now: &'a (dyn Fn() -> Timestamp + Send + Sync),
 }
 
+/// One batch of what is to be committed.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// The batch's id and the fingerprint of its content.
+    pub(crate) batch: Option<(&'a str, i64)>,
+    pub(crate) rows: u64,
+}
+
 /// How a commit ended, if not in an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Committed {
     Done {
         version: u64,
         first_sequence: i64,
         time: Timestamp,
     },
-    /// The batch is part of the table already.
-    Already,
+    /// Some of the batches are part of the table already; their content, by their ids.
+    Known(HashMap<String, i64>),
+    /// Some of the rows are of an entity that was erased since they began to be written.
+    Erased(Error),
 }
 
 enum Attempt {
@@ -54,10 +67,11 @@ impl History {
                 Attempt::Done(committed) => return Ok(committed),
                 Attempt::Lost => {}
                 // the files are searched while nobody waits for the log: that may take long
-                Attempt::Erased => {
-                    self.refuse_erased(offer.files, &mut known).await?;
-                    continue;
-                }
+                Attempt::Erased => match self.refuse_erased(offer.files, &mut known).await {
+                    Ok(()) => continue,
+                    Err(error) if error.kind() == Kind::Conflict => return Ok(Committed::Erased(error)),
+                    Err(error) => return Err(error.into()),
+                },
             }
             tokio::time::sleep(backoff(attempt)).await;
         }
@@ -67,28 +81,36 @@ impl History {
         ))))
     }
 
-    /// What the log remembers of this batch.
-    pub(crate) async fn known_batch(&self, id: &str) -> Result<Option<i64>> {
+    /// Those of these batches that are part of the table, with their content, and at which version of the log.
+    pub(crate) async fn known_batches(&self, ids: &[&str]) -> Result<(Option<u64>, HashMap<String, i64>)> {
         let mut cached = self.cached.lock().await;
-        self.refresh(&mut cached).await?;
-        match &cached.delta {
-            Some(delta) => self.recorded(delta, &format!("{BATCH_APP}{id}")).await,
-            None => Ok(None),
+        let snapshot = self.refresh(&mut cached).await?;
+        Ok((snapshot.version, self.recorded_batches(&cached, ids).await?))
+    }
+
+    async fn recorded_batches(&self, cached: &Cached, ids: &[&str]) -> Result<HashMap<String, i64>> {
+        let mut found = HashMap::new();
+        for id in ids {
+            let recorded = match (cached.recent.get(*id), &cached.delta) {
+                (Some(recent), _) => Some(recent.content),
+                (None, Some(delta)) => self.recorded(delta, &format!("{BATCH_APP}{id}")).await?,
+                (None, None) => None,
+            };
+            found.extend(recorded.map(|content| ((*id).to_owned(), content)));
         }
+        Ok(found)
     }
 
     async fn attempt(&self, offer: &Offer<'_>, erasures: &HashSet<String>) -> std::result::Result<Attempt, Failure> {
         // held for the whole attempt: the tasks of one process queue here instead of racing in the store
         let mut cached = self.cached.lock().await;
         let snapshot = self.refresh(&mut cached).await?;
-        if let (Some((id, content)), Some(delta)) = (offer.batch, &cached.delta)
-            && let Some(known) = self.recorded(delta, &format!("{BATCH_APP}{id}")).await?
-        {
-            return if known == content {
-                Ok(Attempt::Done(Committed::Already))
-            } else {
-                Err(other_content(id).into())
-            };
+        if offer.unknown_at.is_none() || offer.unknown_at != snapshot.version {
+            let ids: Vec<&str> = offer.parts.iter().filter_map(|part| Some(part.batch?.0)).collect();
+            let known = self.recorded_batches(&cached, &ids).await?;
+            if !known.is_empty() {
+                return Ok(Attempt::Done(Committed::Known(known)));
+            }
         }
         if snapshot.erasures.iter().any(|erasure| !erasures.contains(&erasure.id)) {
             return Ok(Attempt::Erased);
@@ -102,6 +124,7 @@ impl History {
             actions,
             operation: DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None },
             witness: offer.files.first().map(|file| file.name.as_str()).unwrap_or_default(),
+            batches: told(offer.parts),
             what: format!("append to table '{}'", self.table.id),
         };
         if !self.write_entry(&mut cached, entry).await? {
@@ -144,13 +167,18 @@ impl History {
         }
         actions.push(Action::Txn(Transaction::new(SEQUENCE_APP, next)));
         actions.push(Action::Txn(Transaction::new(CLOCK_APP, time.0)));
-        if let Some((id, content)) = offer.batch {
-            // the log forgets by the real clock, so this is the store's time and not `now`, which may be pretended
-            let written = offer.files.iter().map(|file| file.modified_ms).max();
+        // the log forgets by the real clock, so this is the store's time and not `now`, which may be pretended
+        let written = offer.files.iter().map(|file| file.modified_ms).max();
+        for (id, content) in offer.parts.iter().filter_map(|part| part.batch) {
             actions.push(Action::Txn(Transaction::new_with_last_update(format!("{BATCH_APP}{id}"), content, written)));
         }
         Ok(actions)
     }
+}
+
+/// What an entry tells of its batches: of one alone nothing, as the entry tells it by itself.
+fn told(parts: &[Part<'_>]) -> Option<Value> {
+    (parts.len() > 1).then(|| parts.iter().map(|part| json!([part.batch.map(|(id, _)| id), part.rows])).collect())
 }
 
 pub(crate) fn other_content(id: &str) -> Error {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deltalake_core::DeltaTableError;
-use deltalake_core::checkpoints::create_checkpoint;
 use deltalake_core::kernel::Action;
 use deltalake_core::kernel::transaction::{CommitBuilder, TableReference, TransactionError};
 use deltalake_core::protocol::DeltaOperation;
@@ -14,6 +13,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::check::HASH_TAG;
+use super::line::BATCHES_INFO;
 use super::{Cached, History};
 use crate::{Error, Result};
 
@@ -23,8 +23,6 @@ pub(super) const LOG_FOLDER: &str = "_delta_log";
 pub(super) const ATTEMPTS_MAX: u32 = 250;
 /// Tries of one write whose outcome is unknown.
 const UNKNOWN_MAX: u32 = 5;
-/// Commits between checkpoints: what a process that opens the table reads one by one.
-const CHECKPOINT_INTERVAL: u64 = 20;
 
 /// A file that is written and not yet part of the table.
 #[derive(Clone, Debug)]
@@ -67,6 +65,8 @@ pub(super) struct Entry<'a> {
     pub(super) operation: DeltaOperation,
     /// A file that this entry adds, and no other can.
     pub(super) witness: &'a str,
+    /// What it tells of the batches that it appends, where they are more than one.
+    pub(super) batches: Option<Value>,
     /// What messages call it: `append to table 'legs-1'`.
     pub(super) what: String,
 }
@@ -79,35 +79,28 @@ impl History {
         cached: &mut Cached,
         entry: Entry<'_>,
     ) -> std::result::Result<bool, Failure> {
-        let Entry { version, actions, operation, witness, what } = entry;
-        if !self.put_entry(cached, version, (actions, operation), witness, &what).await? {
+        let version = entry.version;
+        if !self.put_entry(cached, entry).await? {
             return Ok(false);
         }
         if version > 0 && !self.follows_another(version).await? {
-            *cached = Cached::default();
+            self.unsee(cached);
             return Ok(false);
-        }
-        if version > 0 && version.is_multiple_of(CHECKPOINT_INTERVAL) {
-            self.checkpoint(cached).await;
         }
         Ok(true)
     }
 
-    async fn put_entry(
-        &self,
-        cached: &Cached,
-        version: u64,
-        (actions, operation): (Vec<Action>, DeltaOperation),
-        witness: &str,
-        what: &str,
-    ) -> std::result::Result<bool, Failure> {
+    async fn put_entry(&self, cached: &Cached, entry: Entry<'_>) -> std::result::Result<bool, Failure> {
+        let Entry { version, actions, operation, witness, batches, what } = entry;
         let state = cached.delta.as_ref().and_then(|delta| delta.snapshot().ok());
+        let info = batches.map(|batches| (BATCHES_INFO.to_owned(), batches));
         let prepared = CommitBuilder::default()
             .with_actions(actions)
+            .with_app_metadata(info.into_iter().collect())
             .build(state.map(|state| state as &dyn TableReference), Arc::clone(&self.log_store), operation)
             .into_prepared_commit_future()
             .await
-            .map_err(|e| Error::delta(what, e))?;
+            .map_err(|e| Error::delta(what.as_str(), e))?;
         let entry = prepared.commit_or_bytes().clone();
         let mut tries = 1;
         loop {
@@ -121,7 +114,7 @@ impl History {
                     };
                 }
                 Err(error) => {
-                    let error = Error::delta(what, DeltaTableError::from(error));
+                    let error = Error::delta(what.as_str(), DeltaTableError::from(error));
                     if tries == UNKNOWN_MAX || (self.store.is_local() && error.kind() == hitherto_core::Kind::Exhausted)
                     {
                         let may_delete = match self.entry_names(version, witness).await {
@@ -143,16 +136,15 @@ impl History {
     /// entries from the first on: what was put in the place of a deleted one is part of no table, and is taken back.
     async fn follows_another(&self, version: u64) -> std::result::Result<bool, Failure> {
         let unknown = |error| Failure { error, may_delete: false };
-        let log = self.root.clone().join(LOG_FOLDER);
-        let failed = |error| Error::object_store(format!("look for the log of table '{}'", self.table.id), error);
-        match self.store.store().head(&log.clone().join(entry_name(version - 1))).await {
-            Ok(_) => return Ok(true),
-            Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(unknown(failed(error))),
+        if self.has_entry(version - 1).await.map_err(unknown)? {
+            return Ok(true);
         }
-        match self.store.store().delete(&log.join(entry_name(version))).await {
+        let entry = self.root.clone().join(LOG_FOLDER).join(entry_name(version));
+        match self.store.store().delete(&entry).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(unknown(failed(error))),
+            Err(error) => {
+                Err(unknown(Error::object_store(format!("look for the log of table '{}'", self.table.id), error)))
+            }
         }
     }
 
@@ -163,21 +155,9 @@ impl History {
         let name = file.as_bytes();
         Ok(entry.map(|bytes| bytes.windows(name.len().max(1)).any(|window| window == name)))
     }
-
-    /// A checkpoint only makes opening faster, so its failure is no failure of the commit.
-    async fn checkpoint(&self, cached: &mut Cached) {
-        let Some(delta) = &mut cached.delta else { return };
-        let done = match delta.update_incremental(None).await {
-            Ok(()) => create_checkpoint(delta, None).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = done {
-            tracing::warn!(table = %self.table.id, %error, "could not write a checkpoint of the table's log");
-        }
-    }
 }
 
-fn entry_name(version: u64) -> String {
+pub(super) fn entry_name(version: u64) -> String {
     format!("{version:020}.json")
 }
 

@@ -105,9 +105,14 @@ impl History {
             // the predicate would name the entity
             operation: DeltaOperation::Delete { predicate: None },
             witness: &witness,
+            batches: None,
             what: format!("erase from table '{}'", self.table.id),
         };
         let is_done = self.write_entry(&mut cached, entry).await?;
+        drop(cached);
+        if is_done {
+            self.checkpoint_when_due(version).await;
+        }
         Ok(if is_done { Excised::Done } else { Excised::Overtaken })
     }
 
@@ -130,9 +135,15 @@ impl History {
             actions: vec![action],
             operation: DeltaOperation::SetTableProperties { properties: HashMap::new() },
             witness: &witness,
+            batches: None,
             what: format!("forget what was erased from table '{}'", self.table.id),
         };
-        self.write_entry(&mut cached, entry).await
+        let is_done = self.write_entry(&mut cached, entry).await?;
+        drop(cached);
+        if is_done {
+            self.checkpoint_when_due(version).await;
+        }
+        Ok(is_done)
     }
 
     /// The table's metadata with other erasures.

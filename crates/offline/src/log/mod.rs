@@ -4,30 +4,34 @@
 //! compacted by this crate, because Delta's own scan hides order and its own writer knows no `_sequence`.
 
 mod check;
+mod checkpoint;
 mod chronicle;
 mod commit;
 mod delta_schema;
 mod entry;
 mod erase;
+mod line;
 mod purge;
 mod rewrite;
 mod snapshot;
+mod tail;
 
 pub use check::FilesChecked;
 pub use chronicle::{Chronicle, FileOrigin, LoggedBatch, LoggedFile};
 pub use erase::TableErasure;
 pub use snapshot::{DataFile, Snapshot, TimeRange};
 
-pub(crate) use commit::{Committed, Offer, other_content};
+pub(crate) use commit::{Committed, Offer, Part, other_content};
 pub(crate) use entry::{Failure, NewFile, backoff};
 pub(crate) use erase::{Excised, Excision};
 pub use purge::Purged;
 pub(crate) use rewrite::{Rewrite, Rewritten};
 pub(crate) use snapshot::timestamp_text;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use deltalake_core::DeltaTable;
@@ -57,6 +61,8 @@ pub struct History {
     root: Path,
     log_store: LogStoreRef,
     cached: Mutex<Cached>,
+    /// The snapshot that this process saw last, for who must not wait until a commit is done.
+    seen: std::sync::Mutex<Option<Arc<Snapshot>>>,
     /// Up to which version this process knows the log to be shortened.
     shortened_to: AtomicU64,
 }
@@ -64,8 +70,21 @@ pub struct History {
 /// What this process last saw of the log.
 #[derive(Default)]
 struct Cached {
+    /// The log as the library read it: its columns and properties are those of `snapshot`, what else it has may be older.
     delta: Option<DeltaTable>,
+    /// What is known; none while `delta` is none.
     snapshot: Option<Arc<Snapshot>>,
+    /// Batches by id, from the entries that were read since `delta` was.
+    recent: HashMap<String, RecentBatch>,
+}
+
+/// A batch as an entry records it.
+#[derive(Clone, Copy)]
+struct RecentBatch {
+    /// The entry.
+    version: u64,
+    /// The fingerprint of its content.
+    content: i64,
 }
 
 impl History {
@@ -81,6 +100,7 @@ impl History {
             root,
             log_store,
             cached: Mutex::default(),
+            seen: std::sync::Mutex::default(),
             shortened_to: AtomicU64::new(0),
         })
     }
@@ -106,17 +126,25 @@ impl History {
         self.refresh(&mut cached).await
     }
 
-    /// The table as this process last saw it, or as it is now where it was not seen yet.
+    /// The table as this process last saw it, or as it is now where it was not seen yet. Waits for no commit under way.
     pub(crate) async fn last_snapshot(&self) -> Result<Arc<Snapshot>> {
-        let mut cached = self.cached.lock().await;
-        match &cached.snapshot {
-            Some(known) => Ok(Arc::clone(known)),
-            None => self.refresh(&mut cached).await,
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match seen {
+            Some(known) => Ok(known),
+            None => self.snapshot().await,
         }
     }
 
     /// Reads what was committed since the last look.
     async fn refresh(&self, cached: &mut Cached) -> Result<Arc<Snapshot>> {
+        match self.read_on(cached).await? {
+            Some(snapshot) => Ok(snapshot),
+            None => self.reread(cached).await,
+        }
+    }
+
+    /// The same by the library, which then knows all that there is to know.
+    async fn reread(&self, cached: &mut Cached) -> Result<Arc<Snapshot>> {
         let reading = || format!("read the log of table '{}'", self.table.id);
         let mut broken = None;
         if let Some(delta) = &mut cached.delta
@@ -124,8 +152,7 @@ impl History {
         {
             // entries that we would read on from may have gone with an erasure: the log has to be read anew then
             tracing::debug!(table = %self.table.id, %error, "could not read on in the table's log");
-            cached.delta = None;
-            cached.snapshot = None;
+            self.unsee(cached);
             broken = Some(error);
         }
         if cached.delta.is_none() {
@@ -136,16 +163,37 @@ impl History {
             }
             let mut delta = DeltaTable::new(Arc::clone(&self.log_store));
             delta.load().await.map_err(|e| Error::delta(reading(), e))?;
-            cached.delta = Some(delta);
-            cached.snapshot = None;
+            *cached = Cached { delta: Some(delta), ..Cached::default() };
         }
         let Some(delta) = &cached.delta else { return Ok(Arc::new(Snapshot::default())) };
-        if let Some(known) = cached.snapshot.as_ref().filter(|known| known.version == delta.version()) {
-            return Ok(Arc::clone(known));
-        }
-        let snapshot = Arc::new(self.read_snapshot(delta).await?);
-        cached.snapshot = Some(Arc::clone(&snapshot));
+        let known = cached.snapshot.as_ref().filter(|known| known.version == delta.version());
+        let snapshot = match known {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(self.read_snapshot(delta).await?),
+        };
+        cached.recent.clear();
+        self.see(cached, &snapshot);
         Ok(snapshot)
+    }
+
+    /// The same as [`History::refresh`] for whoever asks the library of more than columns and properties.
+    async fn refresh_whole(&self, cached: &mut Cached) -> Result<Arc<Snapshot>> {
+        let snapshot = self.refresh(cached).await?;
+        match &cached.delta {
+            Some(delta) if delta.version() != snapshot.version => self.reread(cached).await,
+            _ => Ok(snapshot),
+        }
+    }
+
+    fn see(&self, cached: &mut Cached, snapshot: &Arc<Snapshot>) {
+        cached.snapshot = Some(Arc::clone(snapshot));
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(snapshot));
+    }
+
+    /// What was known of the log is not to be relied on.
+    fn unsee(&self, cached: &mut Cached) {
+        *cached = Cached::default();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     async fn read_snapshot(&self, delta: &DeltaTable) -> Result<Snapshot> {

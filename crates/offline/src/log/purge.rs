@@ -119,7 +119,7 @@ impl History {
     async fn stand_on_checkpoint(&self) -> Result<()> {
         let what = || format!("write a checkpoint of the log of table '{}'", self.table.id);
         let mut cached = self.cached.lock().await;
-        let expected = self.refresh(&mut cached).await?;
+        let expected = self.refresh_whole(&mut cached).await?;
         let Some(delta) = &cached.delta else { return Ok(()) };
         create_checkpoint(delta, None).await.map_err(|error| Error::delta(what(), error))?;
         // another eye, which begins with the checkpoint
@@ -185,6 +185,7 @@ mod tests {
             actions: vec![Action::Txn(Transaction::new("late", 1))],
             operation: DeltaOperation::SetTableProperties { properties: HashMap::new() },
             witness: "\"late\"",
+            batches: None,
             what: "commit late".to_owned(),
         };
         let put = late.write_entry(&mut cached, entry).await.map_err(|failure| failure.error).expect("nothing fails");

@@ -36,6 +36,9 @@ impl History {
     pub(crate) async fn rewrite(&self, rewrite: &Rewrite<'_>) -> std::result::Result<Rewritten, Failure> {
         for attempt in 0..ATTEMPTS_MAX {
             if let Some(ended) = self.attempt_rewrite(rewrite).await? {
+                if let Rewritten::Done { version } = ended {
+                    self.checkpoint_when_due(version).await;
+                }
                 return Ok(ended);
             }
             tokio::time::sleep(backoff(attempt)).await;
@@ -56,7 +59,7 @@ impl History {
     pub(crate) async fn with_removals(&self) -> Result<(std::sync::Arc<Snapshot>, HashMap<Path, i64>)> {
         let reading = || format!("read the log of table '{}'", self.table.id);
         let mut cached = self.cached.lock().await;
-        let snapshot = self.refresh(&mut cached).await?;
+        let snapshot = self.refresh_whole(&mut cached).await?;
         let Some(delta) = &cached.delta else { return Ok((snapshot, HashMap::new())) };
         let state = delta.snapshot().map_err(|e| Error::delta(reading(), e))?;
         let removed = state.all_tombstones(&*self.log_store).map_ok(|removed| {
@@ -80,6 +83,7 @@ impl History {
             actions: self.rewrite_actions(rewrite),
             operation: DeltaOperation::Optimize { predicate: None, target_size: rewrite.file_bytes.cast_signed() },
             witness: rewrite.outputs.first().map(|file| file.name.as_str()).unwrap_or_default(),
+            batches: None,
             what: format!("compact table '{}'", self.table.id),
         };
         let is_done = self.write_entry(&mut cached, entry).await?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Datelike, Utc};
-use deltalake_core::kernel::LogicalFileView;
+use deltalake_core::kernel::{Add, LogicalFileView};
 use hitherto_core::Timestamp;
 use object_store::path::Path;
 use serde_json::{Map, Value};
@@ -113,30 +113,41 @@ impl DataFile {
 /// Reads one active file of the log.
 pub(super) fn data_file(root: &Path, view: &LogicalFileView) -> Result<DataFile> {
     let path: Path = root.parts().chain(view.object_store_path().parts()).collect();
-    let corrupt = |reason: String| Error::Corrupt { path: path.to_string(), reason };
     if view.deletion_vector_descriptor().is_some() {
         return Err(Error::Unsupported(format!("'{path}' has a deletion vector, which only other writers make")));
     }
-    let stats: Map<String, Value> = match view.stats() {
-        Some(text) => serde_json::from_str(&text).map_err(|e| corrupt(format!("its statistics are no JSON: {e}")))?,
+    let stats = view.stats();
+    described(path, view.size(), stats.as_deref(), &view.partition_values_map())
+}
+
+/// The same of a file that an entry adds.
+pub(super) fn added_file(root: &Path, add: &Add) -> Result<DataFile> {
+    described(file_path(root, &add.path), add.size, add.stats.as_deref(), &add.partition_values)
+}
+
+/// Where a file lies that an entry calls `name`.
+pub(super) fn file_path(root: &Path, name: &str) -> Path {
+    let below = Path::parse(name).unwrap_or_else(|_| Path::from(name));
+    root.parts().chain(below.parts()).collect()
+}
+
+fn described(
+    path: Path,
+    size: i64,
+    stats: Option<&str>,
+    partitions: &HashMap<String, Option<String>>,
+) -> Result<DataFile> {
+    let corrupt = |reason: String| Error::Corrupt { path: path.to_string(), reason };
+    let stats: Map<String, Value> = match stats {
+        Some(text) => serde_json::from_str(text).map_err(|e| corrupt(format!("its statistics are no JSON: {e}")))?,
         None => Map::new(),
     };
     let rows = stats.get("numRecords").and_then(Value::as_u64);
     let rows = rows.ok_or_else(|| corrupt("the log does not say how many rows it has".to_owned()))?;
-    let partitions = view.partition_values_map();
-    let first_sequence = partition::<i64>(&partitions, COMMIT_SEQUENCE).map_err(&corrupt)?;
-    let commit_time = partition::<Timestamp>(&partitions, COMMIT_TIME).map_err(&corrupt)?;
-    let size_bytes = u64::try_from(view.size()).map_err(|_| corrupt("its size is negative".to_owned()))?;
-    let mut file = DataFile {
-        path: path.clone(),
-        size_bytes,
-        rows,
-        first_sequence,
-        commit_time,
-        event: None,
-        created: None,
-        stats,
-    };
+    let first_sequence = partition::<i64>(partitions, COMMIT_SEQUENCE).map_err(corrupt)?;
+    let commit_time = partition::<Timestamp>(partitions, COMMIT_TIME).map_err(corrupt)?;
+    let size_bytes = u64::try_from(size).map_err(|_| corrupt("its size is negative".to_owned()))?;
+    let mut file = DataFile { path, size_bytes, rows, first_sequence, commit_time, event: None, created: None, stats };
     file.event = file.time_range(EVENT);
     file.created = file.time_range(CREATED);
     if file.commit_time.is_none() {

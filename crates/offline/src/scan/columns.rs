@@ -89,6 +89,28 @@ impl Layout {
         self.key_form
     }
 
+    /// Some of its columns, by their places, in this order.
+    pub(super) fn only(&self, places: &[usize]) -> Self {
+        let fields: Vec<FieldRef> = places.iter().map(|&place| Arc::clone(&self.schema.fields()[place])).collect();
+        Self {
+            table: Arc::clone(&self.table),
+            columns: places.iter().map(|&place| self.columns[place]).collect(),
+            key_form: self.key_form,
+            schema: Arc::new(Schema::new(fields)),
+        }
+    }
+
+    /// The columns in their order.
+    pub(super) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Whether a file has everything that these columns are made of, so that nothing is made up for it.
+    pub(super) fn is_in(&self, footer: &Footer) -> bool {
+        let schema = footer.metadata(self.key_form).schema();
+        self.names().iter().all(|name| schema.column_with_name(name).is_some())
+    }
+
     /// The names that a file may have for these columns.
     fn names(&self) -> Vec<&str> {
         let mut names = Vec::with_capacity(self.columns.len() + 2);

@@ -6,16 +6,19 @@ use std::sync::Arc;
 
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Statistics, internal_err};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::execution_plan::{
-    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions, SchedulingType,
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions, SchedulingType, apply_expression_roots,
 };
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -25,11 +28,14 @@ use futures::{StreamExt, TryStreamExt};
 use hitherto_asof::{NarrowPass, ScanCounters};
 
 use super::PinnedTable;
-use super::columns::{Assembled, Layout};
-use super::fault::carried;
+use super::columns::{Assembled, Column, Layout};
+use super::fault::{carried, recovered};
 use super::footer::{Footer, Group};
-use super::morsel::{Morsel, Piece, Skipped, share};
+use super::morsel::{Morsel, Piece, Selected, Skipped, share};
 use super::prune::Pruner;
+use super::sieve::{Held, Passed, Sieve};
+use super::statistics::ends;
+use super::told::told;
 use super::wanted::Wanted;
 use crate::log::DataFile;
 use crate::{Error, Result};
@@ -40,9 +46,13 @@ pub(super) struct HistoryExec {
     pinned: PinnedTable,
     wanted: Wanted,
     layout: Arc<Layout>,
+    /// What rows are held against while they are read.
+    sieve: Sieve,
     /// Row groups, in the order of files.
-    morsels: Vec<Morsel>,
+    morsels: Arc<[Morsel]>,
     skipped: Skipped,
+    /// The ends of columns.
+    ends: Arc<Statistics>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -62,6 +72,11 @@ impl HistoryExec {
             let in_group = |footer: &Footer, index, group: &Group| pruner.may_match_group(footer, index, group);
             pinned.chosen_morsels(in_file, in_group).await?
         };
+        let mut extents = Vec::with_capacity(morsels.len());
+        for morsel in &morsels {
+            extents.push(pinned.footer(morsel.file).await?.groups[morsel.group].extent);
+        }
+        let ends = Arc::new(ends(&layout, &extents, pinned.table().created));
         let partitions = partitions.clamp(1, morsels.len().max(1));
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(layout.schema())),
@@ -71,7 +86,29 @@ impl HistoryExec {
         );
         let properties = Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative));
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { pinned, wanted, layout, morsels, skipped, properties, metrics })
+        let (sieve, morsels) = (Sieve::default(), morsels.into());
+        Ok(Self { pinned, wanted, layout, sieve, morsels, skipped, ends, properties, metrics })
+    }
+
+    /// The same reading, with more that rows are held against.
+    fn sieved(&self, sieve: Sieve) -> Self {
+        Self {
+            pinned: self.pinned.clone(),
+            wanted: self.wanted.clone(),
+            layout: Arc::clone(&self.layout),
+            sieve,
+            morsels: Arc::clone(&self.morsels),
+            skipped: self.skipped,
+            ends: Arc::clone(&self.ends),
+            properties: Arc::clone(&self.properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    /// Whether exactly the rows of its row groups come.
+    fn is_whole(&self) -> bool {
+        let is_pinned = |morsel: &Morsel| morsel.last_sequence.is_some_and(|last| last <= self.pinned.last_sequence());
+        self.wanted.is_everything() && self.sieve.is_empty() && self.morsels.iter().all(is_pinned)
     }
 
     fn partitions(&self) -> usize {
@@ -126,9 +163,25 @@ impl ExecutionPlan for HistoryExec {
 
     fn apply_expressions(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
     ) -> DataFusionResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+        apply_expression_roots(self.sieve.conditions(), f)
+    }
+
+    /// Filters are taken, and refused all the same: whoever sent one looks at the rows that come.
+    fn handle_child_pushdown_result(
+        &self,
+        _phase: FilterPushdownPhase,
+        filters: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> DataFusionResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let sieve = self.sieve.with(filters.parent_filters.iter().map(|asked| Arc::clone(&asked.filter)));
+        let refused: FilterPushdownPropagation<Arc<dyn ExecutionPlan>> =
+            FilterPushdownPropagation::all_unsupported(filters);
+        Ok(match sieve {
+            Some(sieve) => refused.with_updated_node(Arc::new(self.sieved(sieve))),
+            None => refused,
+        })
     }
 
     fn replace_children(
@@ -157,8 +210,11 @@ impl ExecutionPlan for HistoryExec {
         let morsels = share(&self.morsels, self.partitions(), partition);
         let scan = Scan {
             pinned: self.pinned.clone(),
-            pass: pass(&self.wanted, counters),
+            wanted: self.wanted.clone(),
+            counters,
             layout: Arc::clone(&self.layout),
+            sieve: self.sieve.clone(),
+            passed: Arc::default(),
             batch_size: context.session_config().batch_size(),
         };
         let baseline = BaselineMetrics::new(&self.metrics, partition);
@@ -183,9 +239,13 @@ impl ExecutionPlan for HistoryExec {
             }
             None => self.morsels.iter().map(|morsel| morsel.rows).sum(),
         };
-        let mut statistics = Statistics::new_unknown(self.layout.schema());
-        // pages may be left out, and rows beyond the pin are
-        statistics.num_rows = Precision::Inexact(rows as usize);
+        let mut statistics = self.ends.as_ref().clone();
+        statistics.num_rows = if self.is_whole() {
+            Precision::Exact(rows as usize)
+        } else {
+            // pages may be left out, and rows beyond the pin are
+            Precision::Inexact(rows as usize)
+        };
         Ok(Arc::new(statistics))
     }
 }
@@ -194,8 +254,12 @@ impl ExecutionPlan for HistoryExec {
 #[derive(Clone)]
 struct Scan {
     pinned: PinnedTable,
-    pass: NarrowPass,
+    wanted: Wanted,
+    counters: ScanCounters,
     layout: Arc<Layout>,
+    sieve: Sieve,
+    /// How much of it passed the sieve so far.
+    passed: Arc<Passed>,
     batch_size: usize,
 }
 
@@ -216,12 +280,21 @@ impl Scan {
             .boxed()
     }
 
-    /// The rows of a row group in pages that may have wanted ones.
+    /// The rows of a row group in pages that may have wanted ones, without most of those that the sieve holds back.
     async fn pieces(&self, morsel: Morsel) -> Result<BoxStream<'static, Result<Piece>>> {
-        let counters = &self.pass.counters;
+        let (counters, table) = (&self.counters, self.pinned.table());
         let footer = self.pinned.footer(morsel.file).await?;
-        let pruner = Pruner { table: self.pinned.table(), pass: &self.pass };
-        if !pruner.may_match_bloom(&self.pinned, morsel).await? {
+        let conditions = self.sieve.by_now().map_err(|error| recovered("look at a condition", error))?;
+        let pass = if self.sieve.is_growing() {
+            let told: Vec<Expr> = conditions.iter().filter_map(told).collect();
+            pass(&self.wanted.narrowed(&told, table), counters.clone())
+        } else {
+            pass(&self.wanted, counters.clone())
+        };
+        let pruner = Pruner { table, pass: &pass };
+        let may_match = pruner.may_match_group(footer, morsel.group, &footer.groups[morsel.group])
+            && pruner.may_match_bloom(&self.pinned, morsel).await?;
+        if !may_match {
             counters.groups_skipped.add(1);
             return Ok(stream::empty().boxed());
         }
@@ -234,6 +307,21 @@ impl Scan {
                 return Ok(stream::empty().boxed());
             }
         }
-        Ok(self.pinned.pieces_of(morsel, ranges, &self.layout, self.batch_size, &counters.bytes_read))
+        let unnumbered = !self.needs_numbers(footer, morsel);
+        let filter = if unnumbered && !conditions.is_empty() && self.passed.is_worth_it() {
+            let held = Held { pinned: &self.pinned, file: morsel.file, footer, layout: &self.layout };
+            held.filter(conditions, &self.passed).map_err(|error| recovered("hold rows against a condition", error))?
+        } else {
+            None
+        };
+        let selected = Selected { ranges, filter, unnumbered };
+        Ok(self.pinned.pieces_of(morsel, selected, &self.layout, self.batch_size, &counters.bytes_read))
+    }
+
+    /// Whether a row's `_sequence` is asked for, by the query or by the pin, and comes from its place in the file.
+    fn needs_numbers(&self, footer: &Footer, morsel: Morsel) -> bool {
+        let is_asked = self.layout.columns().contains(&Column::Sequence);
+        let is_cut = morsel.last_sequence.is_none_or(|last| last > self.pinned.last_sequence());
+        !footer.has_sequence && (is_asked || is_cut)
     }
 }

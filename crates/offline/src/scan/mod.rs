@@ -19,8 +19,11 @@ mod morsel;
 mod object;
 mod pinned;
 mod prune;
+mod sieve;
 mod source;
 mod spine;
+mod statistics;
+mod told;
 mod wanted;
 mod whole;
 

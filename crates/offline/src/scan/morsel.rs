@@ -12,7 +12,7 @@ use datafusion::physical_plan::metrics::Count;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::arrow_reader::RowSelection;
+use parquet::arrow::arrow_reader::{RowFilter, RowSelection};
 
 use super::PinnedTable;
 use super::columns::{Assembled, FileColumns, Layout};
@@ -43,6 +43,17 @@ pub(super) struct Skipped {
     pub(super) files: usize,
     /// Row groups of those that were.
     pub(super) groups: usize,
+}
+
+/// Which rows of a morsel are read.
+#[derive(Debug, Default)]
+pub(super) struct Selected {
+    /// Those of the file that are in these ranges, which are ascending; all where there are none.
+    pub(super) ranges: Option<Vec<Range<u64>>>,
+    /// Of these, what it lets through.
+    pub(super) filter: Option<RowFilter>,
+    /// Whether nobody asks for the number of a piece's first row; pieces are then larger. With a filter nobody may.
+    pub(super) unnumbered: bool,
 }
 
 /// A batch of a morsel: `row` is the address of its first row within the file.
@@ -98,15 +109,14 @@ impl PinnedTable {
         layout: &Arc<Layout>,
         batch_size: usize,
     ) -> BoxStream<'static, Result<Piece>> {
-        self.pieces_of(morsel, None, layout, batch_size, &Count::new())
+        self.pieces_of(morsel, Selected::default(), layout, batch_size, &Count::new())
     }
 
-    /// The same of those rows of the file that are in `ranges`, which are ascending; of all where there are none. What is
-    /// read is counted in `bytes_read`.
+    /// The same of the rows that are selected. What is read is counted in `bytes_read`.
     pub(super) fn pieces_of(
         &self,
         morsel: Morsel,
-        ranges: Option<Vec<Range<u64>>>,
+        selected: Selected,
         layout: &Arc<Layout>,
         batch_size: usize,
         bytes_read: &Count,
@@ -120,6 +130,7 @@ impl PinnedTable {
                 let file = pinned.file(morsel.file);
                 FileColumns::new(&layout, file, footer, morsel.last_sequence, pinned.last_sequence()).mask
             };
+            let Selected { mut ranges, filter, unnumbered } = selected;
             let metadata = footer.metadata(layout.key_form()).clone();
             let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
                 .with_row_groups(vec![morsel.group])
@@ -130,6 +141,12 @@ impl PinnedTable {
                 let within = ranges.iter().map(|rows| (rows.start - first) as usize..(rows.end - first) as usize);
                 builder =
                     builder.with_row_selection(RowSelection::from_consecutive_ranges(within, morsel.rows as usize));
+            }
+            if let Some(filter) = filter {
+                builder = builder.with_row_filter(filter);
+            }
+            if unnumbered {
+                ranges = None;
             }
             let read = builder.build().map_err(|error| unreadable(path.as_ref(), error))?;
             let mut numbers =

@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryViewArray, Int64Array};
+use arrow::array::{ArrayRef, BinaryViewArray, Int64Array, RecordBatch};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
 use datafusion::physical_plan::metrics::Count;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::{SessionConfig, SessionContext};
 use hitherto_asof::{Bounds, KeySet};
 use hitherto_core::{Created, EntityKey, KeyValue};
 use proptest::prelude::*;
 
+use super::HistoryTable;
+use super::history_exec::HistoryExec;
 use super::samples::{Seen, created, files, pinned, table, written};
-use super::tests::{ALL_TIMES, any_keys, context, file, memory, narrow, pass, rows_of, run, source};
+use super::tests::{ALL_TIMES, any_keys, context, file, memory, narrow, pass, rows_of, run, source, view};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
@@ -40,6 +46,53 @@ proptest! {
             }
         });
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// A query answers the same whether what it asks of rows is looked at while they are read, or afterwards.
+    #[test]
+    fn rows_that_are_left_out_early_would_not_have_come(
+        files in files(), created in created(), group_rows in 1_usize..6, last in -1_i64..40, bound in -3_i64..6,
+    ) {
+        run(async {
+            let (store, table) = (memory(), table(created));
+            let (data_files, _) = written(&store, &table, &files, group_rows).await;
+            let pinned = pinned(&store, &table, &data_files, last);
+            let config = SessionConfig::new().with_target_partitions(2).with_batch_size(3);
+            let context = SessionContext::new_with_config(config);
+            let history = Arc::new(HistoryTable::try_new(pinned, &view("0s", &["delay", "note"])).expect("a table"));
+            context.register_table("legs", Arc::clone(&history) as Arc<dyn TableProvider>).expect("a table");
+            let everything = context.sql("select * from legs").await.expect("a query").collect().await.expect("rows");
+            let copy = MemTable::try_new(history.schema(), vec![everything]).expect("a copy");
+            context.register_table("copy", Arc::new(copy)).expect("a table");
+            for query in [
+                format!("select a, b, note from legs where a = {bound}"),
+                format!("select a, b, delay from legs where a >= {bound} and b = 'x'"),
+                format!("select a, note from legs where delay < {bound} and note is not null"),
+                format!("select a, delay from legs where event_timestamp < to_timestamp_micros({bound}) or delay = 3"),
+                format!("select _sequence, b from legs where a = {bound} and available_at > to_timestamp_micros(0)"),
+                format!("select a, note from legs where b = 'x' order by delay desc, a, note limit {}", bound + 4),
+                format!(
+                    "select l.a, r.note, r.delay from legs l join legs r on l.a = r.a and \
+                     l.event_timestamp = r.event_timestamp where l.delay < {bound}"
+                ),
+            ] {
+                let (early, late) = (lines(&context, &query).await, lines(&context, &query.replace("legs", "copy")).await);
+                assert_eq!(early, late, "{query}");
+            }
+        });
+    }
+}
+
+/// A query's rows as text, sorted.
+async fn lines(context: &SessionContext, query: &str) -> Vec<String> {
+    let batches = context.sql(query).await.expect("a query").collect().await.expect("rows");
+    let text = arrow::util::pretty::pretty_format_batches(&batches).expect("text").to_string();
+    let mut lines: Vec<String> = text.lines().filter(|line| line.starts_with('|')).skip(1).map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
 }
 
 /// Keys of an integer and one of two texts, as a set and one by one.
@@ -88,7 +141,6 @@ async fn keys_skip_files_row_groups_and_pages() {
 #[tokio::test]
 async fn a_query_reads_the_files_and_row_groups_that_its_filters_leave() {
     use datafusion::physical_plan::displayable;
-    use datafusion::prelude::{SessionConfig, SessionContext};
 
     let (store, table) = (memory(), table(Created::Column));
     // two files of two row groups: keys 0 and 1 of one, 2 and 3 of the other, 20 rows each, a row a second
@@ -103,8 +155,8 @@ async fn a_query_reads_the_files_and_row_groups_that_its_filters_leave() {
         file.stats = ends(min).as_object().expect("an object").clone();
     }
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
-    let view = super::tests::view("0s", &["delay"]);
-    let history = super::HistoryTable::try_new(pinned(&store, &table, &files, 100), &view).expect("a table");
+    let view = view("0s", &["delay"]);
+    let history = HistoryTable::try_new(pinned(&store, &table, &files, 100), &view).expect("a table");
     context.register_table("legs", Arc::new(history)).expect("a table");
     let plan = |filter: &'static str| {
         let context = &context;
@@ -128,4 +180,60 @@ async fn a_query_reads_the_files_and_row_groups_that_its_filters_leave() {
     let early = "_ingested_at <= timestamp '1970-01-01T00:00:55Z'";
     assert_eq!(plan(early).await, said(40, "files=1/2, row_groups=2/2"));
     assert_eq!(plan("_sequence >= 40").await, said(40, "files=1/2, row_groups=2/2"));
+}
+
+#[tokio::test]
+async fn a_join_leaves_closed_what_its_other_side_rules_out() {
+    let (store, table) = (memory(), table(Created::Column));
+    // two files of two row groups, each with 20 rows, a row a second
+    let (files, _) = written(&store, &table, &[file(40, 0, 4), file(40, 0, 4)], 20).await;
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    let history = HistoryTable::try_new(pinned(&store, &table, &files, 100), &view("0s", &["delay"])).expect("a table");
+    context.register_table("legs", Arc::new(history)).expect("a table");
+    // what comes first is what the other side waits for: two seconds, which nothing but the rows themselves tells
+    let query = "select l.delay from legs r join legs l on l.a = r.a and l.event_timestamp = r.event_timestamp where r.delay < 2";
+    let plan = context.sql(query).await.expect("a query").create_physical_plan().await.expect("a plan");
+    let batches = collect(Arc::clone(&plan), context.task_ctx()).await.expect("rows");
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 8, "two of each in both files");
+    let mut scans = Vec::new();
+    scanned(&plan, &mut scans);
+    scans.sort_unstable();
+    assert_eq!(scans, [(4, 0), (4, 2)], "row groups, and those of them that were not read");
+}
+
+/// What the scans of a plan that has run counted: row groups, and how many of them were skipped.
+fn scanned(plan: &Arc<dyn ExecutionPlan>, scans: &mut Vec<(usize, usize)>) {
+    if plan.is::<HistoryExec>() {
+        let metrics = plan.metrics().expect("metrics");
+        let count = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
+        scans.push((count("groups"), count("groups_skipped")));
+    }
+    for child in plan.children() {
+        scanned(child, scans);
+    }
+}
+
+#[tokio::test]
+async fn rows_are_counted_without_being_read_where_all_of_them_are_known() {
+    use datafusion::physical_plan::displayable;
+
+    let (store, table) = (memory(), table(Created::Column));
+    let (files, _) = written(&store, &table, &[file(6, 0, 4)], 2).await;
+    let reads = |last: i64, filter: &'static str| {
+        let pinned = pinned(&store, &table, &files, last);
+        async move {
+            let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+            let history = HistoryTable::try_new(pinned, &view("0s", &["delay"])).expect("a table");
+            context.register_table("legs", Arc::new(history)).expect("a table");
+            let frame = context.sql(&format!("select count(*) from legs {filter}")).await.expect("a query");
+            let plan = frame.clone().create_physical_plan().await.expect("a plan");
+            let reads = displayable(plan.as_ref()).indent(false).to_string().contains("HistoryExec");
+            let batches = frame.collect().await.expect("a count");
+            (reads, arrow::util::display::array_value_to_string(batches[0].column(0), 0).expect("a number"))
+        }
+    };
+    assert_eq!(reads(100, "").await, (false, "6".to_owned()));
+    assert_eq!(reads(4, "").await, (true, "5".to_owned()), "a row group has a row beyond the pin");
+    assert_eq!(reads(100, "where delay < 2").await, (true, "2".to_owned()));
+    assert_eq!(reads(100, "where event_timestamp < '1970-01-01T00:00:03Z'").await, (true, "3".to_owned()));
 }

@@ -18,7 +18,7 @@ use super::columns::{Assembled, Column, Layout};
 use super::fault::carried;
 use super::fetch;
 use super::footer::{Footer, Group, KeyForm};
-use super::morsel::{Morsel, Piece, share};
+use super::morsel::{Morsel, Piece, Selected, share};
 use super::prune::Pruner;
 use crate::log::DataFile;
 use crate::schema::{CREATED, SEQUENCE};
@@ -151,7 +151,8 @@ async fn narrow_morsel(
     columns.extend((table.created != Created::Absent).then_some(Column::Created));
     columns.extend(counted.is_none().then_some(Column::Sequence));
     let layout = Arc::new(Layout::new(table, columns, KeyForm::Views, ""));
-    let pieces = pinned.pieces_of(morsel, ranges, &layout, batch_size, &pass.counters.bytes_read);
+    let selected = Selected { ranges, ..Selected::default() };
+    let pieces = pinned.pieces_of(morsel, selected, &layout, batch_size, &pass.counters.bytes_read);
     Ok(pieces.map(move |piece| narrow_batch(piece?, morsel.file, keys, counted)).boxed())
 }
 

@@ -25,11 +25,13 @@ pub(super) struct Wanted {
     pub(super) keys: Arc<KeySet>,
     ingested: Window,
     sequence: Window,
+    available: &'static str,
+    delay: Span,
 }
 
 impl Wanted {
     /// What these filters, all of which hold, say of a history whose rows are `available` after `delay`.
-    pub(super) fn of(filters: &[Expr], table: &Table, available: &str, delay: Span) -> Self {
+    pub(super) fn of(filters: &[Expr], table: &Table, available: &'static str, delay: Span) -> Self {
         let window = |name: &str| filters.iter().filter_map(|filter| window(filter, name)).fold(ALL, intersect);
         let (event, known) = (window(EVENT), window(available));
         // a row is available no sooner than its event, with the delay, and than its creation
@@ -51,7 +53,36 @@ impl Wanted {
             })
             .collect();
         let keys = Arc::new(KeySet::of_parts(&keys));
-        Self { bounds, keys, ingested: window(INGESTED), sequence: window(SEQUENCE) }
+        Self { bounds, keys, ingested: window(INGESTED), sequence: window(SEQUENCE), available, delay }
+    }
+
+    /// The same where these filters hold too.
+    pub(super) fn narrowed(&self, filters: &[Expr], table: &Table) -> Self {
+        let more = Self::of(filters, table, self.available, self.delay);
+        let created_max = match (self.bounds.created_max, more.bounds.created_max) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+        let bounds = Bounds {
+            event_min: self.bounds.event_min.max(more.bounds.event_min),
+            event_max: self.bounds.event_max.min(more.bounds.event_max),
+            created_max,
+        };
+        Self {
+            bounds,
+            keys: if self.keys.is_empty() { more.keys } else { Arc::clone(&self.keys) },
+            ingested: intersect(self.ingested, more.ingested),
+            sequence: intersect(self.sequence, more.sequence),
+            ..*self
+        }
+    }
+
+    /// Whether it is every row.
+    pub(super) fn is_everything(&self) -> bool {
+        let Bounds { event_min, event_max, created_max } = self.bounds;
+        (event_min, event_max, created_max) == (None, i64::MAX, None)
+            && self.keys.is_empty()
+            && (self.ingested, self.sequence) == (ALL, ALL)
     }
 
     /// Whether a filter says anything that files can be held against.
@@ -246,6 +277,29 @@ mod tests {
         let texts = of(&[col("b").eq(lit("x"))]);
         assert_eq!(texts.keys.bytes(1).map(<[_]>::len), Some(1));
         assert!(texts.keys.may_have_int(0, 1, 1) && !texts.keys.may_have_bytes(1, b"y", b"z"));
+    }
+
+    #[test]
+    fn what_is_found_out_later_narrows_what_is_wanted() {
+        let early = of(&[col(EVENT).between(at(5), at(90)), col("available_at").lt_eq(at(50))]);
+        let later = [col(EVENT).gt_eq(at(20)), col("a").eq(lit(7_i64)), col(SEQUENCE).lt(lit(4_i64))];
+        let narrowed = early.narrowed(&later, &table());
+        assert_eq!(narrowed.bounds, Bounds { event_min: Some(20), event_max: 40, created_max: Some(50) });
+        assert_eq!(narrowed.keys.ints(0), Some(&[7][..]));
+        assert_eq!((narrowed.ingested, narrowed.sequence), (ALL, (i64::MIN, 4)));
+        let others = [col("a").eq(lit(8_i64))];
+        assert_eq!(narrowed.narrowed(&others, &table()).keys.ints(0), Some(&[7][..]), "one of the two is enough");
+    }
+
+    #[test]
+    fn everything_is_wanted_where_files_tell_nothing_of_the_filters() {
+        assert!(of(&[]).is_everything() && of(&[col("delay").lt(lit(1.5))]).is_everything());
+        for filter in
+            [col(EVENT).lt(at(5)), col("available_at").lt(at(5)), col(SEQUENCE).lt(lit(4_i64)), col("b").eq(lit("x"))]
+        {
+            assert!(!of(std::slice::from_ref(&filter)).is_everything(), "{filter}");
+        }
+        assert!(!of(&[col(INGESTED).lt(at(5))]).is_everything());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Training sets.
 
-use hitherto_core::{Kind, StoredVerdict, Timestamp};
+use hitherto_core::{Kind, NewModelVersion, StoredVerdict, Timestamp};
 
 use super::models::with_set;
 use super::sample::{NOW, dataset, model, name};
@@ -80,7 +80,8 @@ pub(super) async fn one_that_no_model_needs_is_forgotten(registry: &dyn Registry
         registry.record_verdict(&verdict).await.expect("records");
     }
     for _ in 0..2 {
-        registry.register_model(model("delay"), NOW).await.expect("registers");
+        let trained = NewModelVersion { dataset: Some("d1".to_owned()), ..model("delay") };
+        registry.register_model(trained, NOW).await.expect("registers");
     }
     let before = registry.revision().await.expect("reads");
     let needed = registry.forget_dataset("d1", NOW).await.expect_err("models were trained on it");

@@ -78,6 +78,7 @@ pub(super) fn options() -> Options {
         listen: free,
         http: free,
         follow: None,
+        compact_after: None,
         allowed_urls: Vec::new(),
         auth: Auth::None,
         tls: None,

@@ -9,6 +9,7 @@ mod gate;
 mod lifecycle;
 mod overload;
 mod pages;
+mod pushes;
 mod standard;
 mod tls;
 mod traffic;

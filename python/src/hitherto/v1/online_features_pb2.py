@@ -25,29 +25,31 @@ _sym_db = _symbol_database.Default()
 from hitherto.v1 import common_pb2 as hitherto_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!hitherto/v1/online_features.proto\x12\x0bhitherto.v1\x1a\x18hitherto/v1/common.proto\"\x80\x02\n\x12GetFeaturesRequest\x12\x15\n\x0b\x66\x65\x61ture_set\x18\x01 \x01(\tH\x00\x12\x0f\n\x05model\x18\x02 \x01(\tH\x00\x12%\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x13.hitherto.v1.Column\x12+\n\x0erequest_fields\x18\x04 \x03(\x0b\x32\x13.hitherto.v1.Column\x12 \n\x13include_event_times\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\x18\n\x0brouting_key\x18\x06 \x01(\tH\x02\x88\x01\x01\x42\n\n\x08\x63onsumerB\x16\n\x14_include_event_timesB\x0e\n\x0c_routing_key\"\xe5\x01\n\x13GetFeaturesResponse\x12+\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x1a.hitherto.v1.FeatureColumn\x12&\n\x05views\x18\x02 \x03(\x0b\x32\x17.hitherto.v1.ViewAnswer\x12\x33\n\x0b\x66\x65\x61ture_set\x18\x03 \x01(\x0b\x32\x1e.hitherto.v1.FeatureSetVersion\x12$\n\x05model\x18\x04 \x01(\x0b\x32\x15.hitherto.v1.ModelPin\x12\x10\n\x08\x63lock_us\x18\x05 \x01(\x12\x12\x0c\n\x04rows\x18\x06 \x01(\x04\"w\n\rFeatureColumn\x12#\n\x06\x63olumn\x18\x01 \x01(\x0b\x32\x13.hitherto.v1.Column\x12%\n\x08statuses\x18\x02 \x03(\x0e\x32\x13.hitherto.v1.Status\x12\x11\n\x04view\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_view\"\x9a\x01\n\nViewAnswer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\r\n\x05\x61lias\x18\x03 \x01(\t\x12\x16\n\x0e\x65vent_times_us\x18\x04 \x03(\x12\x12\x1b\n\x13\x65vent_time_validity\x18\x05 \x03(\x08\x12)\n\twatermark\x18\x06 \x01(\x0b\x32\x16.hitherto.v1.Watermark\"?\n\tWatermark\x12\x10\n\x08sequence\x18\x01 \x01(\x12\x12\x10\n\x08\x63lock_us\x18\x02 \x01(\x12\x12\x0e\n\x06lag_us\x18\x03 \x01(\x12\"@\n\x11\x46\x65\x61tureSetVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0c\n\x04hash\x18\x03 \x01(\t\"G\n\x08ModelPin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x12\n\x05\x61lias\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_alias*a\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0b\n\x07PRESENT\x10\x01\x12\x0e\n\nNULL_VALUE\x10\x02\x12\r\n\tNOT_FOUND\x10\x03\x12\x13\n\x0fOUTSIDE_MAX_AGE\x10\x04\x32\x62\n\x0eOnlineFeatures\x12P\n\x0bGetFeatures\x12\x1f.hitherto.v1.GetFeaturesRequest\x1a .hitherto.v1.GetFeaturesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!hitherto/v1/online_features.proto\x12\x0bhitherto.v1\x1a\x18hitherto/v1/common.proto\"\xab\x02\n\x12GetFeaturesRequest\x12\x15\n\x0b\x66\x65\x61ture_set\x18\x01 \x01(\tH\x00\x12\x0f\n\x05model\x18\x02 \x01(\tH\x00\x12%\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x13.hitherto.v1.Column\x12+\n\x0erequest_fields\x18\x04 \x03(\x0b\x32\x13.hitherto.v1.Column\x12 \n\x13include_event_times\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\x18\n\x0brouting_key\x18\x06 \x01(\tH\x02\x88\x01\x01\x12)\n\x06\x66ormat\x18\x07 \x01(\x0e\x32\x19.hitherto.v1.AnswerFormatB\n\n\x08\x63onsumerB\x16\n\x14_include_event_timesB\x0e\n\x0c_routing_key\"\x83\x02\n\x13GetFeaturesResponse\x12+\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x1a.hitherto.v1.FeatureColumn\x12&\n\x05views\x18\x02 \x03(\x0b\x32\x17.hitherto.v1.ViewAnswer\x12\x33\n\x0b\x66\x65\x61ture_set\x18\x03 \x01(\x0b\x32\x1e.hitherto.v1.FeatureSetVersion\x12$\n\x05model\x18\x04 \x01(\x0b\x32\x15.hitherto.v1.ModelPin\x12\x10\n\x08\x63lock_us\x18\x05 \x01(\x12\x12\x0c\n\x04rows\x18\x06 \x01(\x04\x12\x12\n\x05\x61rrow\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x42\x08\n\x06_arrow\"w\n\rFeatureColumn\x12#\n\x06\x63olumn\x18\x01 \x01(\x0b\x32\x13.hitherto.v1.Column\x12%\n\x08statuses\x18\x02 \x03(\x0e\x32\x13.hitherto.v1.Status\x12\x11\n\x04view\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_view\"\x9a\x01\n\nViewAnswer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\r\n\x05\x61lias\x18\x03 \x01(\t\x12\x16\n\x0e\x65vent_times_us\x18\x04 \x03(\x12\x12\x1b\n\x13\x65vent_time_validity\x18\x05 \x03(\x08\x12)\n\twatermark\x18\x06 \x01(\x0b\x32\x16.hitherto.v1.Watermark\"N\n\tWatermark\x12\x10\n\x08sequence\x18\x01 \x01(\x12\x12\x10\n\x08\x63lock_us\x18\x02 \x01(\x12\x12\x0e\n\x06lag_us\x18\x03 \x01(\x12\x12\r\n\x05stale\x18\x04 \x01(\x08\"@\n\x11\x46\x65\x61tureSetVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0c\n\x04hash\x18\x03 \x01(\t\"G\n\x08ModelPin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x12\n\x05\x61lias\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_alias*E\n\x0c\x41nswerFormat\x12\x1d\n\x19\x41NSWER_FORMAT_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43OLUMNS\x10\x01\x12\t\n\x05\x41RROW\x10\x02*a\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0b\n\x07PRESENT\x10\x01\x12\x0e\n\nNULL_VALUE\x10\x02\x12\r\n\tNOT_FOUND\x10\x03\x12\x13\n\x0fOUTSIDE_MAX_AGE\x10\x04\x32\x62\n\x0eOnlineFeatures\x12P\n\x0bGetFeatures\x12\x1f.hitherto.v1.GetFeaturesRequest\x1a .hitherto.v1.GetFeaturesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hitherto.v1.online_features_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STATUS']._serialized_start=1049
-  _globals['_STATUS']._serialized_end=1146
+  _globals['_ANSWERFORMAT']._serialized_start=1137
+  _globals['_ANSWERFORMAT']._serialized_end=1206
+  _globals['_STATUS']._serialized_start=1208
+  _globals['_STATUS']._serialized_end=1305
   _globals['_GETFEATURESREQUEST']._serialized_start=77
-  _globals['_GETFEATURESREQUEST']._serialized_end=333
-  _globals['_GETFEATURESRESPONSE']._serialized_start=336
-  _globals['_GETFEATURESRESPONSE']._serialized_end=565
-  _globals['_FEATURECOLUMN']._serialized_start=567
-  _globals['_FEATURECOLUMN']._serialized_end=686
-  _globals['_VIEWANSWER']._serialized_start=689
-  _globals['_VIEWANSWER']._serialized_end=843
-  _globals['_WATERMARK']._serialized_start=845
-  _globals['_WATERMARK']._serialized_end=908
-  _globals['_FEATURESETVERSION']._serialized_start=910
-  _globals['_FEATURESETVERSION']._serialized_end=974
-  _globals['_MODELPIN']._serialized_start=976
-  _globals['_MODELPIN']._serialized_end=1047
-  _globals['_ONLINEFEATURES']._serialized_start=1148
-  _globals['_ONLINEFEATURES']._serialized_end=1246
+  _globals['_GETFEATURESREQUEST']._serialized_end=376
+  _globals['_GETFEATURESRESPONSE']._serialized_start=379
+  _globals['_GETFEATURESRESPONSE']._serialized_end=638
+  _globals['_FEATURECOLUMN']._serialized_start=640
+  _globals['_FEATURECOLUMN']._serialized_end=759
+  _globals['_VIEWANSWER']._serialized_start=762
+  _globals['_VIEWANSWER']._serialized_end=916
+  _globals['_WATERMARK']._serialized_start=918
+  _globals['_WATERMARK']._serialized_end=996
+  _globals['_FEATURESETVERSION']._serialized_start=998
+  _globals['_FEATURESETVERSION']._serialized_end=1062
+  _globals['_MODELPIN']._serialized_start=1064
+  _globals['_MODELPIN']._serialized_end=1135
+  _globals['_ONLINEFEATURES']._serialized_start=1307
+  _globals['_ONLINEFEATURES']._serialized_end=1405
 # @@protoc_insertion_point(module_scope)

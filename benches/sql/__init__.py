@@ -1,0 +1,1 @@
+"""What sql.py is made of: the queries, and who is asked."""

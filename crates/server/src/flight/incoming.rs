@@ -19,23 +19,40 @@ where
 }
 
 fn inspect(message: FlightData, added_bytes: &mut usize) -> Result<FlightData, FlightError> {
-    // what is no message is told by whoever decodes it
-    let Ok(header) = root_as_message(&message.data_header) else { return Ok(message) };
-    let dictionary = header.header_as_dictionary_batch();
-    if dictionary.is_some_and(|dictionary| dictionary.isDelta()) {
-        *added_bytes = added_bytes.saturating_add(message.data_body.len());
-    }
-    let rows = header.header_as_record_batch().or_else(|| dictionary.and_then(|dictionary| dictionary.data()));
-    let is_compressed = rows.is_some_and(|rows| rows.compression().is_some());
+    let Header { is_compressed, adds } = Header::of(&message);
     if is_compressed {
         let reason = "its buffers are compressed, which is not taken: send it without compression of Arrow IPC";
         return Err(FlightError::DecodeError(reason.to_owned()));
+    }
+    if adds {
+        *added_bytes = added_bytes.saturating_add(message.data_body.len());
     }
     if *added_bytes > ADDED_BYTES_MAX {
         let reason = "it adds more to its dictionaries than can be remembered: send such columns without dictionaries";
         return Err(FlightError::DecodeError(reason.to_owned()));
     }
     Ok(message)
+}
+
+/// What a message's header says of its body.
+#[derive(Default)]
+struct Header {
+    is_compressed: bool,
+    /// Whether it adds to a dictionary that came before.
+    adds: bool,
+}
+
+impl Header {
+    /// Nothing of what is no message: that is told by whoever decodes it.
+    fn of(message: &FlightData) -> Self {
+        let Ok(header) = root_as_message(&message.data_header) else { return Self::default() };
+        let dictionary = header.header_as_dictionary_batch();
+        let rows = header.header_as_record_batch().or_else(|| dictionary.and_then(|dictionary| dictionary.data()));
+        Self {
+            is_compressed: rows.is_some_and(|rows| rows.compression().is_some()),
+            adds: dictionary.is_some_and(|dictionary| dictionary.isDelta()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::security::{AuthWord, ClientFiles, WrittenTls};
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 38] = [
+pub const ENVIRONMENT: [(&str, &str); 39] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -49,6 +49,10 @@ pub const ENVIRONMENT: [(&str, &str); 38] = [
     ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
     ("HITHERTO_SQL__TIMEOUT", "how long a query may take that is asked of `serve`: 5m; 0s for any time"),
     ("HITHERTO_SQL__MAX_ROWS", "how many rows it may have; 0, the default, for any number"),
+    (
+        "HITHERTO_SQL__MAX_CONCURRENT",
+        "how many queries make rows at once, more wait; 0, the default, for twice as many as the machine has cores",
+    ),
     ("HITHERTO_SERVER__AUTH", "what callers of `serve` must show: none, token"),
     ("HITHERTO_SERVER__TLS__CERT", "the certificate of `serve`, in PEM"),
     ("HITHERTO_SERVER__TLS__KEY", "its private key, in PEM"),
@@ -106,6 +110,8 @@ pub struct Config {
     pub sql_timeout: Option<Duration>,
     /// How many rows it may have; none for any number.
     pub sql_rows_max: Option<u64>,
+    /// How many queries make rows at once; none for twice as many as there are cores.
+    pub sql_at_once: Option<NonZeroUsize>,
     /// What callers must show.
     pub auth: Auth,
     /// The files of TLS; none for plain connections.
@@ -203,6 +209,7 @@ impl Server {
 struct Sql {
     timeout: Option<String>,
     max_rows: Option<u64>,
+    max_concurrent: Option<usize>,
 }
 
 impl Config {
@@ -295,6 +302,7 @@ impl Written {
             allowed_urls: self.server.allowed_urls,
             sql_timeout,
             sql_rows_max: self.sql.max_rows.filter(|rows| *rows > 0),
+            sql_at_once: self.sql.max_concurrent.and_then(NonZeroUsize::new),
             auth: self.server.auth.into(),
             tls: self.server.tls.map(|tls| tls.resolve(&base)).transpose()?,
             client: self.client.resolve(&base),

@@ -28,7 +28,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         follow: config.follow,
         compact_after: config.compact_after,
         allowed_urls: config.allowed_urls.clone(),
-        sql: SqlLimits { timeout: config.sql_timeout, rows_max: config.sql_rows_max },
+        sql: SqlLimits { timeout: config.sql_timeout, rows_max: config.sql_rows_max, at_once: config.sql_at_once },
         auth: config.auth,
         tls: config.tls.clone(),
         requests: config.requests,

@@ -65,6 +65,8 @@ impl Engine {
             let writing = write_parquet(out, schema, offline(rows), of_footer, writing);
             telling(&exec, history_rows(set, pins), &seen, writing).await?
         };
+        // of a spine without rows, too
+        seen(Progress::Writing(written.rows, spine_rows));
         if written.rows != spine.rows {
             return Err(Error::internal(
                 "rows out are not rows in",

@@ -12,6 +12,7 @@ use hitherto_registry::Registry;
 
 use crate::definitions::LastDefinitions;
 use crate::openlineage::{EventSink, Events};
+use crate::spine_limits::SpineLimits;
 use crate::table_history::TableHistory;
 use crate::{Clock, Error, Result};
 
@@ -29,6 +30,12 @@ pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     /// Who is told of runs.
     events: Events,
+    /// How far the query of a spine may go.
+    pub(crate) spine_limits: SpineLimits,
+    /// Whether what is remembered of datasets stays as it is.
+    pub(crate) keeps_entries: bool,
+    /// Whoever records a training set has it: of two equal ones the second finds the first.
+    pub(crate) recording: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Engine {
@@ -41,7 +48,20 @@ impl Engine {
         clock: Clock,
     ) -> Self {
         let (histories, last_definitions, runtime) = (Arc::default(), Arc::default(), Arc::default());
-        Self { project, registry, offline, online, clock, histories, last_definitions, runtime, events: None }
+        Self {
+            project,
+            registry,
+            offline,
+            online,
+            clock,
+            histories,
+            last_definitions,
+            runtime,
+            events: None,
+            spine_limits: SpineLimits::default(),
+            recording: Arc::default(),
+            keeps_entries: false,
+        }
     }
 
     /// The same stores, with so many bytes of memory for all queries and training sets together. What needs more is done
@@ -56,6 +76,19 @@ impl Engine {
     #[must_use]
     pub fn with_events(self, events: Option<Arc<dyn EventSink>>) -> Self {
         Self { events, ..self }
+    }
+
+    /// The same stores, where the query of a spine may go no further than this.
+    #[must_use]
+    pub fn with_spine_limits(self, limits: SpineLimits) -> Self {
+        Self { spine_limits: limits, ..self }
+    }
+
+    /// The same stores for somebody who may have training sets built, and may not change what is remembered of others: what
+    /// their names mean, and where they lie.
+    #[must_use]
+    pub fn keeping_entries(self) -> Self {
+        Self { keeps_entries: true, ..self }
     }
 
     /// The same stores, remembered elsewhere.

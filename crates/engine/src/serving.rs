@@ -15,6 +15,9 @@ use crate::model::model_set;
 use crate::route::{Route, Shadow};
 use crate::{Engine, Error, Result, Transforms, readings::reading_of};
 
+/// How often the registry is read before it is said that it changes too fast.
+const READINGS_MAX: usize = 16;
+
 /// Who asks for features: a feature set, or a model that holds one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Consumer {
@@ -160,7 +163,7 @@ impl Serving {
 
 async fn load_state(engine: &Engine) -> Result<State> {
     let registry = engine.registry();
-    loop {
+    for _ in 0..READINGS_MAX {
         let catalog = registry.catalog().await?;
         let models = engine.all_model_versions().await?;
         let mut aliases = Vec::new();
@@ -174,6 +177,9 @@ async fn load_state(engine: &Engine) -> Result<State> {
             return Ok(State { catalog, models, aliases, compiled: Mutex::default() });
         }
     }
+    Err(Error::Unavailable(format!(
+        "the registry changed each of the {READINGS_MAX} times that it was read: try again when fewer change it at once"
+    )))
 }
 
 impl State {

@@ -131,7 +131,8 @@ impl Engine {
                 })
             }
             Spine::Sql(query) => {
-                let (rows, reads) = self.sql_with_reads(query).await?;
+                let begun = self.spine_limits.begin();
+                let (rows, reads) = begun.hold(self.sql_with_reads(query)).await?;
                 let schema = plain(&rows.schema());
                 let batch_schema = Arc::clone(&schema);
                 let rows = rows.map(move |batch| {
@@ -141,7 +142,7 @@ impl Engine {
                     RecordBatch::try_new_with_options(Arc::clone(&batch_schema), batch.columns().to_vec(), &options)
                         .map_err(|source| Error::internal("could not take the spine's rows", source))
                 });
-                let rows = rows.boxed();
+                let rows = begun.rows(rows.boxed());
                 Ok(OpenSpine { schema, origin: query.clone(), reads, rows, again: None, kept_bytes_max })
             }
         }

@@ -19,6 +19,7 @@ use crate::build::Job;
 use crate::engine::find_set;
 use crate::join::{Join, JoinRequest, Pins};
 use crate::manifest::alike_but_for_the_spine;
+use crate::naming::check_name;
 use crate::spine::{OpenSpine, SurveyedSpine};
 use crate::split::{Splitter, shared_key};
 use crate::{Engine, Error, Explanation, Result, Spine};
@@ -85,6 +86,9 @@ pub enum Existing {
     ReuseAt(Vec<OutputLocation>),
     /// It is built again, and replaced.
     Replace,
+    /// It is the answer, if its bytes are still those that were written; whatever else lies there stays, and the request is
+    /// refused.
+    Keep,
 }
 
 /// Whether a training set says where its values come from.
@@ -146,6 +150,7 @@ impl Engine {
         wanted: &TrainingSetRequest,
         seen: impl Fn(Progress) + Send + Sync,
     ) -> Result<TrainingSet> {
+        check_name(wanted)?;
         let catalog = self.registry().catalog().await?;
         let set = find_set(&catalog, &wanted.feature_set)?;
         let split = resolved_split(wanted.split.as_ref(), set)?;
@@ -166,10 +171,25 @@ impl Engine {
         if let Some(dataset) = self.reused(wanted, &manifest, &mut spine).await? {
             return Ok(TrainingSet { dataset, schema, explanation: None });
         }
+        if matches!(wanted.existing, Existing::Keep) && wanted.out.exists().await? {
+            let out = &wanted.out;
+            return Err(Error::Invalid(format!(
+                "could not write '{out}': another file is there, and it stays; name a place where none is"
+            )));
+        }
         let job = Job { manifest, set, pins: &pins, spine, join, splitter, out: &wanted.out };
         let (mut dataset, explanation) = Box::pin(self.build(job, seen)).await?;
+        let recording = self.recording.lock().await;
+        if let Err(refused) = self.check_naming(wanted, &dataset.id).await {
+            wanted.out.remove().await?;
+            return Err(refused);
+        }
+        if let Some(dataset) = self.built_meanwhile(wanted, &dataset).await? {
+            wanted.out.remove().await?;
+            return Ok(TrainingSet { dataset, schema, explanation: Some(explanation) });
+        }
         dataset.build.audit_head = self.registry().audit_head().await?;
-        if let Recorded::Existing(first) = self.registry().record_dataset(&dataset).await?
+        if let Recorded::Existing(first) = self.registry().record_dataset(&self.entry(wanted, &dataset).await?).await?
             && first.file_hash != dataset.file_hash
         {
             tracing::warn!(
@@ -179,6 +199,7 @@ impl Engine {
                 dataset.file_hash
             );
         }
+        drop(recording);
         self.anchor().await;
         Ok(TrainingSet { dataset, schema, explanation: Some(explanation) })
     }
@@ -186,6 +207,7 @@ impl Engine {
     /// Refuse of `wanted` what is refused before any row of its spine is read: names that there are not, columns that are
     /// missing, of a wrong type, or there twice. So rows that are still to come need not come in vain.
     pub async fn check_training_set(&self, wanted: &TrainingSetRequest) -> Result<()> {
+        check_name(wanted)?;
         let catalog = self.registry().catalog().await?;
         let set = find_set(&catalog, &wanted.feature_set)?;
         let split = resolved_split(wanted.split.as_ref(), set)?;
@@ -209,7 +231,7 @@ impl Engine {
     ) -> Result<Option<Dataset>> {
         let places = match &wanted.existing {
             Existing::Replace => return Ok(None),
-            Existing::Reuse => std::slice::from_ref(&wanted.out),
+            Existing::Reuse | Existing::Keep => std::slice::from_ref(&wanted.out),
             Existing::ReuseAt(places) => places.as_slice(),
         };
         let mut found = None;
@@ -227,11 +249,32 @@ impl Engine {
         if place.sha256().await.ok().as_ref() != Some(&dataset.file_hash) {
             return Ok(None);
         }
+        self.named(wanted, dataset).await.map(Some)
+    }
+
+    /// What an equal request has left beside this one's file while it was built, if that is whole: one file is enough.
+    async fn built_meanwhile(&self, wanted: &TrainingSetRequest, built: &Dataset) -> Result<Option<Dataset>> {
+        if !matches!(wanted.existing, Existing::ReuseAt(_)) {
+            return Ok(None);
+        }
+        let known = self.registry().datasets().await?;
+        let first = known.into_iter().find(|dataset| dataset.id == built.id && dataset.location != built.location);
+        let Some(first) = first.filter(|first| first.file_hash == built.file_hash) else { return Ok(None) };
+        let Some(place) = wanted.out.neighbour(&first.location) else { return Ok(None) };
+        if place.sha256().await.ok().as_ref() != Some(&first.file_hash) {
+            return Ok(None);
+        }
+        self.named(wanted, first).await.map(Some)
+    }
+
+    /// A dataset that is there, under the name that is wanted for it, too.
+    async fn named(&self, wanted: &TrainingSetRequest, dataset: Dataset) -> Result<Dataset> {
+        self.check_naming(wanted, &dataset.id).await?;
         let named = Dataset { name: wanted.name.clone(), ..dataset };
-        Ok(Some(match self.registry().record_dataset(&named).await? {
+        Ok(match self.registry().record_dataset(&named).await? {
             Recorded::Existing(kept) => *kept,
             Recorded::New => named,
-        }))
+        })
     }
 
     /// The rows of `spine` with a set's features, by the offline rule as history stands now; nothing is written.

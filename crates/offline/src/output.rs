@@ -1,5 +1,7 @@
 //! One Parquet file out: whole or absent, and the same bytes for the same rows.
 
+mod lying;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Component, Path as FilePath, PathBuf};
@@ -74,27 +76,6 @@ impl OutputLocation {
     /// What errors call it.
     pub fn name(&self) -> &str {
         &self.name
-    }
-}
-
-impl OutputLocation {
-    /// The SHA-256, in hex, of the file that lies there.
-    pub async fn sha256(&self) -> Result<String> {
-        let failed = |error| Error::object_store(format!("read '{}'", self.name), error);
-        let mut bytes = self.store.get(&self.path).await.map_err(failed)?.into_stream();
-        let mut hash = Sha256::new();
-        while let Some(part) = bytes.next().await {
-            hash.update(part.map_err(failed)?);
-        }
-        Ok(hex::encode(hash.finalize()))
-    }
-
-    /// Takes away the file that lies there; that there is none is no error.
-    pub async fn remove(&self) -> Result<()> {
-        match self.store.delete(&self.path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(Error::object_store(format!("remove '{}'", self.name), error)),
-        }
     }
 }
 

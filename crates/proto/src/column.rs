@@ -187,6 +187,39 @@ pub(crate) fn send(columns: Vec<Column>) -> Result<Vec<v1::Column>, Error> {
     columns.into_iter().map(TryInto::try_into).collect()
 }
 
+/// What a request may hold: a value takes far more memory than some take on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most {
+    pub(crate) rows: usize,
+    /// Values of all columns together; the items of lists and vectors count, too.
+    pub(crate) values: usize,
+}
+
+impl Most {
+    /// Refuses more than that, told from the lengths alone.
+    pub(crate) fn check<'a>(
+        self,
+        field: &'static str,
+        columns: impl IntoIterator<Item = &'a v1::Column>,
+    ) -> Result<(), Error> {
+        let (mut rows, mut values) = (0_usize, 0_usize);
+        for column in columns {
+            let (of_column, items) = column.values.as_ref().map_or((0, 0), pack::lengths);
+            let of_column = of_column.max(column.validity.len());
+            rows = rows.max(of_column);
+            values = values.saturating_add(of_column).saturating_add(items);
+        }
+        let most = [("rows", rows, self.rows), ("values", values, self.values)];
+        match most.into_iter().find(|(_, found, max)| found > max) {
+            Some((what, found, max)) => {
+                let reason = format!("{found} {what} are too many: send them in several requests of at most {max}");
+                Err(Error::Invalid { field, reason })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// All columns, as they came.
 pub(crate) fn receive(columns: Vec<v1::Column>) -> Result<Vec<Column>, Error> {
     columns.into_iter().map(TryInto::try_into).collect()

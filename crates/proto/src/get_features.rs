@@ -2,6 +2,7 @@
 
 use hitherto_core::Selector;
 
+use crate::column::Most;
 use crate::{Column, Error, column, field, row_count, v1};
 
 /// A read of the features of a consumer, for many rows.
@@ -51,6 +52,11 @@ pub enum AnswerFormat {
 }
 
 impl GetFeatures {
+    /// So many rows may be asked for at once.
+    pub const ROWS_MAX: usize = 100_000;
+    /// So many values of keys and request fields together; the items of lists and vectors count, too.
+    pub const VALUES_MAX: usize = 2_000_000;
+
     /// A read without request fields and without a routing key.
     pub fn new(consumer: Consumer, entities: Vec<Column>) -> Self {
         let (event_times, format) = (EventTimes::default(), AnswerFormat::default());
@@ -99,6 +105,8 @@ impl TryFrom<v1::GetFeaturesRequest> for GetFeatures {
         if sent.entities.is_empty() {
             return Err(Error::Absent { field: "entities" });
         }
+        let most = Most { rows: Self::ROWS_MAX, values: Self::VALUES_MAX };
+        most.check("entities", sent.entities.iter().chain(&sent.request_fields))?;
         let event_times = match sent.include_event_times {
             Some(false) => EventTimes::Omit,
             None | Some(true) => EventTimes::Include,

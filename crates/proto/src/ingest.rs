@@ -2,6 +2,7 @@
 
 use hitherto_core::Name;
 
+use crate::column::Most;
 use crate::{Column, Error, column, field, row_count, v1};
 
 /// A batch of rows for one feature view.
@@ -15,6 +16,13 @@ pub struct Push {
     pub batch_id: Option<String>,
     /// Where the rows go.
     pub destination: Destination,
+}
+
+impl Push {
+    /// So many rows may be pushed at once; a file of more is ingested.
+    pub const ROWS_MAX: usize = 1_000_000;
+    /// So many values of all columns together; the items of lists and vectors count, too.
+    pub const VALUES_MAX: usize = 10_000_000;
 }
 
 /// Which stores a push writes.
@@ -76,6 +84,7 @@ impl TryFrom<v1::PushRequest> for Push {
         if sent.columns.is_empty() {
             return Err(Error::Absent { field: "columns" });
         }
+        Most { rows: Self::ROWS_MAX, values: Self::VALUES_MAX }.check("columns", &sent.columns)?;
         let columns = column::receive(sent.columns)?;
         row_count(&columns)?;
         let batch_id = sent.batch_id.map(|id| field::text("batch_id", id)).transpose()?;

@@ -94,6 +94,30 @@ fn row_of(lengths: &[u32], item: usize) -> usize {
         .unwrap_or(lengths.len())
 }
 
+/// How many rows packed values have, and how many items their lists or vectors.
+pub(crate) fn lengths(sent: &Values) -> (usize, usize) {
+    let rows = match &sent.kind {
+        None => 0,
+        Some(Kind::Bools(sent)) => sent.values.len(),
+        Some(Kind::Int32s(sent) | Kind::Dates(sent)) => sent.values.len(),
+        Some(Kind::Int64s(sent) | Kind::TimestampsUs(sent)) => sent.values.len(),
+        Some(Kind::Float32s(sent)) => sent.values.len(),
+        Some(Kind::Float64s(sent)) => sent.values.len(),
+        Some(Kind::Strings(sent)) => sent.values.len(),
+        Some(Kind::ByteStrings(sent)) => sent.values.len(),
+        Some(Kind::Vectors(sent)) => {
+            let length = usize::try_from(sent.length).unwrap_or(usize::MAX).max(1);
+            return (sent.items.len() / length, sent.items.len());
+        }
+        Some(Kind::Lists(sent)) => {
+            // items that are no scalars are refused before they are unpacked
+            let items = sent.items.as_ref().map_or(0, |items| lengths(items).0);
+            return (sent.lengths.len(), items.max(sent.item_validity.len()));
+        }
+    };
+    (rows, 0)
+}
+
 /// Unpacks values, and says of which type they are: what was `declared`, where anything was; otherwise a problem, in
 /// words that follow a column's name.
 pub(crate) fn unpack(

@@ -119,6 +119,38 @@ fn reads_that_say_too_little_are_refused() {
 }
 
 #[test]
+fn requests_with_more_values_than_memory_is_meant_for_are_refused() {
+    let packed =
+        |kind| v1::Column { name: "x".to_owned(), values: Some(v1::Values { kind: Some(kind) }), ..Default::default() };
+    let bools = |rows| packed(v1::values::Kind::Bools(v1::Bools { values: vec![true; rows] }));
+    let nulls = |rows| v1::Column {
+        name: "x".to_owned(),
+        r#type: "bool".to_owned(),
+        values: None,
+        validity: vec![false; rows],
+    };
+    let vectors = packed(v1::values::Kind::Vectors(v1::Vectors { length: 30, items: vec![0.0; 3_000_000] }));
+    let read = |entities: Vec<v1::Column>| {
+        let consumer = Some(v1::get_features_request::Consumer::FeatureSet("late_arrival@2".to_owned()));
+        GetFeatures::try_from(v1::GetFeaturesRequest { consumer, entities, ..Default::default() })
+    };
+    assert!(read(vec![bools(100_000)]).is_ok());
+    let refused = |error: Error| error.to_string();
+    let many =
+        "the field 'entities' is not valid: 100001 rows are too many: send them in several requests of at most 100000";
+    assert_eq!(refused(read(vec![bools(100_001)]).expect_err("too many")), many);
+    assert_eq!(refused(read(vec![nulls(100_001)]).expect_err("too many")), many);
+    let wide = refused(read(vec![bools(90_000); 30]).expect_err("too wide"));
+    assert!(wide.contains("2700000 values are too many"), "{wide}");
+    let wide = refused(read(vec![vectors]).expect_err("too wide"));
+    assert!(wide.contains("3100000 values are too many"), "{wide}");
+    let push = |columns| Push::try_from(v1::PushRequest { view: "legs".to_owned(), columns, ..Default::default() });
+    assert!(push(vec![bools(100_001)]).is_ok());
+    let many = refused(push(vec![bools(1_000_001)]).expect_err("too many"));
+    assert!(many.contains("'columns' is not valid: 1000001 rows are too many"), "{many}");
+}
+
+#[test]
 fn answers_that_contradict_themselves_are_refused() {
     let refusal = |change: fn(&mut v1::GetFeaturesResponse)| {
         let mut sent = v1::GetFeaturesResponse::try_from(features()).expect("it can be sent");

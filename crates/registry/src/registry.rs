@@ -1,6 +1,7 @@
 //! What a registry promises.
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -118,7 +119,12 @@ pub trait Registry: Debug + Send + Sync {
     /// Revokes a token for ever. One that is revoked already is returned as it is; not found if there is none.
     async fn revoke_token(&self, id: &TokenId, now: Timestamp) -> Result<ApiToken>;
 
-    /// Every token that was ever created, in that order.
+    /// The file that it lies in, where it is one of this machine.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Every token that was ever created, in that order. One whose row cannot be read is left out, and the log says so.
     async fn tokens(&self) -> Result<Vec<ApiToken>>;
 
     /// At most `limit` entries of the audit log, in order, from the one after number `after`; 0 for the first.

@@ -41,6 +41,23 @@ pub(crate) async fn watch_registry(shared: Arc<Shared>, stopping: watch::Receive
     }
 }
 
+/// Keeps tokens up to date with the registry, until told to stop. Beside plans, which may take long to be read: a token that was
+/// revoked must not wait for them.
+pub(crate) async fn watch_tokens(shared: Arc<Shared>, stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(REFRESH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let watching = async {
+        loop {
+            ticks.tick().await;
+            shared.refresh_tokens().await;
+        }
+    };
+    tokio::select! {
+        () = stopped(stopping) => {}
+        () = watching => {}
+    }
+}
+
 /// Deletes what still holds erased rows when its time has come, until told to stop.
 pub(crate) async fn purge(shared: Arc<Shared>, stopping: watch::Receiver<bool>) {
     let mut ticks = interval(PURGE_INTERVAL);

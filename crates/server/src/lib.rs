@@ -14,6 +14,7 @@ mod auth;
 mod background;
 mod compactions;
 mod deadline;
+mod delivery;
 mod error;
 mod flight;
 mod http;
@@ -32,10 +33,12 @@ mod server;
 mod set_series;
 mod shadow;
 mod shared;
+mod slots;
 mod slow;
 mod throttle;
 mod tls;
 mod training_sets;
+mod turns;
 
 #[cfg(test)]
 mod tests;

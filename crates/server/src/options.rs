@@ -43,6 +43,8 @@ pub struct SqlLimits {
     pub timeout: Option<Duration>,
     /// How many rows it may have; none for any number.
     pub rows_max: Option<u64>,
+    /// How many make rows at once, more wait for their turn; none for twice as many as the machine has cores.
+    pub at_once: Option<NonZeroUsize>,
 }
 
 /// What callers must show.

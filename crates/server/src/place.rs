@@ -1,6 +1,7 @@
 //! Places as requests and settings name them, in one normal form: what is allowed is decided on that form alone, and
 //! only that form is ever opened.
 
+use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
@@ -39,6 +40,15 @@ impl Place {
                     remote(url, text)
                 }
             }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => write!(f, "{}", path.display()),
+            Self::Remote(remote) => write!(f, "{}", remote.url),
         }
     }
 }

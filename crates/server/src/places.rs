@@ -32,6 +32,34 @@ impl Places {
         Ok(Self { allowed, store_options: HashMap::new() })
     }
 
+    /// Refuses a place in which a request could read or write history or the registry.
+    pub(crate) async fn check_apart(&self, own: &OfflineStore, registry: Option<&Path>) -> Result<()> {
+        let history = Place::parse(own.url().as_str()).ok();
+        for place in &self.allowed {
+            let reaches_history = match (place, &history) {
+                (Place::Remote(allowed), Some(Place::Remote(own))) => allowed.is_inside(own) || own.is_inside(allowed),
+                (Place::Local(allowed), Some(Place::Local(own))) => {
+                    leads_into(own, allowed).await || leads_into(allowed, own).await
+                }
+                _ => false,
+            };
+            let reaches_registry = match (place, registry) {
+                (Place::Local(allowed), Some(file)) => leads_into(file, allowed).await,
+                _ => false,
+            };
+            let what = match (reaches_history, reaches_registry) {
+                (true, _) => "history (`offline.url`)",
+                (false, true) => "the registry",
+                (false, false) => continue,
+            };
+            return Err(Error::AllowedUrl {
+                url: place.to_string(),
+                reason: format!("{what} is reached by it, and requests must not; name a folder beside it"),
+            });
+        }
+        Ok(())
+    }
+
     /// Opens object stores with these credentials and endpoints.
     pub(crate) fn set_store_options(&mut self, store_options: HashMap<String, String>) {
         self.store_options = store_options;
@@ -53,6 +81,8 @@ impl Places {
     /// The place at `url`, to be written.
     pub(crate) async fn output(&self, field: &str, url: &str, own: &OfflineStore) -> Result<OutputLocation, Refusal> {
         match self.admit(field, url).await? {
+            // what is written is read again, by readers that take patterns
+            Place::Local(path) if plain(&path).is_none() => Err(refused(field, url, PATTERN)),
             Place::Local(path) => Ok(OutputLocation::file(&path)?),
             Place::Remote(remote) => {
                 let store = self.store(&remote, own)?;
@@ -126,6 +156,14 @@ impl Places {
             }
             _ => Ok(opened),
         }
+    }
+}
+
+/// Whether `inner` is `folder` or lies in it, links followed.
+async fn leads_into(inner: &Path, folder: &Path) -> bool {
+    match (follow_links(inner).await, follow_links(folder).await) {
+        (Ok(inner), Ok(folder)) => inner.starts_with(folder),
+        _ => false,
     }
 }
 
@@ -233,6 +271,8 @@ mod tests {
         assert!(folders.writes("allowed/b.parquet").await.is_ok());
         assert!(folders.writes("allowed/new/b.parquet").await.is_ok());
         assert!(folders.writes("b.parquet").await.is_err());
+        let message = folders.writes("allowed/*.parquet").await.expect_err("a pattern");
+        assert!(message.contains("name one file"), "{message}");
     }
 
     #[tokio::test]
@@ -247,6 +287,31 @@ mod tests {
                 (hitherto_core::Kind::InvalidArgument, "out_url")
             );
         }
+    }
+
+    #[tokio::test]
+    async fn history_and_registry_are_out_of_reach() {
+        let folders = folders();
+        let at = |path: &str| folders.root.path().join(path).display().to_string();
+        symlink(folders.root.path().join("secret"), folders.root.path().join("alias")).expect("a link");
+        let own = OfflineStore::open(&format!("file://{}", at("secret/offline")), [("", ""); 0]).expect("a store");
+        let registry = folders.root.path().join("registry.db");
+        let checked = async |allowed: String| {
+            let places = Places::new(&[allowed]).expect("a place");
+            places.check_apart(&own, Some(&registry)).await.map_err(|error| error.to_string())
+        };
+        assert_eq!(checked(at("allowed")).await, Ok(()));
+        assert_eq!(checked("s3://bucket/in".to_owned()).await, Ok(()));
+        for reaching in [at("secret"), at("secret/offline/tables"), at("alias/offline")] {
+            let refused = checked(reaching.clone()).await.expect_err("it leads there");
+            assert!(refused.contains("history (`offline.url`) is reached by it"), "{reaching}: {refused}");
+        }
+        let apart = OfflineStore::open("s3://bucket/history", [("", ""); 0]).expect("a store");
+        let root = Places::new(&[at("")]).expect("a place");
+        let refused = root.check_apart(&apart, Some(&registry)).await.expect_err("the registry lies there").to_string();
+        assert!(refused.contains("the registry is reached by it"), "{refused}");
+        let bucket = Places::new(&["s3://bucket".to_owned()]).expect("a place");
+        assert!(bucket.check_apart(&apart, None).await.is_err());
     }
 
     #[test]

@@ -7,12 +7,16 @@ use hitherto_core::{Name, Span, Timestamp};
 use hitherto_engine::ServedReading;
 use hitherto_online::{Answer, Group, Marks, Reading};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::answer::text_of;
 use crate::shared::Shared;
 
 /// A store that has not answered by then does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long strangers are told the same.
+const LATELY: Duration = Duration::from_secs(1);
 
 /// What has reached the online store of one reading.
 #[derive(Clone, Debug)]
@@ -31,6 +35,25 @@ pub(crate) struct ViewMarks {
 pub(crate) struct Readiness {
     pub(crate) is_ready: bool,
     pub(crate) body: Value,
+}
+
+/// Whether the server was ready a moment ago: whoever asks without a token makes no work of each question.
+#[derive(Debug, Default)]
+pub(crate) struct LatelyReady(tokio::sync::Mutex<Option<(Instant, bool)>>);
+
+impl LatelyReady {
+    /// What was found a moment ago, or else what `asked` finds. Who comes meanwhile waits for that.
+    pub(crate) async fn get(&self, asked: impl Future<Output = bool> + Send) -> bool {
+        let mut last = self.0.lock().await;
+        match *last {
+            Some((at, is_ready)) if at.elapsed() < LATELY => is_ready,
+            _ => {
+                let is_ready = asked.await;
+                *last = Some((Instant::now(), is_ready));
+                is_ready
+            }
+        }
+    }
 }
 
 /// Asks the online store, and tells what is known of the rest.
@@ -130,4 +153,18 @@ fn clock(shared: &Shared) -> Value {
 /// What is said loudly of a pretended clock.
 pub(crate) fn pretended(now: Timestamp) -> String {
     format!("THE CLOCK IS PRETENDED: it stands still at {now}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_asks_again_at_once_is_told_the_same() {
+        let lately = LatelyReady::default();
+        assert!(lately.get(async { true }).await);
+        assert!(lately.get(async { panic!("it is not asked again") }).await);
+        *lately.0.lock().await = Some((Instant::now() - LATELY, true));
+        assert!(!lately.get(async { false }).await);
+    }
 }

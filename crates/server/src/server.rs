@@ -18,7 +18,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::background::{follow, purge, stopped, watch_certificate, watch_registry};
+use crate::background::{follow, purge, stopped, watch_certificate, watch_registry, watch_tokens};
 use crate::compactions::compact;
 use crate::deadline::NoteArrival;
 use crate::places::Places;
@@ -29,6 +29,9 @@ use crate::{Error, Options, Result, auth, flight, http, ingest, models, online_f
 
 /// How long requests in flight may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// A connection takes no new calls from then on: its client makes another, perhaps to another server.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3_600);
 
 /// A peer that has not answered for this long is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -63,6 +66,7 @@ impl Server {
     pub async fn bind(engine: Engine, options: Options) -> Result<Self> {
         options.check()?;
         let places = Places::new(&options.allowed_urls)?;
+        places.check_apart(engine.offline(), engine.registry().file()).await?;
         let tls = match &options.tls {
             Some(files) => Some([Arc::new(Tls::load(files, H2).await?), Arc::new(Tls::load(files, HTTP_1).await?)]),
             None => None,
@@ -113,6 +117,7 @@ impl Server {
         tasks.spawn(serve_grpc(self.grpc, grpc_tls, routes, Arc::clone(&shared), stopping.clone()));
         tasks.spawn(serve_http(self.http, http_tls, Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, watch_registry(Arc::clone(&shared), stopping.clone()));
+        spawn(&mut tasks, watch_tokens(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, purge(Arc::clone(&shared), stopping.clone()));
         if let Some(after) = self.compact_after {
             spawn(&mut tasks, compact(Arc::clone(&shared), after, stopping.clone()));
@@ -174,6 +179,8 @@ async fn serve_grpc(
 ) -> Result<()> {
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
+        // calls that are under way then finish
+        .max_connection_age(CONNECTION_AGE_MAX)
         .layer(InterceptorLayer::new(NoteArrival))
         .add_routes(routes);
     let served = match tls {

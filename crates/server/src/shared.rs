@@ -1,9 +1,11 @@
 //! What every part of a running server shares.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hitherto_engine::{Engine, ServedReading, Serving, served_readings};
+use hitherto_core::Role;
+use hitherto_engine::{Engine, ServedReading, Serving, SpineLimits, served_readings};
 use hitherto_online::{Marks, Reading};
 use tokio::sync::Semaphore;
 use tonic::Request;
@@ -14,12 +16,19 @@ use crate::auth::{Access, Caller};
 use crate::compactions::Compactions;
 use crate::metrics::Metrics;
 use crate::places::Places;
+use crate::readiness::LatelyReady;
 use crate::shadow::Shadows;
 use crate::slow::SlowLog;
+use crate::turns::Turns;
 use crate::{Options, Result, SqlLimits};
 
 /// A training set is built in memory: more than these at once wait.
 const BUILDS_MAX: usize = 2;
+
+/// Files of training sets that are read for their hash alone.
+const CHECKS_MAX: usize = 2;
+/// Exchanges of training sets that may have a spine spooled; more wait with what they send.
+const EXCHANGES_MAX: usize = 8;
 
 /// The plans, the counters and the state of what runs in the background.
 #[derive(Debug)]
@@ -30,9 +39,16 @@ pub(crate) struct Shared {
     pub(crate) shadows: Shadows,
     /// How far a query of SQL may go.
     pub(crate) sql: SqlLimits,
+    /// Whose turn it is among queries.
+    pub(crate) turns: Turns,
     pub(crate) access: Access,
+    pub(crate) lately_ready: LatelyReady,
     /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
     pub(crate) builds: Semaphore,
+    /// Whoever has a training set's file hashed has a permit meanwhile. Never closed either.
+    pub(crate) checks: Semaphore,
+    /// Whoever has its spine spooled has a permit until it is built. Never closed either.
+    pub(crate) exchanges: Semaphore,
     /// The door before reads of features.
     pub(crate) reads: Admission,
     /// The door before pushes.
@@ -51,6 +67,8 @@ pub(crate) struct Background {
     revision: Option<i64>,
     /// Why the registry could not be read when it was last looked at.
     pub(crate) registry_problem: Option<String>,
+    /// Why tokens could not be read when they were last looked at.
+    tokens_problem: Option<String>,
     /// Why the follower's last run failed.
     pub(crate) follower_problem: Option<String>,
     /// The furthest marks of each reading that this server has seen: marks do not go back, unless rows were lost.
@@ -75,20 +93,28 @@ impl Background {
 impl Shared {
     pub(crate) async fn new(engine: Engine, places: Places, options: &Options) -> Result<Self> {
         let access = Access::new(options.auth, engine.clock());
+        // a query is a query, whatever becomes of its rows
+        let engine =
+            engine.with_spine_limits(SpineLimits { timeout: options.sql.timeout, rows_max: options.sql.rows_max });
         let shared = Self {
             serving: Serving::load(engine).await?.with_round_trips_max(options.round_trips_max),
             metrics: Metrics::new()?,
             places,
             shadows: Shadows::default(),
             sql: options.sql,
+            turns: Turns::new(options.sql.at_once.map(NonZeroUsize::get)),
             access,
+            lately_ready: LatelyReady::default(),
             builds: Semaphore::new(BUILDS_MAX),
+            checks: Semaphore::new(CHECKS_MAX),
+            exchanges: Semaphore::new(EXCHANGES_MAX),
             reads: Admission::new(Work::Reads, options.requests),
             pushes: Admission::new(Work::Pushes, options.pushes),
             compactions: Compactions::default(),
             slow: SlowLog::new(options.slow_request),
             background: Mutex::default(),
         };
+        shared.access.refresh(shared.engine().registry()).await.map_err(hitherto_engine::Error::from)?;
         shared.read_registry().await?;
         Ok(shared)
     }
@@ -97,12 +123,30 @@ impl Shared {
         self.serving.engine()
     }
 
-    /// The engine for whoever sent this: what it changes in the registry is told under the caller's name, where there is one.
+    /// The engine for whoever sent this: what it changes in the registry is told under the caller's name, where there is one,
+    /// and what a reader asks for changes no entry of another.
     pub(crate) fn engine_of<T>(&self, request: &Request<T>) -> Engine {
-        caller_of(request).map_or_else(|| self.engine().clone(), |caller| self.engine().acting_as(caller.name.as_str()))
+        let Some(caller) = caller_of(request) else { return self.engine().clone() };
+        let engine = self.engine().acting_as(caller.name.as_str());
+        if caller.role < Role::Writer { engine.keeping_entries() } else { engine }
     }
 
-    /// Looks whether the registry has changed. Where that fails, the last plans and tokens go on serving.
+    /// Looks whether tokens have changed. Where that fails, those that are known go on counting.
+    pub(crate) async fn refresh_tokens(&self) {
+        let problem = self.access.refresh(self.engine().registry()).await.err().map(|error| text_of(&error));
+        if problem.is_some() {
+            self.metrics.registry_failed();
+        }
+        let mut background = self.background();
+        match (&background.tokens_problem, &problem) {
+            (None, Some(problem)) => tracing::warn!("what is revoked meanwhile goes on counting: {problem}"),
+            (Some(_), None) => tracing::info!("tokens can be read again"),
+            _ => {}
+        }
+        background.tokens_problem = problem;
+    }
+
+    /// Looks whether the registry has changed. Where that fails, the last plans go on serving.
     pub(crate) async fn refresh(&self) {
         let problem = self.read_registry().await.err().map(|error| text_of(&error));
         if problem.is_some() {
@@ -118,8 +162,6 @@ impl Shared {
     }
 
     async fn read_registry(&self) -> Result<(), hitherto_engine::Error> {
-        // first, and whatever becomes of plans: a token that was revoked must not wait for them
-        self.access.refresh(self.engine().registry()).await?;
         self.serving.refresh().await?;
         let revision = Some(self.serving.revision());
         if self.background().revision != revision {

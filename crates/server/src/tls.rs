@@ -3,6 +3,7 @@
 //! gRPC and HTTP are served from the same listener, so that one place knows how a connection comes about. The provider of
 //! cryptography is named here: two are linked, and none is the default of the process.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,7 +14,7 @@ use arc_swap::ArcSwap;
 use axum::serve::Listener;
 use futures::Stream;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::ring::default_provider;
@@ -27,12 +28,15 @@ use tokio_rustls::server::TlsStream;
 use crate::auth::Reason;
 use crate::options::{ClientAuth, TlsOptions};
 use crate::shared::Shared;
+use crate::slots::Slots;
 use crate::{Error, Result};
 
 /// A handshake that is not over by then never will be.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// Handshakes under way: more connections wait in the kernel's queue.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// Handshakes under way: for another, the oldest is given up.
 const HANDSHAKES_MAX: usize = 256;
+/// The same of one machine, whose further connections are closed.
+const HANDSHAKES_EACH: usize = 128;
 /// How long nothing is accepted after a failure that trying at once would not mend, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -100,11 +104,15 @@ pub(crate) struct TlsListener {
     tls: Arc<Tls>,
     shared: Arc<Shared>,
     handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
+    /// The same, the oldest first.
+    under_way: VecDeque<AbortHandle>,
+    slots: Slots,
 }
 
 impl TlsListener {
     pub(crate) fn new(tcp: TcpListener, tls: Arc<Tls>, shared: Arc<Shared>) -> Self {
-        Self { tcp, tls, shared, handshakes: JoinSet::new() }
+        let (handshakes, under_way) = (JoinSet::new(), VecDeque::new());
+        Self { tcp, tls, shared, handshakes, under_way, slots: Slots::new(HANDSHAKES_EACH) }
     }
 
     /// Its connections, for tonic.
@@ -119,8 +127,16 @@ impl TlsListener {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("could not set TCP_NODELAY: {error}");
         }
+        let Some(slot) = self.slots.take(peer.ip()) else {
+            self.shared.metrics.refused(Reason::Handshake);
+            tracing::debug!(%peer, "no handshake of TLS: {HANDSHAKES_EACH} of this machine are under way");
+            return;
+        };
+        self.make_room();
         let (acceptor, shared) = (self.tls.acceptor(), Arc::clone(&self.shared));
-        self.handshakes.spawn(async move {
+        let handshake = self.handshakes.spawn(async move {
+            // given back when the handshake is over, or given up
+            let _slot = slot;
             let shaken = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await;
             let reason = match shaken {
                 Ok(Ok(stream)) => return Some((stream, peer)),
@@ -131,6 +147,18 @@ impl TlsListener {
             tracing::debug!(%peer, "no handshake of TLS: {reason}");
             None
         });
+        self.under_way.push_back(handshake);
+    }
+
+    /// Gives up the oldest handshakes where there are too many: a client that means it is done in milliseconds.
+    fn make_room(&mut self) {
+        self.under_way.retain(|handshake| !handshake.is_finished());
+        while self.under_way.len() >= HANDSHAKES_MAX
+            && let Some(oldest) = self.under_way.pop_front()
+        {
+            oldest.abort();
+            self.shared.metrics.refused(Reason::Handshake);
+        }
     }
 }
 
@@ -145,7 +173,7 @@ impl Listener for TlsListener {
                 Some(done) = self.handshakes.join_next() => if let Ok(Some(accepted)) = done {
                     return accepted;
                 },
-                accepted = self.tcp.accept(), if self.handshakes.len() < HANDSHAKES_MAX => match accepted {
+                accepted = self.tcp.accept(), if self.handshakes.len() < 2 * HANDSHAKES_MAX => match accepted {
                     Ok((stream, peer)) => self.begin(stream, peer),
                     Err(error) => {
                         tracing::debug!("could not accept a connection: {error}");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hitherto_engine::{EvidenceColumns, Provenance, Spine, TrainingSetRequest};
+use hitherto_engine::{EvidenceColumns, Existing, Provenance, Spine, TrainingSetRequest};
 use hitherto_proto::v1::training_sets_server::{TrainingSets, TrainingSetsServer};
 use hitherto_proto::v1::{
     CreateTrainingSetRequest, Dataset, GetTrainingSetRequest, ListTrainingSetsRequest, ListTrainingSetsResponse,
@@ -72,10 +72,15 @@ impl Service {
             event_timestamp,
             evidence: if evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent },
             name,
+            // whatever lies there may be somebody else's
+            existing: Existing::Keep,
             provenance: Provenance { actor, ..Provenance::default() },
             ..TrainingSetRequest::new(feature_set, spine, out)
         };
         let _permit = self.shared.builds.acquire().await;
+        // what a link led to while it waited may be elsewhere now
+        let out = places.output("out_url", &out_url, engine.offline()).await?;
+        let wanted = TrainingSetRequest { out, ..wanted };
         Ok(engine.training_set(&wanted, |_| {}).await?.into())
     }
 }

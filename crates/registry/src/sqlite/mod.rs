@@ -224,6 +224,10 @@ impl Registry for SqliteRegistry {
         Arc::new(self.clone().with_actor(actor))
     }
 
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
     fn describe(&self) -> String {
         format!("sqlite://{} (project {})", self.path.display(), self.project)
     }

@@ -5,7 +5,7 @@ mod audit;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use hitherto_core::{Entity, EntityVersion, Kind, Notes};
+use hitherto_core::{Entity, EntityVersion, Kind, Notes, Role};
 use tempfile::TempDir;
 
 use super::*;
@@ -113,6 +113,34 @@ async fn a_corrupt_row_is_named() {
             format!("could not read table 'definitions' of the registry: row entity airport@1 is corrupt: {reason}")
         );
     }
+}
+
+#[tokio::test]
+async fn a_corrupt_token_does_not_hold_up_the_others() {
+    let folder = folder();
+    let registry = SqliteRegistry::open(&folder.path().join("registry.db"), &project()).await.expect("opens");
+    let token = |byte: u8| NewApiToken {
+        id: TokenId::from_bytes([byte; 6]),
+        name: "etl".parse().expect("a name"),
+        role: Role::Reader,
+        secret_hash: "ab".repeat(32),
+        expires_at: None,
+    };
+    for byte in [2, 3] {
+        registry.create_token(token(byte), Timestamp(1)).await.expect("creates");
+    }
+    registry.revoke_token(&TokenId::from_bytes([2; 6]), Timestamp(2)).await.expect("revokes");
+    for corrupt in [
+        "INSERT INTO tokens (project, id, name, role, secret_hash, created_at, created_by, revision)
+            VALUES ('p', '010101010101', 'No name', 'reader', 'ab', 1, 'ada', 1)",
+        "INSERT INTO tokens (project, id, name, role, secret_hash, created_at, created_by, revision)
+            VALUES ('p', '040404040404', 'etl', X'ff', 'ab', 1, 'ada', 1)",
+    ] {
+        execute(&registry, corrupt).await;
+    }
+    let known = registry.tokens().await.expect("they are read");
+    let known: Vec<_> = known.iter().map(|token| (token.id.as_str(), token.revoked.is_some())).collect();
+    assert_eq!(known, [("020202020202", true), ("030303030303", false)]);
 }
 
 #[tokio::test]

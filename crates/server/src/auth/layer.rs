@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{Extensions, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -44,7 +44,15 @@ pub(crate) async fn grpc(State(shared): State<Arc<Shared>>, mut request: Request
 
 /// Lets a request of HTTP through to its page.
 pub(crate) async fn http(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let Needs::Role(role) = page(request.uri().path()) else { return next.run(request).await };
+    let Needs::Role(role) = page(request.uri().path()) else {
+        // a token that is shown and does not count is told of, on a page for everybody, too
+        if request.headers().contains_key(AUTHORIZATION)
+            && let Err(refused) = shared.access.admit(request.headers(), Role::Reader)
+        {
+            tell(&shared, &refused, "the page", None);
+        }
+        return next.run(request).await;
+    };
     let Err(refused) = shared.access.admit(request.headers(), role) else { return next.run(request).await };
     // what was asked for is the caller's own text: it is not for the log
     let what = "the page";

@@ -3,6 +3,7 @@
 //! A query is planned when its `FlightInfo` is asked for, which pins what it reads; the ticket is a handle of the plan, which
 //! is held here until it is fetched, or nobody has come for it in time.
 
+mod incoming;
 mod rows;
 mod service;
 mod sql;

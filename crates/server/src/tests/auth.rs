@@ -1,12 +1,16 @@
 //! Tokens and roles through the wire.
 
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::{FlightData, FlightDescriptor};
+use futures::{TryStreamExt, stream};
 use hitherto_client::{Client, Credentials, Definitions, ExpectedAlias, MoveAlias, RegisterModel, Timeouts};
 use hitherto_core::{Kind, NewTables, Role, Span, Timestamp};
 use hitherto_engine::{Clock, Engine, IssuedToken};
+use serde_json::json;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_reflection::pb::v1::ServerReflectionRequest;
@@ -68,6 +72,21 @@ impl Guarded {
         let start = format!("hitherto_refusals_total{{reason=\"{reason}\"}} ");
         let count = metrics.lines().find_map(|line| line.strip_prefix(&start)).expect("each reason has a line");
         count.parse().expect("a number")
+    }
+}
+
+impl Guarded {
+    /// A training set of so many rows, for the token of this number.
+    async fn built(&self, token: usize, rows: usize, name: Option<&str>) -> Result<(), Status> {
+        let query =
+            format!("SELECT airport, event_timestamp, 1.0 AS prepaid FROM weather ORDER BY airport LIMIT {rows}");
+        let command = json!({"training_set": {"feature_set": "outlook", "spine_sql": query, "name": name}});
+        let command = FlightData::new().with_descriptor(FlightDescriptor::new_cmd(command.to_string()));
+        let request = showing(stream::iter([command]), &self.tokens[token].text);
+        let answer = FlightServiceClient::new(self.channel().await).do_exchange(request).await?.into_inner();
+        let messages: Vec<FlightData> = answer.try_collect().await?;
+        assert!(!messages.is_empty());
+        Ok(())
     }
 }
 
@@ -135,6 +154,43 @@ async fn what_is_changed_is_told_under_the_tokens_name() {
     assert!(!who("apply").is_empty() && who("apply").iter().all(|who| *who == "ops"), "{log:?}");
     assert_eq!((who("register_model"), who("move_alias")), (vec!["trainer"], vec!["trainer"]));
     assert_eq!(who("create_token"), ["unknown"; 3], "whoever has the registry itself");
+    guarded.server.end().await;
+}
+
+#[tokio::test]
+async fn a_training_set_over_flight_is_told_under_the_tokens_name() {
+    let guarded = guarded().await;
+    let [reader, writer, admin] = guarded.clients().await;
+    admin.apply(definitions()).await.expect("it applies");
+    push_weather(&writer, None).await.expect("it is pushed");
+    guarded.built(0, 3, None).await.expect("a reader may");
+    let [dataset]: [_; 1] = reader.training_sets().await.expect("all").try_into().expect("one");
+    assert_eq!(dataset.build.actor, "dash");
+    let log = guarded.engine.registry().audit_log(0, 100).await.expect("the log");
+    let who = log.iter().filter(|entry| entry.verb == "record_dataset").map(|entry| entry.who.as_str());
+    assert_eq!(who.collect::<Vec<_>>(), ["dash"]);
+    guarded.server.end().await;
+}
+
+#[tokio::test]
+async fn a_reader_says_not_what_names_of_datasets_mean() {
+    let guarded = guarded().await;
+    let [reader, writer, admin] = guarded.clients().await;
+    admin.apply(definitions()).await.expect("it applies");
+    push_weather(&writer, None).await.expect("it is pushed");
+    guarded.built(1, 3, Some("june")).await.expect("a writer names");
+    guarded.built(0, 3, Some("june")).await.expect("it is called so");
+    let other = guarded.built(0, 2, Some("june")).await.expect_err("another is called so");
+    assert!(other.message().contains("the name 'june' means dataset"), "{other:?}");
+    let renamed = guarded.built(0, 3, Some("july")).await.expect_err("it has another name");
+    assert!(renamed.message().contains("has the name 'june' already"), "{renamed:?}");
+    let like_an_id = guarded.built(1, 2, Some("deadbeef")).await.expect_err("nobody could tell");
+    assert!(like_an_id.message().contains("could be meant for a dataset's id"), "{like_an_id:?}");
+    let rows = async |name: &str| reader.training_set(name).await.expect("it is there").rows;
+    assert_eq!((rows("june").await, reader.training_sets().await.expect("all").len()), (3, 1));
+    guarded.built(0, 2, Some("august")).await.expect("a new one has a new name");
+    guarded.built(1, 2, Some("june")).await.expect("a writer says what names mean");
+    assert_eq!(rows("june").await, 2);
     guarded.server.end().await;
 }
 
@@ -209,6 +265,26 @@ async fn a_revoked_token_opens_nothing_and_cuts_the_stream_that_it_opened() {
 }
 
 #[tokio::test]
+async fn a_revoked_token_cuts_the_upload_that_it_began() {
+    let guarded = guarded().await;
+    let [reader, _, admin] = guarded.clients().await;
+    admin.apply(definitions()).await.expect("it applies");
+    let (sending, messages) = tokio::sync::mpsc::channel(1);
+    let command = json!({"training_set": {"feature_set": "outlook"}}).to_string();
+    let command = FlightData::new().with_descriptor(FlightDescriptor::new_cmd(command));
+    sending.send(command).await.expect("it is read");
+    let mut flight = FlightServiceClient::new(guarded.channel().await);
+    let request = showing(ReceiverStream::new(messages), &guarded.tokens[0].text);
+    let mut answers = flight.do_exchange(request).await.expect("a reader may").into_inner();
+    guarded.engine.revoke_token(&guarded.tokens[0].token.id).await.expect("it is revoked");
+    eventually(async || reader.catalog_revision().await.is_err()).await;
+    sending.send(FlightData::new().with_app_metadata("more")).await.expect("it is read");
+    let cut = answers.message().await.expect_err("the upload ends with its token");
+    assert!(cut.message().contains("(dash) was revoked"), "{cut:?}");
+    guarded.server.end().await;
+}
+
+#[tokio::test]
 async fn what_is_not_in_the_table_is_refused_whoever_asks() {
     let guarded = guarded().await;
     let channel = guarded.channel().await;
@@ -239,6 +315,9 @@ async fn health_is_open_and_other_pages_are_not() {
     assert_eq!((status, body.as_str()), (200, "{\n  \"ready\": true\n}\n"), "nothing of views and stores");
     let (status, body) = server.page_with("/readyz", reader).await;
     assert!(status == 200 && body.contains("\"views\""), "{body}");
+    let (status, body) = server.page_with("/readyz", "hth_of_somebody").await;
+    assert_eq!((status, body.as_str()), (200, "{\n  \"ready\": true\n}\n"));
+    assert_eq!(guarded.refusals("unknown").await, 1, "who tries tokens is told of");
     let (status, body) = server.page("/metrics").await;
     assert!(status == 401 && body.starts_with("could not call the page: no token was shown"), "{body}");
     assert_eq!(server.page("/elsewhere").await.0, 401, "what may come to be there is not open by itself");

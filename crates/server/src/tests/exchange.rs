@@ -14,14 +14,17 @@ use arrow::datatypes::{Field, Float64Type, Int8Type, Int64Type, Schema};
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::{FlightData, FlightDescriptor, Ticket};
+use arrow_flight::sql::CommandGetTables;
+use arrow_flight::sql::client::FlightSqlServiceClient;
+use arrow_flight::{FlightData, FlightDescriptor, IpcMessage, Ticket};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
-use super::fixture::{HOUR_US, NOW, Running, eventually, running};
+use super::fixture::{HOUR_US, NOW, Running, engine, eventually, options, running, start};
+use crate::{Options, SqlLimits};
 
 /// What a client has read to the end.
 #[derive(Debug)]
@@ -208,7 +211,23 @@ async fn the_same_request_is_answered_by_the_same_file_however_its_batches_are_c
     let fresh = server.exchange(&fresh, Some(from_ref(&spine))).await.expect("built again");
     assert_eq!((&fresh.dataset()["id"], &fresh.rows), (&first.dataset()["id"], &first.rows));
     assert_eq!(fresh.dataset()["file_hash"], first.dataset()["file_hash"]);
-    assert_eq!(server.files().len(), 2);
+    assert_ne!(fresh.dataset()["location"], first.dataset()["location"]);
+    let location = fresh.dataset()["location"].as_str().expect("a place").to_owned();
+    assert_eq!(server.files(), [location], "the file that was replaced is gone");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn equal_requests_at_once_leave_one_file() {
+    let server = running().await;
+    let (command, spine) = (outlook(), [spine()]);
+    let asked = (0..4).map(|_| server.exchange(&command, Some(&spine)));
+    let read = futures::future::try_join_all(asked).await.expect("training sets");
+    let [dataset]: [_; 1] = server.client.training_sets().await.expect("all").try_into().expect("one");
+    for one in &read {
+        assert_eq!((&one.rows, one.dataset()["id"].as_str()), (&read[0].rows, Some(dataset.id.as_str())));
+    }
+    assert_eq!(server.files(), [dataset.location]);
     server.end().await;
 }
 
@@ -239,6 +258,31 @@ async fn a_training_set_can_be_fetched_while_its_file_is_whole() {
     // an exchange does so, too
     server.exchange(&outlook(), Some(&[spine()])).await.expect("built again");
     assert_eq!(server.fetch(id).await.expect("there again").rows.columns(), built.rows.columns());
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_training_set_whose_file_is_gone_hides_no_other_table() {
+    let server = running().await;
+    server.exchange(&outlook(), Some(&[spine()])).await.expect("a training set");
+    let [file]: [_; 1] = server.files().try_into().expect("one file");
+    fs::remove_file(file).expect("removed");
+    let endpoint = Endpoint::new(format!("http://{}", server.grpc)).expect("an address");
+    let mut client = FlightSqlServiceClient::new(endpoint.connect().await.expect("it answers"));
+    let all = CommandGetTables { include_schema: true, ..CommandGetTables::default() };
+    let info = client.get_tables(all).await.expect("announced");
+    let tables = client.do_get(info.endpoint[0].ticket.clone().expect("a ticket")).await.expect("listed");
+    let tables: Vec<RecordBatch> = tables.try_collect().await.expect("to the end");
+    let (mut whole, mut gone) = (0, 0);
+    for batch in &tables {
+        let (schemas, columns) = (batch.column(1).as_string::<i32>(), batch.column(4).as_binary::<i32>());
+        for row in 0..batch.num_rows() {
+            let columns = Schema::try_from(IpcMessage(columns.value(row).to_vec().into())).expect("a schema");
+            *(if schemas.value(row) == "training_sets" { &mut gone } else { &mut whole }) += 1;
+            assert_eq!(columns.fields().is_empty(), schemas.value(row) == "training_sets", "{columns}");
+        }
+    }
+    assert!(whole > 2 && gone > 0, "{tables:?}");
     server.end().await;
 }
 
@@ -303,6 +347,24 @@ async fn a_spine_may_be_a_query_and_a_client_may_be_told_how_far_it_is() {
         let phase = told["progress"]["phase"].as_str().expect("a phase");
         assert!(["reading", "writing"].contains(&phase) && told["progress"]["rows"].is_u64(), "{told}");
     }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_spine_that_is_a_query_has_the_limits_of_queries() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path()).await;
+    let sql = SqlLimits { rows_max: Some(2), ..SqlLimits::default() };
+    let server = start(folder, engine, Options { sql, ..options() }).await;
+    server.fill().await;
+    let of = |limit| {
+        let query = format!("SELECT airport, event_timestamp, 1.0 AS prepaid FROM weather LIMIT {limit}");
+        json!({"training_set": {"feature_set": "outlook", "spine_sql": query}})
+    };
+    assert_eq!(server.exchange(&of(2), None).await.expect("few rows").rows.num_rows(), 2);
+    let many = server.exchange(&of(3), None).await.expect_err("too many rows");
+    assert_eq!(many.code(), Code::ResourceExhausted);
+    assert!(many.message().contains("more than 2 rows, which is the limit (`sql.max_rows`)"), "{}", many.message());
     server.end().await;
 }
 

@@ -178,6 +178,9 @@ async fn what_is_no_query_is_refused_by_the_planner() {
     assert_eq!(updated.message, "the statement is a query and updates nothing: ask for its rows");
     let unknown = client.execute("select * from wether".to_owned(), None).await.map_err(failure).expect_err("a slip");
     assert_eq!(unknown, Failure::new(Kind::NotFound, "no feature view 'wether' (did you mean 'weather'?)"));
+    let long = format!("select 1 -- {}", "x".repeat(1 << 20));
+    let long = client.execute(long, None).await.map_err(failure).expect_err("nobody writes that");
+    assert!(long.message.starts_with("the query has 1048588 bytes, and 1048576 are the most"), "{}", long.message);
     let transaction = client.begin_transaction().await.map_err(failure).expect_err("there is none");
     assert_eq!(transaction.kind, Kind::Unsupported);
     // a ticket of another kind is told from a handle that is unknown
@@ -189,7 +192,7 @@ async fn what_is_no_query_is_refused_by_the_planner() {
 
 #[tokio::test]
 async fn a_result_with_too_many_rows_ends_with_the_limit_and_the_remedy() {
-    let server = limited(SqlLimits { timeout: None, rows_max: Some(3) }).await;
+    let server = limited(SqlLimits { rows_max: Some(3), ..SqlLimits::default() }).await;
     let mut client = server.flight_sql().await;
     assert_eq!(count(&asked(&mut client, "select count(*) from weather").await.expect("a row")), 3);
     assert_eq!(texts(&asked(&mut client, "select airport from weather").await.expect("rows"), 0).len(), 3);
@@ -206,7 +209,7 @@ async fn a_result_with_too_many_rows_ends_with_the_limit_and_the_remedy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_that_takes_too_long_ends_with_the_limit_and_the_remedy() {
-    let server = limited(SqlLimits { timeout: Some(Duration::from_millis(300)), rows_max: None }).await;
+    let server = limited(SqlLimits { timeout: Some(Duration::from_millis(300)), ..SqlLimits::default() }).await;
     let mut client = server.flight_sql().await;
     let query = format!("select max(value % 7) from ({ENDLESS}) as t");
     let slow = asked(&mut client, &query).await.expect_err("it takes for ever");

@@ -54,6 +54,26 @@ async fn a_training_set_is_built_under_an_allowed_folder_and_remembered() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_there_is_written_over_by_nobody() {
+    let server = allowing_spines().await;
+    let again = || server.wanted("allowed/spine.csv", "allowed/train.parquet");
+    let built = server.client.create_training_set(again()).await.expect("built");
+    assert_eq!(server.client.create_training_set(again()).await.expect("it is there"), built);
+    let file = server.folder.path().join("allowed/train.parquet");
+    let bytes = std::fs::read(&file).expect("a file");
+    let mut other = again();
+    other.evidence = true;
+    let refused = server.client.create_training_set(other).await.expect_err("another is there");
+    assert_eq!(refused.kind(), Kind::InvalidArgument);
+    assert!(refused.to_string().contains("another file is there, and it stays"), "{refused}");
+    let over_spine = server.wanted("allowed/spine.csv", "allowed/spine.csv");
+    let refused = server.client.create_training_set(over_spine).await.expect_err("it is no training set");
+    assert_eq!(refused.kind(), Kind::InvalidArgument);
+    assert_eq!(std::fs::read(&file).expect("a file"), bytes);
+    server.end().await;
+}
+
+#[tokio::test]
 async fn a_spine_may_be_a_query() {
     let server = allowing_spines().await;
     let mut wanted = server.wanted("", "allowed/train.parquet");

@@ -1,20 +1,37 @@
 //! What a client comes back for, under names that nobody can guess.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hitherto_core::Kind;
+use hitherto_core::{Kind, TokenId};
 use hitherto_proto::Failure;
 use tokio::time::Instant;
+use tonic::Request;
 use uuid::Uuid;
 
 use crate::answer::Refusal;
+use crate::shared::caller_of;
 
 /// So many things are held at most.
 const HELD_MAX: usize = 1_000;
+/// So many of them for one token.
+const OWNED_MAX: usize = 100;
+/// How often it is looked for what is idle, where nobody asks for anything.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Things by their handles; one that nobody has used for a while is forgotten.
+/// Whose a thing is: whoever shows this token; everybody's, where callers show none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::flight) struct Owner(Option<TokenId>);
+
+impl Owner {
+    /// Whoever sent `request`.
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
+        Self(caller_of(request).map(|caller| caller.id.clone()))
+    }
+}
+
+/// Things by their handles, each for its owner alone; one that nobody has used for a while is forgotten.
 pub(super) struct Handles<T> {
     idle: Duration,
     words: Words,
@@ -35,6 +52,7 @@ pub(super) struct Words {
 
 struct Held<T> {
     value: T,
+    owner: Owner,
     used: Instant,
 }
 
@@ -44,34 +62,39 @@ impl<T> Handles<T> {
         Self { idle, words, held: Mutex::default() }
     }
 
-    /// Keeps `value`; its handle. Refused where too many are held.
-    pub(super) fn keep(&self, value: T) -> Result<Vec<u8>, Refusal> {
+    /// Keeps `value` for `owner`; its handle. Refused where too many are held, for it or for all.
+    pub(super) fn keep(&self, owner: Owner, value: T) -> Result<Vec<u8>, Refusal> {
         let mut held = self.held();
-        if held.len() >= HELD_MAX {
+        let owned = owner.0.as_ref().map_or(0, |_| held.values().filter(|held| held.owner == owner).count());
+        let (most, whose) = if owned >= OWNED_MAX { (OWNED_MAX, " of this token") } else { (HELD_MAX, "") };
+        if owned >= OWNED_MAX || held.len() >= HELD_MAX {
             let Words { what, room, .. } = self.words;
             let message = format!(
-                "{HELD_MAX} {what}s are held already, which is the most: {room}, or wait until idle ones are forgotten \
+                "{most} {what}s{whose} are held already, which is the most: {room}, or wait until idle ones are forgotten \
                  ({:?})",
                 self.idle
             );
             return Err(Refusal(Failure::new(Kind::Exhausted, message)));
         }
         let handle = Uuid::new_v4();
-        held.insert(handle, Held { value, used: Instant::now() });
+        held.insert(handle, Held { value, owner, used: Instant::now() });
         Ok(handle.to_string().into_bytes())
     }
 
-    /// Hands it over; nobody gets it again.
-    pub(super) fn take(&self, handle: &[u8]) -> Result<T, Refusal> {
-        let taken = parsed(handle).and_then(|handle| self.held().remove(&handle));
+    /// Hands it over to its owner; nobody gets it again.
+    pub(super) fn take(&self, owner: &Owner, handle: &[u8]) -> Result<T, Refusal> {
+        let mut all = self.held();
+        let handle = parsed(handle).filter(|handle| all.get(handle).is_some_and(|held| held.owner == *owner));
+        let taken = handle.and_then(|handle| all.remove(&handle));
         taken.map(|held| held.value).ok_or_else(|| self.absent())
     }
 
-    /// Looks at it, or changes it; its time begins anew.
-    pub(super) fn with<R>(&self, handle: &[u8], look: impl FnOnce(&mut T) -> R) -> Result<R, Refusal> {
+    /// Its owner looks at it, or changes it; its time begins anew.
+    pub(super) fn with<R>(&self, owner: &Owner, handle: &[u8], look: impl FnOnce(&mut T) -> R) -> Result<R, Refusal> {
         let mut all = self.held();
         let Some(handle) = parsed(handle) else { return Err(self.absent()) };
-        let Some(held) = all.get_mut(&handle) else { return Err(self.absent()) };
+        let held = all.get_mut(&handle).filter(|held| held.owner == *owner);
+        let Some(held) = held else { return Err(self.absent()) };
         held.used = Instant::now();
         Ok(look(&mut held.value))
     }
@@ -92,6 +115,21 @@ impl<T> Handles<T> {
     }
 }
 
+impl<T: Send + 'static> Handles<T> {
+    /// Forgets what is idle from time to time, as long as there is somebody who has `handles`.
+    pub(super) fn sweep(handles: &Arc<Self>) {
+        let handles = Arc::downgrade(handles);
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+            loop {
+                ticks.tick().await;
+                let Some(handles) = handles.upgrade() else { return };
+                drop(handles.held());
+            }
+        });
+    }
+}
+
 fn parsed(handle: &[u8]) -> Option<Uuid> {
     Uuid::try_parse_ascii(handle).ok()
 }
@@ -108,8 +146,8 @@ mod tests {
     #[test]
     fn what_nobody_uses_is_forgotten() {
         let handles = handles(Duration::ZERO);
-        let handle = handles.keep(1).expect("room");
-        let gone = handles.with(&handle, |value| *value).expect_err("its time is over").0;
+        let handle = handles.keep(Owner(None), 1).expect("room");
+        let gone = handles.with(&Owner(None), &handle, |value| *value).expect_err("its time is over").0;
         assert_eq!(gone.kind, Kind::NotFound);
         assert_eq!(
             gone.message,
@@ -117,34 +155,52 @@ mod tests {
         );
         // and leaves its room to others
         for number in 0..2 * HELD_MAX {
-            assert!(handles.keep(2).is_ok(), "{number}");
+            assert!(handles.keep(Owner(None), 2).is_ok(), "{number}");
         }
     }
 
     #[test]
     fn what_is_taken_is_gone_and_a_guess_finds_nothing() {
         let handles = handles(Duration::from_secs(3_600));
-        let handle = handles.keep(7).expect("room");
-        assert!(handles.take(b"1").is_err() && handles.take(b"").is_err());
-        assert_eq!(handles.with(&handle, |value| *value + 1).ok(), Some(8));
-        assert_eq!(handles.take(&handle).ok(), Some(7));
-        assert!(handles.take(&handle).is_err());
+        let handle = handles.keep(Owner(None), 7).expect("room");
+        assert!(handles.take(&Owner(None), b"1").is_err() && handles.take(&Owner(None), b"").is_err());
+        assert_eq!(handles.with(&Owner(None), &handle, |value| *value + 1).ok(), Some(8));
+        assert_eq!(handles.take(&Owner(None), &handle).ok(), Some(7));
+        assert!(handles.take(&Owner(None), &handle).is_err());
     }
 
     #[test]
     fn no_more_are_held_than_there_is_room_for() {
         let handles = handles(Duration::from_secs(3_600));
-        let first = handles.keep(0).expect("room");
+        let first = handles.keep(Owner(None), 0).expect("room");
         for number in 1..HELD_MAX {
-            assert!(handles.keep(1).is_ok(), "{number}");
+            assert!(handles.keep(Owner(None), 1).is_ok(), "{number}");
         }
-        let full = handles.keep(0).expect_err("it is full").0;
+        let full = handles.keep(Owner(None), 0).expect_err("it is full").0;
         assert_eq!(full.kind, Kind::Exhausted);
         assert_eq!(
             full.message,
             "1000 parcels are held already, which is the most: fetch some, or wait until idle ones are forgotten (3600s)"
         );
-        assert_eq!(handles.take(&first).ok(), Some(0));
-        assert!(handles.keep(0).is_ok());
+        assert_eq!(handles.take(&Owner(None), &first).ok(), Some(0));
+        assert!(handles.keep(Owner(None), 0).is_ok());
+    }
+
+    #[test]
+    fn what_is_held_for_one_token_is_not_for_another() {
+        let handles = handles(Duration::from_secs(3_600));
+        let [one, other] = [1, 2].map(|byte| Owner(Some(TokenId::from_bytes([byte; 6]))));
+        let handle = handles.keep(one.clone(), 7).expect("room");
+        for stranger in [&other, &Owner(None)] {
+            assert!(handles.with(stranger, &handle, |value| *value).is_err());
+            assert_eq!(handles.take(stranger, &handle).expect_err("not theirs").0.kind, Kind::NotFound);
+        }
+        for number in 1..OWNED_MAX {
+            assert!(handles.keep(one.clone(), 1).is_ok(), "{number}");
+        }
+        let full = handles.keep(one.clone(), 0).expect_err("its share is used up").0;
+        assert!(full.message.starts_with("100 parcels of this token are held already"), "{}", full.message);
+        assert!(handles.keep(other, 0).is_ok(), "others have theirs");
+        assert_eq!(handles.take(&one, &handle).ok(), Some(7));
     }
 }

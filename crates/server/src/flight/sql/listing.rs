@@ -14,7 +14,7 @@ use hitherto_engine::{SqlCatalog, SqlColumns};
 
 use super::Sql;
 use super::abilities::{abilities, types};
-use crate::answer::Refusal;
+use crate::answer::{Refusal, text_of};
 use crate::flight::rows::{Sent, announced, info, sent_whole, unsendable};
 
 /// Under which clients look for a comment on a column.
@@ -115,7 +115,15 @@ impl Sql {
         let [schemas, tables_named, types] = [1, 2, 3].map(|column| names.column(column).as_string::<i32>());
         for row in 0..names.num_rows() {
             let (schema, name) = (schemas.value(row), tables_named.value(row));
-            let columns = described(&catalog.columns(schema, name).await?);
+            let columns = match catalog.columns(schema, name).await {
+                Ok(columns) => described(&columns),
+                // one file that is gone must not hide all other tables; whoever queries this one is told
+                Err(error) if !error.kind().is_retryable() => {
+                    tracing::debug!("table '{schema}.{name}' is listed without columns: {}", text_of(&error));
+                    Schema::empty()
+                }
+                Err(error) => return Err(error.into()),
+            };
             tables.append(SqlCatalog::NAME, schema, name, types.value(row), &columns).map_err(unsendable)?;
         }
         tables.build().map_err(unsendable)

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hitherto_engine::PlannedQuery;
 
-use self::handles::{Handles, Words};
+use self::handles::{Handles, Owner, Words};
 use self::listing::Asked;
 use self::prepared::Prepared;
 pub(super) use self::service::Service;
@@ -27,8 +27,8 @@ const PREPARED_IDLE: Duration = Duration::from_secs(3_600);
 struct Sql {
     shared: Arc<Shared>,
     /// Each is fetched once: a plan that has run keeps what it has read.
-    plans: Handles<PlannedQuery>,
-    prepared: Handles<Prepared>,
+    plans: Arc<Handles<PlannedQuery>>,
+    prepared: Arc<Handles<Prepared>>,
 }
 
 impl Sql {
@@ -41,6 +41,10 @@ impl Sql {
         };
         let prepared =
             Words { what: "prepared statement", gone: "it was closed", again: "prepare it again", room: "close some" };
-        Self { shared, plans: Handles::new(PLAN_IDLE, plans), prepared: Handles::new(PREPARED_IDLE, prepared) }
+        let plans = Arc::new(Handles::new(PLAN_IDLE, plans));
+        let prepared = Arc::new(Handles::new(PREPARED_IDLE, prepared));
+        Handles::sweep(&plans);
+        Handles::sweep(&prepared);
+        Self { shared, plans, prepared }
     }
 }

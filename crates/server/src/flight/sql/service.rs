@@ -17,7 +17,7 @@ use hitherto_core::Kind;
 use hitherto_proto::Failure;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Asked, Sql};
+use super::{Asked, Owner, Sql};
 use crate::answer::{Refusal, answer};
 use crate::flight::rows::Sent;
 use crate::shared::Shared;
@@ -88,7 +88,7 @@ impl FlightSqlService for Service {
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        answer(&self.shared.metrics, INFO, self.sql.plan(query, request.into_inner())).await
+        answer(&self.shared.metrics, INFO, self.sql.plan(Owner::of(&request), query, request.into_inner())).await
     }
 
     async fn get_flight_info_prepared_statement(
@@ -96,7 +96,8 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        answer(&self.shared.metrics, INFO, self.sql.plan_prepared(query, request.into_inner())).await
+        answer(&self.shared.metrics, INFO, self.sql.plan_prepared(Owner::of(&request), query, request.into_inner()))
+            .await
     }
 
     async fn get_flight_info_catalogs(
@@ -190,9 +191,10 @@ impl FlightSqlService for Service {
     async fn do_get_statement(
         &self,
         ticket: TicketStatementQuery,
-        _request: Request<Ticket>,
+        request: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
-        let work = async { self.sql.fetch(&ticket) };
+        let owner = Owner::of(&request);
+        let work = async { self.sql.fetch(&owner, &ticket) };
         answer(&self.shared.metrics, GET, work).await
     }
 
@@ -317,7 +319,7 @@ impl FlightSqlService for Service {
         query: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        let work = self.sql.bind(query, request.into_inner());
+        let work = self.sql.bind(Owner::of(&request), query, request.into_inner());
         answer(&self.shared.metrics, PUT, work).await.map(Response::into_inner)
     }
 
@@ -332,18 +334,21 @@ impl FlightSqlService for Service {
     async fn do_action_create_prepared_statement(
         &self,
         query: ActionCreatePreparedStatementRequest,
-        _request: Request<Action>,
+        request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        answer(&self.shared.metrics, ACTION, self.sql.prepare(query)).await.map(Response::into_inner)
+        answer(&self.shared.metrics, ACTION, self.sql.prepare(Owner::of(&request), query))
+            .await
+            .map(Response::into_inner)
     }
 
     async fn do_action_close_prepared_statement(
         &self,
         query: ActionClosePreparedStatementRequest,
-        _request: Request<Action>,
+        request: Request<Action>,
     ) -> Result<(), Status> {
+        let owner = Owner::of(&request);
         let work = async {
-            self.sql.close(&query);
+            self.sql.close(&owner, &query);
             Ok(())
         };
         answer(&self.shared.metrics, ACTION, work).await.map(Response::into_inner)

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hitherto_core::{Dataset, Kind, Selector};
-use hitherto_engine::{Engine, Progress, TrainingSetRequest, find_set};
+use hitherto_engine::{Engine, Existing, Progress, TrainingSetRequest, find_set};
 use hitherto_offline::OutputLocation;
 use hitherto_offline::input::Input;
 use hitherto_proto::Failure;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::asker::Asker;
 use super::client::{Teller, internal};
 use super::request::Consumer;
 use crate::answer::{Refusal, text_of};
@@ -47,12 +48,13 @@ pub(super) async fn known_places(shared: &Shared, feature_set: &Selector) -> Res
 /// Builds a training set. Whoever drops this leaves: the build stops, and no file stays that no dataset has.
 pub(super) async fn built(
     shared: &Arc<Shared>,
+    asker: &Asker,
     wanted: TrainingSetRequest,
     teller: &Arc<Teller>,
 ) -> Result<Dataset, Refusal> {
     let (staying, left) = oneshot::channel::<Infallible>();
     // in a task of its own: it must not be cut off between the file's last byte and its entry in the registry
-    let building = tokio::spawn(build(Arc::clone(shared), wanted, Arc::clone(teller), left));
+    let building = tokio::spawn(build(Arc::clone(shared), asker.engine.clone(), wanted, Arc::clone(teller), left));
     let built = building.await;
     drop(staying);
     built.unwrap_or_else(|_| Err(internal("could not build the training set: a part of the server died")))
@@ -60,10 +62,15 @@ pub(super) async fn built(
 
 async fn build(
     shared: Arc<Shared>,
+    engine: Engine,
     wanted: TrainingSetRequest,
     teller: Arc<Teller>,
     left: oneshot::Receiver<Infallible>,
 ) -> Result<Dataset, Refusal> {
+    let before = match &wanted.existing {
+        Existing::Replace => engine.registry().datasets().await?,
+        Existing::Reuse | Existing::ReuseAt(_) | Existing::Keep => Vec::new(),
+    };
     let has_all_rows = AtomicBool::new(false);
     let seen = |progress| match progress {
         Progress::Reading(rows, total) => teller.tell("reading", rows, Some(total)),
@@ -74,20 +81,34 @@ async fn build(
     };
     let mut building = Box::pin(async {
         let _permit = shared.builds.acquire().await;
-        shared.engine().training_set(&wanted, seen).await
+        engine.training_set(&wanted, seen).await
     });
     tokio::select! {
-        built = &mut building => return Ok(built?),
+        built = &mut building => {
+            let built = built?;
+            forget_superseded(&engine, &before, &built, &wanted.out).await;
+            return Ok(built);
+        }
         // nobody sends anything: whoever waited has dropped its end
         _ = left => {}
     }
     // what is nearly done is done, and is there for the next who asks for it
     if has_all_rows.load(Ordering::Relaxed) {
-        return Ok(building.await?);
+        let built = building.await?;
+        forget_superseded(&engine, &before, &built, &wanted.out).await;
+        return Ok(built);
     }
     drop(building);
-    forget(shared.engine(), &wanted.out).await;
+    forget(&engine, &wanted.out).await;
     Err(Refusal(Failure::new(Kind::Unavailable, "the client has left")))
+}
+
+/// Takes away the file of clients whose place `out` has taken: it was built again, and the registry knows the new one.
+async fn forget_superseded(engine: &Engine, before: &[Dataset], built: &Dataset, out: &OutputLocation) {
+    let superseded = before.iter().find(|dataset| dataset.id == built.id && dataset.location != built.location);
+    if let Some(file) = superseded.and_then(|dataset| out.neighbour(&dataset.location)) {
+        forget(engine, &file).await;
+    }
 }
 
 /// Takes away a file that came to be and that no dataset has.
@@ -123,7 +144,10 @@ pub(super) async fn open(shared: &Shared, dataset: &Dataset, check: Check) -> Re
             let id = file.stamp("hitherto.dataset").await.map_err(hitherto_offline::Error::from)?;
             id.as_ref() == Some(&dataset.id)
         }
-        Check::Bytes => file.content_hash().await.map_err(hitherto_offline::Error::from)? == dataset.file_hash,
+        Check::Bytes => {
+            let _permit = shared.checks.acquire().await;
+            file.content_hash().await.map_err(hitherto_offline::Error::from)? == dataset.file_hash
+        }
     };
     if is_it {
         return Ok(file);

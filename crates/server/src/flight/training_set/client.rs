@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow_flight::FlightData;
+use futures::FutureExt;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, stream};
 use hitherto_core::Kind;
 use hitherto_proto::Failure;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::Status;
 
 use crate::answer::{Refusal, answer};
+use crate::delivery::{Delivery, delivery};
 use crate::shared::Shared;
 
 /// What a client reads.
@@ -22,23 +22,28 @@ pub(crate) type Answers = BoxStream<'static, Result<FlightData, Status>>;
 
 /// Messages of about 2 MiB that may wait for a slow client.
 const MESSAGES_AHEAD: usize = 4;
+/// A client that reads nothing for so long is given up.
+const READ_MAX: Duration = Duration::from_secs(600);
 /// How often a client is told how far its training set is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// The client of one call.
 #[derive(Clone, Debug)]
-pub(super) struct Client(mpsc::Sender<Result<FlightData, Status>>);
+pub(super) struct Client(Arc<Delivery<FlightData, Status>>);
 
 impl Client {
     fn new() -> (Self, Answers) {
-        let (sender, mut receiver) = mpsc::channel(MESSAGES_AHEAD);
-        (Self(sender), stream::poll_fn(move |context| receiver.poll_recv(context)).boxed())
+        let (delivery, answers) = delivery(MESSAGES_AHEAD);
+        (Self(Arc::new(delivery)), answers)
     }
 
     /// Sends a message when there is room for it.
     pub(super) async fn send(&self, message: FlightData) -> Result<(), Refusal> {
-        let sent = self.0.send(Ok(message)).await;
-        sent.map_err(|_| Refusal(Failure::new(Kind::Unavailable, "the client has left")))
+        match timeout(READ_MAX, self.0.send(message)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal(Failure::new(Kind::Unavailable, "the client has left"))),
+            Err(_) => Err(unread()),
+        }
     }
 
     /// Sends a message of nothing but metadata.
@@ -64,9 +69,12 @@ where
             biased;
             () = client.0.closed() => {}
             outcome = answer(&shared.metrics, method, work) => {
+                let outcome = match outcome {
+                    Ok(_) => timeout(READ_MAX, client.0.read()).await.map_err(|_| Status::from(unread())),
+                    Err(status) => Err(status),
+                };
                 if let Err(status) = outcome {
-                    // it may have left meanwhile
-                    drop(client.0.send(Err(status)).await);
+                    client.0.fail(status);
                 }
             }
         }
@@ -96,9 +104,15 @@ impl Teller {
             *last = Some(now);
             let progress = json!({"progress": {"phase": phase, "rows": rows, "total": total}});
             // what has no room would be stale by the time that there is some
-            drop(client.0.try_send(Ok(of_metadata(&progress))));
+            client.0.send_if_room(of_metadata(&progress));
         }
     }
+}
+
+/// Why a client that has not left is given up.
+fn unread() -> Refusal {
+    let message = format!("the client has read nothing for {} s: read the answer as it comes", READ_MAX.as_secs());
+    Refusal(Failure::new(Kind::Exhausted, message))
 }
 
 /// A failure that is a fault of ours.

@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 use super::dictionary::Dictionary;
+use super::expansion::check_expansion;
 
 /// So many bytes are taken to remember what a spine's dictionaries hold. A column with more than its share comes back with
 /// dictionaries of the file's making.
@@ -39,6 +40,7 @@ impl Columns {
 
     /// A batch as it is stored; what its dictionaries hold is remembered.
     pub(super) fn store(&mut self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        check_expansion(batch, &self.stored)?;
         let mut columns = Vec::with_capacity(batch.num_columns());
         for ((column, field), dictionary) in
             batch.columns().iter().zip(self.stored.fields()).zip(&mut self.dictionaries)

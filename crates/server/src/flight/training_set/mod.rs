@@ -3,10 +3,12 @@
 //! `DoExchange` builds one, `DoGet` fetches one that is there. Neither the spine nor the training set is ever held whole: the
 //! spine is spooled, the training set is written as a file of the store's own, and sent from it.
 
+mod asker;
 mod build;
 mod client;
 mod columns;
 mod dictionary;
+mod expansion;
 mod request;
 mod upload;
 mod wire;
@@ -25,11 +27,12 @@ use tonic::{Request, Response, Streaming};
 
 pub(crate) use self::client::Answers;
 
+use self::asker::Asker;
 use self::build::{Check, built, feature_set, known_places, new_place, open};
 use self::client::{Client, Teller, answered, internal};
 use self::columns::Columns;
 use self::request::Wanted;
-use self::upload::{Messages, Upload};
+use self::upload::{Messages, Spooled, Upload};
 use self::wire::Wire;
 use crate::answer::Refusal;
 use crate::shared::Shared;
@@ -42,9 +45,10 @@ pub(crate) fn is_ticket(ticket: &[u8]) -> bool {
 /// Answers an exchange: takes a spine, and sends the training set that is built from it. Whatever is wrong, with the request
 /// too, is told in the stream.
 pub(crate) fn exchange(shared: &Arc<Shared>, request: Request<Streaming<FlightData>>) -> Response<Answers> {
-    let messages = request.into_inner().boxed();
+    let asker = Asker::of(shared, &request);
+    let messages = asker.admitted(shared, request.into_inner());
     let own = Arc::clone(shared);
-    Response::new(answered(shared, "Flight/DoExchange", |client| exchanged(own, messages, client)))
+    Response::new(answered(shared, "Flight/DoExchange", |client| exchanged(own, asker, messages, client)))
 }
 
 /// Sends the training set that `ticket` names.
@@ -53,11 +57,14 @@ pub(crate) fn fetch(shared: &Arc<Shared>, ticket: &[u8]) -> Response<Answers> {
     Response::new(answered(shared, "Flight/DoGet", |client| fetched(own, ticket, client)))
 }
 
-async fn exchanged(shared: Arc<Shared>, messages: Messages, client: Client) -> Result<(), Refusal> {
+async fn exchanged(shared: Arc<Shared>, asker: Asker, messages: Messages, client: Client) -> Result<(), Refusal> {
     let (wanted, upload) = Upload::begin(messages).await?;
+    // before a row is spooled, and until the training set is built: so much is spooled at once, and no more
+    let place = shared.exchanges.acquire().await;
     let teller = Arc::new(Teller::new(wanted.progress.then(|| client.clone())));
-    let (request, columns) = requested(&shared, &wanted, upload, &teller).await?;
-    let dataset = built(&shared, request, &teller).await?;
+    let (request, columns) = requested(&shared, &asker, &wanted, upload, &teller).await?;
+    let dataset = built(&shared, &asker, request, &teller).await?;
+    drop(place);
     let file = open(&shared, &dataset, Check::Id).await?;
     send(&client, file, &dataset, columns).await
 }
@@ -72,23 +79,24 @@ async fn fetched(shared: Arc<Shared>, ticket: Vec<u8>, client: Client) -> Result
 /// The request of the verb, and the columns of an uploaded spine, when all of it has come.
 async fn requested(
     shared: &Shared,
+    asker: &Asker,
     wanted: &Wanted,
     upload: Upload,
     teller: &Teller,
 ) -> Result<(TrainingSetRequest, Option<Columns>), Refusal> {
-    let engine = shared.engine();
+    let (engine, actor) = (&asker.engine, asker.actor());
     let set = feature_set(engine, wanted.consumer()?).await?;
     let out = new_place(engine)?;
     let places = known_places(shared, &set).await?;
     match (&wanted.spine_sql, &wanted.spine_url) {
         (Some(query), None) => {
             upload.without_rows("spine_sql").await?;
-            Ok((wanted.request(set, Spine::Sql(query.clone()), out, places)?, None))
+            Ok((wanted.request(actor, set, Spine::Sql(query.clone()), out, places)?, None))
         }
         (None, Some(url)) => {
             let spine = shared.places.input("spine_url", url, engine.offline()).await?;
             upload.without_rows("spine_url").await?;
-            Ok((wanted.request(set, Spine::Input(spine), out, places)?, None))
+            Ok((wanted.request(actor, set, Spine::Input(spine), out, places)?, None))
         }
         (Some(_), Some(_)) => Err(Refusal::invalid(
             "spine_url",
@@ -101,7 +109,7 @@ async fn requested(
             // refused before it has come, where its columns tell
             RowsFingerprint::new(columns.stored())?;
             let no_rows = Spine::Batches(RecordBatch::new_empty(Arc::clone(columns.stored())));
-            let request = wanted.request(set, no_rows, out, places)?;
+            let request = wanted.request(actor, set, no_rows, out, places)?;
             engine.check_training_set(&request).await?;
             let spine = received(upload, &mut columns, teller).await?;
             Ok((TrainingSetRequest { spine, ..request }, Some(columns)))
@@ -116,13 +124,14 @@ fn no_spine() -> Refusal {
 /// Spools the rows of an upload.
 async fn received(upload: Upload, columns: &mut Columns, teller: &Teller) -> Result<Spine, Refusal> {
     let stored = Arc::clone(columns.stored());
-    let mut received = 0;
+    let (mut received, mut spooled) = (0, Spooled::default());
     let rows = upload.rows().map(|batch| {
         let batch = batch?;
         received += batch.num_rows() as u64;
         teller.tell("receiving", received, None);
         let unfit = |error: ArrowError| Error::Invalid(format!("could not keep the spine's rows: {error}"));
-        columns.store(&batch).map_err(unfit)
+        let batch = columns.store(&batch).map_err(unfit)?;
+        spooled.add(&batch).map(|()| batch)
     });
     Ok(Spine::uploaded(stored, rows).await?)
 }

@@ -117,9 +117,11 @@ impl Wanted {
         }
     }
 
-    /// The request of the verb, of a feature set that is known by now; files that lie at `places` may be the answer.
+    /// The request of the verb, for `actor`, of a feature set that is known by now; files that lie at `places` may be the
+    /// answer.
     pub(super) fn request(
         &self,
+        actor: &str,
         feature_set: Selector,
         spine: Spine,
         out: OutputLocation,
@@ -138,7 +140,7 @@ impl Wanted {
             evidence: if self.evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent },
             split: self.split.as_ref().map(WantedSplit::split).transpose()?,
             name: self.name.clone(),
-            provenance: Provenance { actor: "flight".to_owned(), tags },
+            provenance: Provenance { actor: actor.to_owned(), tags },
             existing: if self.fresh { Existing::Replace } else { Existing::ReuseAt(places) },
             ..plain
         })
@@ -192,7 +194,7 @@ mod tests {
         let consumer = wanted.consumer().map_err(|Refusal(failure)| failure.message)?;
         let (Consumer::FeatureSet(set) | Consumer::Model(set)) = consumer;
         let out = OutputLocation::file(std::path::Path::new("/nowhere/t.parquet")).expect("a place");
-        let wanted = wanted.request(set, Spine::Sql("SELECT 1".to_owned()), out, Vec::new());
+        let wanted = wanted.request("etl", set, Spine::Sql("SELECT 1".to_owned()), out, Vec::new());
         wanted.map_err(|Refusal(failure)| failure.message)
     }
 
@@ -202,7 +204,7 @@ mod tests {
         assert_eq!(wanted.feature_set.to_string(), "late@3");
         assert_eq!((wanted.mode, wanted.event_timestamp.as_str()), (Mode::Knowledge, "event_timestamp"));
         assert_eq!((wanted.evidence, wanted.name, wanted.split), (EvidenceColumns::Absent, None, None));
-        assert_eq!(wanted.provenance, Provenance { actor: "flight".to_owned(), tags: BTreeMap::new() });
+        assert_eq!(wanted.provenance, Provenance { actor: "etl".to_owned(), tags: BTreeMap::new() });
         assert!(matches!(wanted.existing, Existing::ReuseAt(_)), "{:?}", wanted.existing);
     }
 

@@ -1,6 +1,8 @@
 //! What a client sends: its command with the first message, then the spine's columns and rows.
 
-use arrow::array::RecordBatch;
+use std::time::Duration;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow_flight::FlightData;
 use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
@@ -13,9 +15,35 @@ use tonic::{Code, Status};
 
 use super::request::{Wanted, command};
 use crate::answer::Refusal;
+use crate::flight::incoming::inspected;
 
 /// The messages of a client, or of a test.
 pub(super) type Messages = BoxStream<'static, Result<FlightData, Status>>;
+
+/// A client that sends nothing for so long while its upload is open has given it up.
+const IDLE_MAX: Duration = Duration::from_secs(300);
+/// The rows of one upload, as Arrow has them; the file that they are spooled to has far fewer bytes.
+const SPOOLED_BYTES_MAX: u64 = 16 << 30;
+
+/// How much of an upload is spooled.
+#[derive(Debug, Default)]
+pub(super) struct Spooled(u64);
+
+impl Spooled {
+    /// Adds rows, unless there are too many.
+    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_default() as u64;
+        self.0 = batch.columns().iter().map(bytes).fold(self.0, u64::saturating_add);
+        if self.0 <= SPOOLED_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!(
+            "the uploaded rows have more than {} GiB, which is the most: name a file by `spine_url` or a query by \
+             `spine_sql`, or build several training sets",
+            SPOOLED_BYTES_MAX >> 30
+        )))
+    }
+}
 
 /// An upload whose command is read.
 pub(super) struct Upload {
@@ -25,7 +53,7 @@ pub(super) struct Upload {
 impl Upload {
     /// Reads the first message, which says what is wanted.
     pub(super) async fn begin(messages: Messages) -> Result<(Wanted, Self), Refusal> {
-        let mut messages = messages.then(unless_cancelled).boxed();
+        let mut messages = unless_idle(messages).then(unless_cancelled).boxed();
         let wants = "an exchange begins with a message that has a descriptor with a command";
         let first = messages.next().await.ok_or_else(|| Refusal::invalid("flight_descriptor", wants))?;
         let first = first.map_err(|status| failed(FlightError::from(status)))?;
@@ -35,7 +63,7 @@ impl Upload {
         // metadata may come by itself, and the descriptor too; a decoder would take them for broken messages
         let messages = stream::iter([Ok(first)]).chain(messages).map_err(FlightError::from);
         let messages = messages.try_filter(|message| future::ready(!message.data_header.is_empty()));
-        Ok((wanted, Self { messages: FlightDataDecoder::new(messages) }))
+        Ok((wanted, Self { messages: FlightDataDecoder::new(inspected(messages)) }))
     }
 
     /// The spine's columns; none where the upload ends before there are any.
@@ -73,6 +101,20 @@ impl Upload {
     }
 }
 
+/// The messages, up to where none comes for too long.
+fn unless_idle(messages: Messages) -> impl Stream<Item = Result<FlightData, Status>> + Send + 'static {
+    stream::unfold(Some(messages), |messages| async move {
+        let mut messages = messages?;
+        match tokio::time::timeout(IDLE_MAX, messages.next()).await {
+            Ok(message) => message.map(|message| (message, Some(messages))),
+            Err(_) => {
+                let status = Status::deadline_exceeded(format!("nothing came for {} s", IDLE_MAX.as_secs()));
+                Some((Err(status), None))
+            }
+        }
+    })
+}
+
 /// A message, unless the client takes all of it back: then there is nothing to say, and whoever waits is dropped.
 async fn unless_cancelled(message: Result<FlightData, Status>) -> Result<FlightData, Status> {
     match message {
@@ -97,6 +139,9 @@ fn explained(error: FlightError) -> Error {
             "could not read the upload: {}; send the spine in smaller batches, of some megabytes",
             status.message()
         )),
+        FlightError::Tonic(status) if status.code() == Code::Unauthenticated => {
+            Error::Invalid(status.message().to_owned())
+        }
         FlightError::Tonic(status) => Error::Unavailable(format!("the upload broke off: {}", status.message())),
         other => Error::Invalid(format!("could not read the upload: {other}")),
     }
@@ -106,7 +151,7 @@ fn explained(error: FlightError) -> Error {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::Int64Array;
     use arrow_flight::FlightDescriptor;
     use arrow_flight::encode::FlightDataEncoderBuilder;
 
@@ -177,6 +222,21 @@ mod tests {
         let mut upload = begin(vec![descriptor(), broken]).await.expect("a command");
         let Refusal(failure) = upload.schema().await.expect_err("broken");
         assert!(failure.message.starts_with("could not read the upload: "), "{}", failure.message);
+    }
+
+    #[test]
+    fn what_is_spooled_is_counted_by_its_rows() {
+        let mut spooled = Spooled::default();
+        let rows = batch((0..1_000).collect());
+        // a slice holds on to all bytes, and has few of them
+        for batch in [rows.clone(), rows.slice(0, 10)] {
+            spooled.add(&batch).expect("there is room");
+        }
+        assert_eq!(spooled.0, 8_080);
+        spooled.0 = SPOOLED_BYTES_MAX - 80;
+        spooled.add(&rows.slice(0, 10)).expect("the last that has room");
+        let refused = spooled.add(&rows).expect_err("too much").to_string();
+        assert!(refused.contains("more than 16 GiB") && refused.contains("`spine_url`"), "{refused}");
     }
 
     #[tokio::test]

@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(micros(ScalarValue::from("1970-01-01T00:00:03Z")), Some(3_000_000));
         assert_eq!(micros(ScalarValue::from("soon")), None);
         assert_eq!(micros(ScalarValue::from("1970-01-02")), None, "no time of day");
-        assert_eq!(micros(ScalarValue::from("1970-01-02 00:00")), Some(86_400_000_000));
+        assert_eq!(micros(ScalarValue::from("1970-01-02 00:00:00")), Some(86_400_000_000));
         assert_eq!(micros(ScalarValue::Date32(Some(1))), None);
         assert_eq!(micros(ScalarValue::TimestampMicrosecond(None, None)), None);
     }

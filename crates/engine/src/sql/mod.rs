@@ -27,6 +27,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
@@ -135,7 +136,7 @@ impl Engine {
             .with_default_features()
             .with_query_planner(Arc::new(Planner(Arc::clone(&tables))))
             .with_analyzer_rule(Arc::new(RefuseFineTimes))
-            .with_optimizer_rule(Arc::new(FilterBelowAsOf))
+            .with_optimizer_rules(optimizer_rules())
             .build();
         measure_results(&mut state).map_err(|error| failed("could not register the functions", &error))?;
         let context = SessionContext::new_with_state(state);
@@ -152,6 +153,13 @@ impl Engine {
         context.register_udtf(VALUE_AT, Arc::new(ValueAt(tables)));
         Ok(context)
     }
+}
+
+/// DataFusion's rules, and before them ours: those that follow bring what it asks of the sides down to their scans.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    rules.insert(0, Arc::new(FilterBelowAsOf));
+    rules
 }
 
 /// The feature views that `query` reads, each once.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -10,7 +10,10 @@ use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::ProjectionExpr;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use hitherto_asof::{AsOfMatch, AsOfMergeExec};
 
@@ -68,9 +71,42 @@ impl ExtensionPlanner for Nodes {
             ties: ties.collect::<DataFusionResult<Vec<Arc<dyn PhysicalExpr>>>>()?,
         };
         let schema: SchemaRef = Arc::clone(node.schema().inner());
-        let exec = AsOfMergeExec::try_new(Arc::clone(left), Arc::clone(right), matching, schema)?;
-        Ok(Some(Arc::new(exec)))
+        Ok(Some(merged(Arc::clone(left), Arc::clone(right), matching, &schema)?))
     }
+}
+
+/// The join with the columns of `schema`. A time of the left side that is computed is a column there first: what is known of the
+/// order of an expression is lost between rules of the optimizer.
+fn merged(
+    left: Arc<dyn ExecutionPlan>,
+    right: Arc<dyn ExecutionPlan>,
+    matching: AsOfMatch,
+    schema: &SchemaRef,
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    const TIME: &str = "__time";
+    if matching.left_time.downcast_ref::<Column>().is_some() {
+        return Ok(Arc::new(AsOfMergeExec::try_new(left, right, matching, Arc::clone(schema))?));
+    }
+    let given = left.schema().fields().len();
+    let mut columns = all_of(&left.schema());
+    columns.push(ProjectionExpr::new(Arc::clone(&matching.left_time), TIME));
+    let left: Arc<dyn ExecutionPlan> = Arc::new(ProjectionExec::try_new(columns, left)?);
+    let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
+    fields.insert(given, Arc::clone(&left.schema().fields()[given]));
+    let wider = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+    let matching = AsOfMatch { left_time: Arc::new(Column::new(TIME, given)), ..matching };
+    let joined = AsOfMergeExec::try_new(left, right, matching, Arc::clone(&wider))?;
+    let mut columns = all_of(&wider);
+    columns.remove(given);
+    Ok(Arc::new(ProjectionExec::try_new(columns, Arc::new(joined))?))
+}
+
+/// Each column as it is.
+fn all_of(schema: &Schema) -> Vec<ProjectionExpr> {
+    let column = |(index, field): (usize, &FieldRef)| {
+        ProjectionExpr::new(Arc::new(Column::new(field.name(), index)), field.name().clone())
+    };
+    schema.fields().iter().enumerate().map(column).collect()
 }
 
 fn odd() -> DataFusionError {

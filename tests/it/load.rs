@@ -42,10 +42,10 @@ request: {amount: float64}
 fn filled() -> Hitherto {
     let place = Hitherto::new();
     place.write("definitions.yaml", DEFINITIONS);
-    let clicks: String = (0..10).map(|key| format!("{key},2024-01-01T00:00:00Z,{key},7\n")).collect();
-    let visits: String = (0..10).step_by(2).map(|key| format!("{key},2024-01-01T00:00:00Z,{key}\n")).collect();
-    place.write("clicks.csv", format!("user_id,event_timestamp,a,b\n{clicks}"));
-    place.write("visits.csv", format!("user_id,event_timestamp,c\n{visits}"));
+    let clicks: Vec<String> = (0..10).map(|key| format!("{key},2024-01-01T00:00:00Z,{key},7")).collect();
+    let visits: Vec<String> = (0..10).step_by(2).map(|key| format!("{key},2024-01-01T00:00:00Z,{key}")).collect();
+    place.write("clicks.csv", format!("user_id,event_timestamp,a,b\n{}\n", clicks.join("\n")));
+    place.write("visits.csv", format!("user_id,event_timestamp,c\n{}\n", visits.join("\n")));
     place.ok("apply -f definitions.yaml");
     place.ok("ingest clicks clicks.csv --to both");
     place.ok("ingest visits visits.csv --to both");

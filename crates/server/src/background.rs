@@ -107,7 +107,9 @@ pub(crate) async fn follow(shared: Arc<Shared>, interval: Duration, stopping: wa
         Ok(done) => {
             shared.metrics.followed(&done);
             let mut background = shared.background();
-            done.iter().for_each(|done| background.see(&done.reading, done.marks));
+            for done in &done {
+                background.see(&done.reading, done.marks);
+            }
             if background.follower_problem.take().is_some() {
                 tracing::info!("the follower is at work again");
             }

@@ -23,7 +23,7 @@ use crate::turns::Turns;
 const AHEAD: usize = 2;
 
 /// So long the last rows wait at least.
-const READ_MIN: Duration = Duration::from_secs(60);
+const READ_MIN: Duration = Duration::from_mins(1);
 /// A query's text: more is no question that anybody writes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 

@@ -31,7 +31,7 @@ use crate::{Error, Options, Result, auth, flight, http, ingest, models, online_f
 const GRACE: Duration = Duration::from_secs(30);
 
 /// A connection takes no new calls from then on: its client makes another, perhaps to another server.
-const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3_600);
+const CONNECTION_AGE_MAX: Duration = Duration::from_hours(1);
 
 /// A peer that has not answered for this long is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -183,15 +183,12 @@ async fn serve_grpc(
         .max_connection_age(CONNECTION_AGE_MAX)
         .layer(InterceptorLayer::new(NoteArrival))
         .add_routes(routes);
-    let served = match tls {
-        Some(tls) => {
-            let connections = TlsListener::new(listener, tls, shared).connections();
-            server.serve_with_incoming_shutdown(connections, stopped(stopping)).await
-        }
-        None => {
-            let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
-            server.serve_with_incoming_shutdown(connections, stopped(stopping)).await
-        }
+    let served = if let Some(tls) = tls {
+        let connections = TlsListener::new(listener, tls, shared).connections();
+        server.serve_with_incoming_shutdown(connections, stopped(stopping)).await
+    } else {
+        let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+        server.serve_with_incoming_shutdown(connections, stopped(stopping)).await
     };
     served.map_err(|source| Error::serve("serve gRPC", source))
 }
@@ -203,19 +200,16 @@ async fn serve_http(
     stopping: watch::Receiver<bool>,
 ) -> Result<()> {
     let pages = http::pages(Arc::clone(&shared));
-    let served = match tls {
-        Some(tls) => {
-            let listener = TlsListener::new(listener, tls, shared);
-            axum::serve(listener, pages).with_graceful_shutdown(stopped(stopping)).await
-        }
-        None => {
-            let listener = listener.tap_io(|stream| {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!("could not set TCP_NODELAY: {error}");
-                }
-            });
-            axum::serve(listener, pages).with_graceful_shutdown(stopped(stopping)).await
-        }
+    let served = if let Some(tls) = tls {
+        let listener = TlsListener::new(listener, tls, shared);
+        axum::serve(listener, pages).with_graceful_shutdown(stopped(stopping)).await
+    } else {
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!("could not set TCP_NODELAY: {error}");
+            }
+        });
+        axum::serve(listener, pages).with_graceful_shutdown(stopped(stopping)).await
     };
     served.map_err(|source| Error::serve("serve HTTP", source))
 }

@@ -27,7 +27,8 @@ pub(crate) fn service(shared: Arc<Shared>) -> TrainingSetsServer<Service> {
 #[tonic::async_trait]
 impl TrainingSets for Service {
     async fn create(&self, request: Request<CreateTrainingSetRequest>) -> Result<Response<Dataset>, Status> {
-        let work = self.build(request);
+        // a build's future is large
+        let work = Box::pin(self.build(request));
         answer(&self.shared.metrics, "TrainingSets/Create", work).await
     }
 

@@ -69,7 +69,7 @@ impl Side {
         let evaluated = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(&batch)?.into_array(batch.num_rows());
         let keys = self.keys.iter().map(evaluated).collect::<Result<Vec<ArrayRef>>>()?;
         let time = evaluated(&self.time)?;
-        let nulls = keys.iter().chain([&time]).map(|column| column.logical_nulls());
+        let nulls = keys.iter().chain([&time]).map(Array::logical_nulls);
         let whole = nulls.fold(None, |whole, nulls| NullBuffer::union(whole.as_ref(), nulls.as_ref()));
         let keys = self.key_rows.as_ref().map(|rows| rows.convert_columns(&keys)).transpose()?;
         let times = self.time_rows.convert_columns(&[time])?;

@@ -38,22 +38,22 @@ impl RelationPlanner for Relations {
         refuse_what_is_passed_over(clause_of_factor(&relation))?;
         match relation {
             TableFactor::NestedJoin { table_with_joins, alias } if ends_as_of(&table_with_joins) => {
-                planned(as_of_join(*table_with_joins, context)?, alias)
+                Ok(planned(as_of_join(*table_with_joins, context)?, alias))
             }
             TableFactor::Table { version: Some(version), alias, name, .. } => {
-                planned(as_it_stood(version, table(name), context)?, alias)
+                Ok(planned(as_it_stood(version, table(name), context)?, alias))
             }
             TableFactor::Table { name, args: Some(args), alias, .. } if name.to_string() == FEATURES_AS_OF => {
                 let plan = self.features(args, context)?;
-                planned(plan, Some(alias.unwrap_or_else(|| named(FEATURES_AS_OF))))
+                Ok(planned(plan, Some(alias.unwrap_or_else(|| named(FEATURES_AS_OF)))))
             }
             other => Ok(RelationPlanning::Original(Box::new(other))),
         }
     }
 }
 
-fn planned(plan: LogicalPlan, alias: Option<TableAlias>) -> DataFusionResult<RelationPlanning> {
-    Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+fn planned(plan: LogicalPlan, alias: Option<TableAlias>) -> RelationPlanning {
+    RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias)))
 }
 
 /// The table of this name, and nothing besides.

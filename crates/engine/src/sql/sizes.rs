@@ -234,7 +234,7 @@ fn series(args: &[ColumnarValue]) -> DataFusionResult<Bytes> {
     let is_time = arrays.first().is_some_and(|array| !array.data_type().is_integer());
     Ok(match arrays.as_slice() {
         [from, to, step] if is_time && matches!(step.data_type(), DataType::Interval(_)) => {
-            let (from, to, step) = (nanoseconds(from)?, nanoseconds(to)?, interval(step)?);
+            let (from, to, step) = (nanoseconds(from)?, nanoseconds(to)?, interval(step));
             Box::new(move |row| items(from.at(row), to.at(row), step.at(row)))
         }
         [to] if !is_time => {
@@ -264,8 +264,8 @@ fn nanoseconds(array: &ArrayRef) -> DataFusionResult<PerRow<i128>> {
 }
 
 /// An interval's length: of a month's and a day's the shortest. One of nothing is for the function to refuse.
-fn interval(array: &ArrayRef) -> DataFusionResult<PerRow<i128>> {
-    let Some(steps) = array.as_primitive_opt::<IntervalMonthDayNanoType>() else { return Ok(PerRow(vec![1])) };
+fn interval(array: &ArrayRef) -> PerRow<i128> {
+    let Some(steps) = array.as_primitive_opt::<IntervalMonthDayNanoType>() else { return PerRow(vec![1]) };
     let lengths = steps.iter().map(|step| {
         let Some(step) = step else { return 0 };
         let days = i128::from(step.months) * 28 + i128::from(step.days);
@@ -274,5 +274,5 @@ fn interval(array: &ArrayRef) -> DataFusionResult<PerRow<i128>> {
         let moves = step.months != 0 || step.days != 0 || step.nanoseconds != 0;
         if length == 0 { i128::from(moves) } else { length }
     });
-    Ok(PerRow(lengths.collect()))
+    PerRow(lengths.collect())
 }

@@ -76,7 +76,7 @@ impl Sieve {
 pub(super) struct Passed {
     groups: AtomicUsize,
     held: AtomicUsize,
-    passed: AtomicUsize,
+    through: AtomicUsize,
 }
 
 impl Passed {
@@ -84,9 +84,9 @@ impl Passed {
     pub(super) fn is_worth_it(&self) -> bool {
         if self.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(AGAIN) {
             self.held.store(0, Ordering::Relaxed);
-            self.passed.store(0, Ordering::Relaxed);
+            self.through.store(0, Ordering::Relaxed);
         }
-        self.passed.load(Ordering::Relaxed) * FEW <= self.held.load(Ordering::Relaxed)
+        self.through.load(Ordering::Relaxed) * FEW <= self.held.load(Ordering::Relaxed)
     }
 }
 
@@ -111,14 +111,13 @@ impl Held<'_> {
         let mut asked: Vec<(Vec<usize>, Layout, Vec<Condition>)> = Vec::new();
         for condition in conditions {
             let Some(places) = self.places(&condition) else { continue };
-            match asked.iter_mut().find(|(known, ..)| *known == places) {
-                Some((.., conditions)) => conditions.push(condition),
-                None => {
-                    let layout = self.layout.only(&places);
-                    // what is made up for the file is not in the batches that a filter gets
-                    if layout.is_in(self.footer) {
-                        asked.push((places, layout, vec![condition]));
-                    }
+            if let Some((.., conditions)) = asked.iter_mut().find(|(known, ..)| *known == places) {
+                conditions.push(condition);
+            } else {
+                let layout = self.layout.only(&places);
+                // what is made up for the file is not in the batches that a filter gets
+                if layout.is_in(self.footer) {
+                    asked.push((places, layout, vec![condition]));
                 }
             }
         }
@@ -175,7 +174,7 @@ impl Ends {
             self.passed.held.fetch_add(kept.len(), Ordering::Relaxed);
         }
         if self.is_last {
-            self.passed.passed.fetch_add(kept.true_count(), Ordering::Relaxed);
+            self.passed.through.fetch_add(kept.true_count(), Ordering::Relaxed);
         }
     }
 }

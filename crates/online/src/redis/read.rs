@@ -158,7 +158,9 @@ mod tests {
         let marks = |sequence, clock| Some(Marks { sequence, clock: Timestamp(clock) });
         let answer = |buckets: &[(Option<Marks>, bool)]| {
             let mut answers = Answers::new(&group);
-            buckets.iter().for_each(|(marks, is_stale)| answers.marks(0, *marks, *is_stale));
+            for (marks, is_stale) in buckets {
+                answers.marks(0, *marks, *is_stale);
+            }
             let answer = answers.done().remove(0);
             (answer.marks, answer.is_stale)
         };

@@ -181,7 +181,9 @@ impl RedisStore {
     /// The calls that write these rows: each of one bucket, whose rows are compared and set together.
     fn supersede(&self, reading: &Reading, begun: &[Begun], writes: &[Write]) -> Vec<Call> {
         let mut buckets: Vec<Vec<&Write>> = vec![Vec::new(); self.keys.buckets()];
-        writes.iter().for_each(|write| buckets[self.keys.bucket(&write.key)].push(write));
+        for write in writes {
+            buckets[self.keys.bucket(&write.key)].push(write);
+        }
         let mut calls = Vec::new();
         for (bucket, writes) in buckets.iter().enumerate() {
             let nonce = script::parse(&begun[bucket].entry).map_or(&[][..], |entry| entry.nonce);

@@ -43,7 +43,7 @@ async fn a_cluster_conforms() {
 #[tokio::test]
 async fn who_is_not_trusted_is_named_and_secrets_are_not() {
     let server = SecuredServer::start();
-    store(&server.location()).ping().await.expect("all is in order");
+    store(server.location()).ping().await.expect("all is in order");
     let strangers = Certificates::generate();
     let alone = Tls { identity: None, ..server.certificates.tls() };
     let foreign = Tls { ca: server.certificates.tls().ca, ..strangers.tls() };
@@ -73,7 +73,7 @@ async fn who_is_not_trusted_is_named_and_secrets_are_not() {
 async fn a_user_who_may_not_write_is_told_so() {
     let server = SecuredServer::start();
     let () = server.command(&["ACL", "SETUSER", "ann", "-evalsha"]);
-    let error = put(&store(&server.location()), &reading(), &[write("a", 1)]).await.expect_err("not allowed");
+    let error = put(&store(server.location()), &reading(), &[write("a", 1)]).await.expect_err("not allowed");
     assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
     assert!(error.to_string().contains("what its ACL allows"), "{error}");
 }
@@ -133,7 +133,7 @@ async fn servers_of_another_kind_are_told_apart() {
 
 /// An entity key whose bucket is that of a slot.
 fn key_in(keys: &Keys, bucket: usize) -> String {
-    (0..).map(|number: u32| number.to_string()).find(|key| keys.bucket(key.as_bytes()) == bucket).expect("a key")
+    (0..=u32::MAX).map(|number| number.to_string()).find(|key| keys.bucket(key.as_bytes()) == bucket).expect("a key")
 }
 
 #[tokio::test]
@@ -179,7 +179,9 @@ async fn a_slot_that_has_moved_or_is_moving_is_followed() {
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
 
     let left: Vec<String> = cluster.nodes[0].command(&["CLUSTER", "GETKEYSINSLOT", &text, "100"]);
-    left.iter().for_each(|key| migrate(key));
+    for key in &left {
+        migrate(key);
+    }
     cluster.move_slot(moving, 1);
     let run = store.begin(&beside).await.expect("a run");
     store.write(&beside, &run, &[write(&key_in(&keys, 1), 2)]).await.expect("they are together again");

@@ -18,7 +18,7 @@ const HELD_MAX: usize = 1_000;
 /// So many of them for one token.
 const OWNED_MAX: usize = 100;
 /// How often it is looked for what is idle, where nobody asks for anything.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Whose a thing is: whoever shows this token; everybody's, where callers show none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_is_gone_and_a_guess_finds_nothing() {
-        let handles = handles(Duration::from_secs(3_600));
+        let handles = handles(Duration::from_hours(1));
         let handle = handles.keep(Owner(None), 7).expect("room");
         assert!(handles.take(&Owner(None), b"1").is_err() && handles.take(&Owner(None), b"").is_err());
         assert_eq!(handles.with(&Owner(None), &handle, |value| *value + 1).ok(), Some(8));
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn no_more_are_held_than_there_is_room_for() {
-        let handles = handles(Duration::from_secs(3_600));
+        let handles = handles(Duration::from_hours(1));
         let first = handles.keep(Owner(None), 0).expect("room");
         for number in 1..HELD_MAX {
             assert!(handles.keep(Owner(None), 1).is_ok(), "{number}");
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_held_for_one_token_is_not_for_another() {
-        let handles = handles(Duration::from_secs(3_600));
+        let handles = handles(Duration::from_hours(1));
         let [one, other] = [1, 2].map(|byte| Owner(Some(TokenId::from_bytes([byte; 6]))));
         let handle = handles.keep(one.clone(), 7).expect("room");
         for stranger in [&other, &Owner(None)] {

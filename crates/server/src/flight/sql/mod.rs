@@ -19,9 +19,9 @@ pub(super) use self::service::Service;
 use crate::shared::Shared;
 
 /// How long a planned query waits to be fetched.
-const PLAN_IDLE: Duration = Duration::from_secs(600);
+const PLAN_IDLE: Duration = Duration::from_mins(10);
 /// How long a prepared statement waits to be used.
-const PREPARED_IDLE: Duration = Duration::from_secs(3_600);
+const PREPARED_IDLE: Duration = Duration::from_hours(1);
 
 /// What is held for clients between their calls.
 struct Sql {

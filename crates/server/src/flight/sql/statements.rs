@@ -55,12 +55,11 @@ impl Sql {
 
     /// Why a statement that is sent as an update does nothing: the planner's reason, or that it is a query.
     pub(in crate::flight) async fn refuse_update(&self, query: &str) -> Refusal {
-        match plan(&self.shared, query).await {
-            Err(refusal) => refusal,
-            Ok(_) => {
-                let message = "the statement is a query and updates nothing: ask for its rows";
-                Refusal(Failure::new(Kind::Unsupported, message))
-            }
+        if let Err(refusal) = plan(&self.shared, query).await {
+            refusal
+        } else {
+            let message = "the statement is a query and updates nothing: ask for its rows";
+            Refusal(Failure::new(Kind::Unsupported, message))
         }
     }
 }

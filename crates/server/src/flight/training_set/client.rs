@@ -23,7 +23,7 @@ pub(crate) type Answers = BoxStream<'static, Result<FlightData, Status>>;
 /// Messages of about 2 MiB that may wait for a slow client.
 const MESSAGES_AHEAD: usize = 4;
 /// A client that reads nothing for so long is given up.
-const READ_MAX: Duration = Duration::from_secs(600);
+const READ_MAX: Duration = Duration::from_mins(10);
 /// How often a client is told how far its training set is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 

@@ -21,7 +21,7 @@ use crate::flight::incoming::inspected;
 pub(super) type Messages = BoxStream<'static, Result<FlightData, Status>>;
 
 /// A client that sends nothing for so long while its upload is open has given it up.
-const IDLE_MAX: Duration = Duration::from_secs(300);
+const IDLE_MAX: Duration = Duration::from_mins(5);
 /// The rows of one upload, as Arrow has them; the file that they are spooled to has far fewer bytes.
 const SPOOLED_BYTES_MAX: u64 = 16 << 30;
 
@@ -105,12 +105,11 @@ impl Upload {
 fn unless_idle(messages: Messages) -> impl Stream<Item = Result<FlightData, Status>> + Send + 'static {
     stream::unfold(Some(messages), |messages| async move {
         let mut messages = messages?;
-        match tokio::time::timeout(IDLE_MAX, messages.next()).await {
-            Ok(message) => message.map(|message| (message, Some(messages))),
-            Err(_) => {
-                let status = Status::deadline_exceeded(format!("nothing came for {} s", IDLE_MAX.as_secs()));
-                Some((Err(status), None))
-            }
+        if let Ok(message) = tokio::time::timeout(IDLE_MAX, messages.next()).await {
+            message.map(|message| (message, Some(messages)))
+        } else {
+            let status = Status::deadline_exceeded(format!("nothing came for {} s", IDLE_MAX.as_secs()));
+            Some((Err(status), None))
         }
     })
 }

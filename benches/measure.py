@@ -100,13 +100,9 @@ def sha256(path):
     return hashed.hexdigest()
 
 
-def sha256(path):
-    """Piece by piece: what this process holds in memory would count as the peak of those that it starts."""
-    hashed = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            hashed.update(piece)
-    return hashed.hexdigest()
+def interpreter(path):
+    # not resolved: a venv's python is a link, and knows its packages by where the link is
+    return pathlib.Path(os.path.abspath(path))
 
 
 def machine():

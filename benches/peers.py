@@ -51,7 +51,7 @@ def main():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", type=interpreter, required=True, help="a Python that has the peers")
+    parser.add_argument("--python", type=measure.interpreter, required=True, help="a Python that has the peers")
     parser.add_argument("--scale", choices=["tenth", "full"], default="full")
     parser.add_argument("--only", type=names, default=list(CASES), help="cases, with commas between them")
     parser.add_argument("--runs", type=int, default=5)
@@ -60,11 +60,6 @@ def parse():
     parser.add_argument("--json", type=pathlib.Path, help="write the figures to this file too")
     parser.add_argument("--plot", type=pathlib.Path, help="draw what `growth` finds into this folder")
     return parser.parse_args()
-
-
-def interpreter(path):
-    # not resolved: a venv's python is a link, and knows its packages by where the link is
-    return pathlib.Path(os.path.abspath(path))
 
 
 def names(text):

@@ -66,7 +66,7 @@ def main():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", type=interpreter, required=True, help="a Python that has the peers")
+    parser.add_argument("--python", type=measure.interpreter, required=True, help="a Python that has the peers")
     parser.add_argument("--scale", choices=["tenth", "full"], default="full")
     parser.add_argument("--layout", choices=["ingested", "compacted"], default="ingested", help="of our files")
     parser.add_argument("--only", type=names, default=list(QUERIES), help="queries, with commas between them")
@@ -76,11 +76,6 @@ def parse():
     parser.add_argument("--json", type=pathlib.Path, help="write the figures to this file too")
     parser.add_argument("--plans", type=pathlib.Path, help="write what EXPLAIN ANALYZE says of each query into this folder")
     return parser.parse_args()
-
-
-def interpreter(path):
-    # not resolved: a venv's python is a link, and knows its packages by where the link is
-    return pathlib.Path(os.path.abspath(path))
 
 
 def names(text):

@@ -174,7 +174,7 @@ pub(super) async fn sources(dataset: &Dataset, given: Option<String>) -> Result<
         return Ok(SpineSources { spines: vec![spine_of(Some(location), None).await?], ..SpineSources::default() });
     }
     let mut sources = SpineSources::default();
-    match spine_again(&dataset.spine).await {
+    match spine_again(dataset).await {
         Ok(spine) => sources.spines.push(spine),
         Err(fault) => sources.faults.push(format!("{fault:#}")),
     }
@@ -186,13 +186,13 @@ pub(super) async fn sources(dataset: &Dataset, given: Option<String>) -> Result<
 }
 
 /// A spine as the manifest has it: a location, or a query.
-async fn spine_again(origin: &str) -> Result<hitherto_engine::Spine> {
-    let first = origin.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-    match first.as_str() {
+async fn spine_again(dataset: &Dataset) -> Result<hitherto_engine::Spine> {
+    let origin = dataset.spine.as_str();
+    match origin.split_whitespace().next().unwrap_or_default() {
         "-" => bail!("it came from standard input"),
         // a location is an absolute path or a URL, so this is none
         "uploaded" => bail!("a client sent it with its request"),
-        "select" | "with" | "(" | "values" => spine_of(None, Some(origin.to_owned())).await,
+        _ if dataset.spine_is_query() => spine_of(None, Some(origin.to_owned())).await,
         _ => spine_of(Some(origin.to_owned()), None).await,
     }
 }

@@ -69,6 +69,9 @@ fn built(dataset: &Dataset) -> Result<()> {
     for (table, last) in &build.spine_tables {
         field("spine read", format!("{table} up to _sequence {last}"))?;
     }
+    for id in &build.spine_datasets {
+        field("spine read", format!("training set {id}"))?;
+    }
     for (table, version) in &build.delta_versions {
         let version = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
         field("delta version", format!("{table} {version}"))?;

@@ -67,6 +67,21 @@ impl Dataset {
         self.tables.get(table).max(self.build.spine_tables.get(table)).copied()
     }
 
+    /// Whether its spine was a query; else it was files, or came with the request.
+    pub fn spine_is_query(&self) -> bool {
+        let text = self.spine.trim_start_matches(|letter: char| letter == '(' || letter.is_whitespace());
+        let first = text.split(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default();
+        // a location is an absolute path or a URL, so this is none
+        let is_word = ["select", "with", "values"].iter().any(|word| first.eq_ignore_ascii_case(word));
+        is_word || text.starts_with("--") || text.starts_with("/*")
+    }
+
+    /// Where its spine lay, if that was files: absolute paths or URLs, with spaces between.
+    pub fn spine_location(&self) -> Option<&str> {
+        let is_place = self.spine.starts_with('/') || self.spine.split_whitespace().next()?.contains("://");
+        (is_place && !self.spine_is_query()).then_some(self.spine.as_str())
+    }
+
     /// The tables that were read for it, each once.
     pub fn tables_read(&self) -> BTreeSet<&str> {
         self.tables.keys().chain(self.build.spine_tables.keys()).map(String::as_str).collect()
@@ -129,6 +144,12 @@ pub struct Build {
     /// fingerprint. Empty where the spine was no query, and in manifests from before it was noted.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub spine_tables: BTreeMap<String, i64>,
+    /// Per such table: the erasures that its history had been through; a table without any is left out.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub spine_erasures: BTreeMap<String, Vec<String>>,
+    /// The ids of the training sets that the spine's query read.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub spine_datasets: BTreeSet<String>,
     /// The sum, in hex, of its rows' hashes: the same rows in any order and any encoding have the same. Empty in manifests
     /// of format 0.
     pub result_fingerprint: String,
@@ -242,6 +263,25 @@ mod tests {
         let last = ["a-1", "b-1", "c-1", "d-1"].map(|table| read.last_sequence_read(table));
         assert_eq!(last, [Some(4), Some(9), Some(0), None]);
         assert_eq!(read.tables_read().into_iter().collect::<Vec<_>>(), ["a-1", "b-1", "c-1"]);
+    }
+
+    #[test]
+    fn a_spine_is_a_query_or_lies_somewhere_or_neither() {
+        let of = |spine: &str| {
+            let text = r#"{"id":"ab","name":null,"feature_set":{"name":"late","version":1},"feature_set_hash":"aa",
+                "mode":"knowledge","spine":"","spine_fingerprint":"f0","event_timestamp":"t","evidence":false,
+                "tables":{},"location":"/t.parquet","rows":2,"file_hash":"cc","built_at":7}"#;
+            let read: Dataset = serde_json::from_str(text).expect("a manifest");
+            let read = Dataset { spine: spine.to_owned(), ..read };
+            (read.spine_is_query(), read.spine_location().map(str::to_owned))
+        };
+        for query in ["SELECT 1 FROM legs", "(select 1)", "values(1)", "-- all\nselect 1", "/* all */ select 1"] {
+            assert_eq!(of(query), (true, None), "{query}");
+        }
+        assert_eq!(of(" with a as (select 's3://b') select 1"), (true, None));
+        assert_eq!(of("/data/a b.csv /c.csv"), (false, Some("/data/a b.csv /c.csv".to_owned())));
+        assert_eq!(of("s3://b/a.parquet"), (false, Some("s3://b/a.parquet".to_owned())));
+        assert_eq!([of("-"), of("uploaded rows 1f2e"), of("rows in memory"), of("")], [(); 4].map(|()| (false, None)));
     }
 
     #[test]

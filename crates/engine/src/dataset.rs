@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hitherto_core::{Catalog, Dataset, SetVersion};
+use hitherto_offline::TableErasure;
 
 use crate::join::Pins;
 use crate::{Engine, Error, Result};
@@ -47,11 +48,16 @@ pub(crate) fn erased_since(dataset: &Dataset, pins: &Pins) -> Vec<String> {
         let known = dataset.erasures.get(table);
         let is_new = |id: &String| known.is_none_or(|known| !known.contains(id));
         for erasure in pinned.erasures().iter().filter(|erasure| is_new(&erasure.id)) {
-            let rows = if erasure.rows == 1 { "1 row".to_owned() } else { format!("{} rows", erasure.rows) };
-            erased.push(format!("an erasure of {} took {rows} of table {table}", erasure.at));
+            erased.push(taken(erasure, table));
         }
     }
     erased
+}
+
+/// An erasure in words.
+pub(crate) fn taken(erasure: &TableErasure, table: &str) -> String {
+    let rows = if erasure.rows == 1 { "1 row".to_owned() } else { format!("{} rows", erasure.rows) };
+    format!("an erasure of {} took {rows} of table {table}", erasure.at)
 }
 
 /// As much of an id as people read.

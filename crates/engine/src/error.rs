@@ -69,6 +69,9 @@ pub enum Error {
     /// The request is wrong; the text says what, why and what to do instead.
     #[error("{0}")]
     Invalid(String),
+    /// Somebody else changed the state first; the text says what, and what to do.
+    #[error("{0}")]
+    Conflict(String),
     /// The state does not allow it now; the text says what would.
     #[error("{0}")]
     Unavailable(String),
@@ -112,6 +115,7 @@ impl Error {
             // of a gate's refusal too: no retry mends it
             Self::Definitions(_) | Self::Transform { .. } | Self::Invalid(_) | Self::Gate(_) => Kind::InvalidArgument,
             Self::NotFound(_) => Kind::NotFound,
+            Self::Conflict(_) => Kind::Conflict,
             Self::Unavailable(_) => Kind::Unavailable,
             Self::Exhausted(_) => Kind::Exhausted,
             Self::Query { kind, .. } => *kind,

@@ -78,6 +78,7 @@ mod model;
 mod naming;
 mod online_rows;
 mod openlineage;
+mod overtaken;
 mod profile;
 mod push;
 mod query;

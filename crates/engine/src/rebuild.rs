@@ -8,7 +8,9 @@ use crate::build::Job;
 use crate::dataset::{erased_since, short};
 use crate::engine::find_set;
 use crate::join::{Join, JoinRequest, Pins};
+use crate::overtaken::HasRead;
 use crate::spine::SurveyedSpine;
+use crate::sql::Reads;
 use crate::training_set::{Progress, evidence_columns, partitions, splitter};
 use crate::{Engine, Error, EvidenceColumns, Result, Spine};
 
@@ -72,10 +74,14 @@ impl Engine {
         let join = Join::plan(&request, spine.plan()?, partitions())?;
         let splitter = splitter(dataset, &spine.schema, join.schema())?;
         let origin = spine.origin.clone();
-        let erased = erased_since(dataset, &pins);
+        let (erased, has_read) = (erased_since(dataset, &pins), HasRead::of(&pins, &Reads::default()));
         let manifest = Dataset { location: out.place().to_owned(), built_at: self.clock().now(), ..dataset.clone() };
         let (rebuilt, _) =
             self.build(Job { manifest, set, pins: &pins, spine, join, splitter, out: &out }, seen).await?;
+        if let Err(refused) = self.refuse_overtaken(&catalog, &has_read, &out).await {
+            out.remove().await?;
+            return Err(refused);
+        }
         if rebuilt.id != dataset.id {
             return Err(Error::internal("a dataset was built again under another id", rebuilt.id));
         }

@@ -104,7 +104,7 @@ impl Engine {
                 let rows = batches.map_err(|error| hitherto_offline::Error::from(error).into()).boxed();
                 let origin = input.places().collect::<Vec<_>>().join(" ");
                 let again = Some(input.clone());
-                Ok(OpenSpine { schema, origin, reads: Reads::new(), rows, again, kept_bytes_max })
+                Ok(OpenSpine { schema, origin, reads: Reads::default(), rows, again, kept_bytes_max })
             }
             Spine::Columns { file, columns } => {
                 let batches = file.stream().await.map_err(hitherto_offline::Error::from)?;
@@ -117,14 +117,14 @@ impl Engine {
                     batch.project(&columns).map_err(failed)
                 });
                 let rows = rows.boxed();
-                Ok(OpenSpine { schema, origin, reads: Reads::new(), rows, again: None, kept_bytes_max })
+                Ok(OpenSpine { schema, origin, reads: Reads::default(), rows, again: None, kept_bytes_max })
             }
             Spine::Batches(batch) => {
                 let rows = stream::iter([Ok(batch.clone())]).boxed();
                 Ok(OpenSpine {
                     schema: batch.schema(),
                     origin: "rows in memory".to_owned(),
-                    reads: Reads::new(),
+                    reads: Reads::default(),
                     rows,
                     again: None,
                     kept_bytes_max,

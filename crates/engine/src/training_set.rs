@@ -11,7 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{Stream, StreamExt, TryStreamExt};
 use hitherto_asof::Evidence;
-use hitherto_core::{Catalog, Dataset, Mode, Name, Selector, SetVersion, Split};
+use hitherto_core::{Build, Catalog, Dataset, Mode, Name, Selector, SetVersion, Split};
 use hitherto_offline::{OutputLocation, recovered};
 use hitherto_registry::Recorded;
 
@@ -20,8 +20,10 @@ use crate::engine::find_set;
 use crate::join::{Join, JoinRequest, Pins};
 use crate::manifest::alike_but_for_the_spine;
 use crate::naming::check_name;
+use crate::overtaken::HasRead;
 use crate::spine::{OpenSpine, SurveyedSpine};
 use crate::split::{Splitter, shared_key};
+use crate::sql::Reads;
 use crate::{Engine, Error, Explanation, Result, Spine};
 
 /// What a training set is asked for with.
@@ -158,9 +160,8 @@ impl Engine {
         let pins = self.pin(&catalog, set).await?;
         let mut manifest = self.manifest(wanted, set, split, &pins);
         open.origin.clone_into(&mut manifest.spine);
-        manifest.build.spine_tables = open.reads.iter().map(|(table, (last, _))| (table.clone(), *last)).collect();
-        manifest.build.delta_versions =
-            open.reads.iter().map(|(table, (_, version))| (table.clone(), *version)).collect();
+        note_reads(&mut manifest.build, &open.reads);
+        let has_read = HasRead::of(&pins, &open.reads);
         let evidence = evidence_columns(wanted.evidence);
         let request =
             JoinRequest { set, event_timestamp: &wanted.event_timestamp, mode: wanted.mode, evidence, pins: &pins };
@@ -178,18 +179,45 @@ impl Engine {
             )));
         }
         let job = Job { manifest, set, pins: &pins, spine, join, splitter, out: &wanted.out };
-        let (mut dataset, explanation) = Box::pin(self.build(job, seen)).await?;
+        let (built, explanation) = Box::pin(self.build(job, seen)).await?;
+        let dataset = self.recorded_set(wanted, built, &catalog, &has_read).await?;
+        Ok(TrainingSet { dataset, schema, explanation: Some(explanation) })
+    }
+
+    /// Remember what was built, or take its file away, if it is not to be kept or there is one already.
+    async fn recorded_set(
+        &self,
+        wanted: &TrainingSetRequest,
+        mut dataset: Dataset,
+        catalog: &Catalog,
+        has_read: &HasRead,
+    ) -> Result<Dataset> {
         let recording = self.recording.lock().await;
-        if let Err(refused) = self.check_naming(wanted, &dataset.id).await {
+        let mut checked = self.check_naming(wanted, &dataset.id).await;
+        if checked.is_ok() {
+            checked = self.refuse_overtaken(catalog, has_read, &wanted.out).await;
+        }
+        if let Err(refused) = checked {
             wanted.out.remove().await?;
             return Err(refused);
         }
-        if let Some(dataset) = self.built_meanwhile(wanted, &dataset).await? {
+        if let Some(first) = self.built_meanwhile(wanted, &dataset).await? {
             wanted.out.remove().await?;
-            return Ok(TrainingSet { dataset, schema, explanation: Some(explanation) });
+            return Ok(first);
         }
         dataset.build.audit_head = self.registry().audit_head().await?;
-        if let Recorded::Existing(first) = self.registry().record_dataset(&self.entry(wanted, &dataset).await?).await?
+        let recorded = self.registry().record_dataset(&self.entry(wanted, &dataset).await?).await?;
+        // an entity may have been erased a moment ago, by who could not see this dataset yet
+        if let Err(refused) = self.refuse_overtaken(catalog, has_read, &wanted.out).await {
+            wanted.out.remove().await?;
+            if recorded == Recorded::New
+                && let Err(error) = self.registry().forget_dataset(&dataset.id, self.clock().now()).await
+            {
+                tracing::warn!(dataset = dataset.id, %error, "a dataset without a file stays recorded");
+            }
+            return Err(refused);
+        }
+        if let Recorded::Existing(first) = recorded
             && first.file_hash != dataset.file_hash
         {
             tracing::warn!(
@@ -201,7 +229,7 @@ impl Engine {
         }
         drop(recording);
         self.anchor().await;
-        Ok(TrainingSet { dataset, schema, explanation: Some(explanation) })
+        Ok(dataset)
     }
 
     /// Refuse of `wanted` what is refused before any row of its spine is read: names that there are not, columns that are
@@ -346,6 +374,18 @@ pub(crate) fn evidence_columns(evidence: EvidenceColumns) -> &'static [(Evidence
             &[(Evidence::EventTimestamp, "event_timestamp"), (Evidence::AvailableAt, "available_at")]
         }
     }
+}
+
+/// What the spine's query read, for whoever asks later where its rows came from.
+fn note_reads(build: &mut Build, reads: &Reads) {
+    for (table, read) in &reads.tables {
+        build.spine_tables.insert(table.clone(), read.last_sequence);
+        build.delta_versions.insert(table.clone(), read.log_version);
+        if !read.erasures.is_empty() {
+            build.spine_erasures.insert(table.clone(), read.erasures.clone());
+        }
+    }
+    build.spine_datasets.clone_from(&reads.training_sets);
 }
 
 /// The splitter of a manifest's split, if it has one.

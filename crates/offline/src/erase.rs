@@ -46,8 +46,11 @@ pub struct Erased {
     /// Earlier erasures of the same key whose files are still there, and their rows: whoever was interrupted is told of
     /// them when he asks again.
     pub earlier: BTreeMap<String, u64>,
-    /// The least `_sequence` of all these rows.
+    /// The least `_sequence` of the rows.
     pub first_sequence: Option<i64>,
+    /// By id, the least `_sequence` that was taken by each of those earlier erasures, and by those whose files are gone:
+    /// nobody can tell any more whose rows these took, and it may have been this key's.
+    pub before: BTreeMap<String, i64>,
 }
 
 /// What is known of a table's files while one is erased from it.
@@ -66,7 +69,19 @@ impl History {
     pub async fn find(&self, key: &EntityKey) -> Result<Erased> {
         let snapshot = self.snapshot().await?;
         let held = self.search(&snapshot.files, &KeyMatch::Key(key.clone())).await?;
-        Ok(Erased::new(&held, &earlier(&snapshot, key)))
+        Ok(Erased::new(&held).after(&snapshot, key))
+    }
+
+    /// How many rows have this key but for parts that are null, and some part that is not. They match no key, this one
+    /// neither, and an erasure leaves them; they may have been meant for it.
+    pub async fn null_parts(&self, key: &EntityKey) -> Result<u64> {
+        let snapshot = self.snapshot().await?;
+        let keys = &self.table().keys;
+        let may_have =
+            |file: &&DataFile| keys.len() > 1 && keys.iter().any(|(name, _)| file.null_count(name.as_str()) != Some(0));
+        let files: Vec<DataFile> = snapshot.files.iter().filter(may_have).cloned().collect();
+        let held = self.search(&files, &KeyMatch::NullParts(key.clone())).await?;
+        Ok(held.iter().map(|held| held.rows).sum())
     }
 
     /// Takes every row of a key out of the table, in one commit: the files that hold some are rewritten as one run without
@@ -105,7 +120,7 @@ impl History {
             }
             self.refuse_unknown_columns(&snapshot)?;
             self.search_on(&snapshot, &key, search).await?;
-            let own = Erased::new(&search.held, &[]);
+            let own = Erased::new(&search.held);
             let erasure = TableErasure {
                 id: wanted.id.to_owned(),
                 at: wanted.at,
@@ -123,7 +138,7 @@ impl History {
                 Err(error) => Err(error),
             };
             match ended {
-                Ok(Excised::Done) => return Ok(Erased::new(&search.held, &earlier(&snapshot, wanted.key))),
+                Ok(Excised::Done) => return Ok(Erased::new(&search.held).after(&snapshot, wanted.key)),
                 Ok(Excised::Overtaken) => {}
                 // a compaction and a vacuum came in between: the next attempt sees what there is now
                 Err(error) if error.kind() == Kind::NotFound && !self.has_all(&search.inputs()).await? => {}
@@ -243,23 +258,30 @@ impl Search {
 }
 
 impl Erased {
-    fn new(held: &[HeldRows], earlier: &[&TableErasure]) -> Self {
-        let first = held.iter().map(|held| held.first_sequence);
+    fn new(held: &[HeldRows]) -> Self {
         Self {
             rows: held.iter().map(|held| held.rows).sum(),
             files: held.len(),
-            earlier: earlier.iter().map(|erasure| (erasure.id.clone(), erasure.rows)).collect(),
-            first_sequence: first.chain(earlier.iter().filter_map(|erasure| erasure.first_sequence)).min(),
+            first_sequence: held.iter().map(|held| held.first_sequence).min(),
+            ..Self::default()
         }
     }
-}
 
-/// Erasures of the key whose files are still there, as far as there were rows.
-fn earlier<'a>(snapshot: &'a Snapshot, key: &EntityKey) -> Vec<&'a TableErasure> {
-    let bytes = key.to_bytes();
-    let is_of =
-        |erasure: &&TableErasure| erasure.rows > 0 && erasure.trace.as_ref().is_some_and(|trace| trace.is_of(&bytes));
-    snapshot.erasures.iter().filter(is_of).collect()
+    /// With what earlier erasures took, as far as there were rows.
+    fn after(mut self, snapshot: &Snapshot, key: &EntityKey) -> Self {
+        let bytes = key.to_bytes();
+        for erasure in &snapshot.erasures {
+            let Some(first) = erasure.first_sequence else { continue };
+            let is_of = erasure.trace.as_ref().map(|trace| trace.is_of(&bytes));
+            if is_of == Some(true) {
+                self.earlier.insert(erasure.id.clone(), erasure.rows);
+            }
+            if is_of != Some(false) {
+                self.before.insert(erasure.id.clone(), first);
+            }
+        }
+        self
+    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ impl KeyTrace {
 pub(crate) enum KeyMatch {
     /// The key.
     Key(EntityKey),
+    /// The key but for parts that are null.
+    NullParts(EntityKey),
     /// One of these traces.
     Traces(Vec<KeyTrace>),
 }
@@ -52,22 +54,48 @@ impl KeyMatch {
             Error::Invalid(format!("rows of table '{}' without their {} keys", table.id, types.len()))
         })?;
         let keys = KeyReader::try_new(columns, &types)?;
-        let is_of = |key: &EntityKey| match self {
-            Self::Key(wanted) => wanted == key,
-            Self::Traces(traces) => {
+        let is_of = |row| match self {
+            Self::Key(wanted) => keys.key(row).as_ref() == Some(wanted),
+            Self::NullParts(wanted) => keys.is_but_for_nulls(row, wanted),
+            Self::Traces(traces) => keys.key(row).is_some_and(|key| {
                 let bytes = key.to_bytes();
                 traces.iter().any(|trace| trace.is_of(&bytes))
-            }
+            }),
         };
-        Ok((0..batch.num_rows()).map(|row| Some(keys.key(row).as_ref().is_some_and(is_of))).collect())
+        Ok((0..batch.num_rows()).map(|row| Some(is_of(row))).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use hitherto_core::KeyValue;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use hitherto_core::{Created, KeyType, KeyValue};
 
     use super::*;
+    use crate::compact::samples::name;
+
+    #[test]
+    fn null_parts_are_told_from_the_key_and_from_other_keys() {
+        let keys = vec![(name("a"), KeyType::String), (name("b"), KeyType::Int64)];
+        let table = Table { id: "t-1".to_owned(), view: name("t"), keys, created: Created::Absent, columns: Vec::new() };
+        let texts = [Some("x"), Some("x"), None, None, Some("y"), Some("x")];
+        let numbers = [Some(7), None, Some(7), None, None, Some(8)];
+        let batch = RecordBatch::try_from_iter([
+            ("a", Arc::new(StringArray::from(texts.to_vec())) as ArrayRef),
+            ("b", Arc::new(Int64Array::from(numbers.to_vec()))),
+        ]);
+        let batch = batch.expect("a batch");
+        let key = EntityKey(vec![KeyValue::String("x".into()), KeyValue::Int(7)]);
+        let of = |found: &KeyMatch| -> Vec<bool> {
+            found.rows(&table, &batch).expect("rows").iter().map(Option::unwrap_or_default).collect()
+        };
+        assert_eq!(of(&KeyMatch::Key(key.clone())), [true, false, false, false, false, false]);
+        assert_eq!(of(&KeyMatch::Traces(vec![KeyTrace::new(&key)])), [true, false, false, false, false, false]);
+        // a row without any part may be anybody's
+        assert_eq!(of(&KeyMatch::NullParts(key)), [false, true, true, false, false, false]);
+    }
 
     #[test]
     fn a_trace_knows_its_key_and_does_not_tell_it() {

@@ -246,6 +246,20 @@ impl<'a> KeyReader<'a> {
     pub fn key(&self, row: usize) -> Option<EntityKey> {
         self.0.iter().map(|column| column.part(row)).collect::<Option<Vec<_>>>().map(EntityKey)
     }
+
+    /// Whether the key in `row` is `key` but for parts that are null: some part is, some is not, and those are `key`'s. Such
+    /// a row is of no entity.
+    pub fn is_but_for_nulls(&self, row: usize, key: &EntityKey) -> bool {
+        let (mut nulls, mut same) = (0, 0);
+        for (column, wanted) in self.0.iter().zip(&key.0) {
+            match column.part(row) {
+                None => nulls += 1,
+                Some(part) if part == *wanted => same += 1,
+                Some(_) => return false,
+            }
+        }
+        nulls > 0 && same > 0
+    }
 }
 
 impl KeyColumn<'_> {

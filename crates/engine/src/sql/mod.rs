@@ -45,7 +45,7 @@ use self::planner::Planner;
 use self::relations::Relations;
 pub(crate) use self::sizes::measure_results;
 use self::tables::QueryTables;
-pub(crate) use self::tables::Reads;
+pub(crate) use self::tables::{Reads, TableRead};
 use self::training_sets::{TRAINING_SETS, TrainingSetsSchema};
 pub(crate) use self::views::LATEST;
 use self::views::{LatestSchema, ViewsSchema, view};
@@ -141,7 +141,7 @@ impl Engine {
         measure_results(&mut state).map_err(|error| failed("could not register the functions", &error))?;
         let context = SessionContext::new_with_state(state);
         let schemas = context.catalog(CATALOG).ok_or_else(|| Error::internal("SQL has no catalog", CATALOG))?;
-        let training_sets = Arc::new(training_sets);
+        let training_sets = Arc::new(training_sets.noting(Arc::clone(reads)));
         let register = || -> DataFusionResult<()> {
             schemas.register_schema(PUBLIC, Arc::new(ViewsSchema(Arc::clone(&tables))))?;
             schemas.register_schema(LATEST, Arc::new(LatestSchema(Arc::clone(&tables))))?;

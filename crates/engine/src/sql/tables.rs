@@ -1,6 +1,6 @@
 //! What one query reads, each table as it stood when it was first asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hitherto_core::{Catalog, Timestamp};
@@ -9,8 +9,36 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{Engine, Error, Result};
 
-/// What a query reads of each table, by its id: the last `_sequence`, and the version of the log in which it was found.
-pub(crate) type Reads = BTreeMap<String, (i64, Option<u64>)>;
+/// What a query reads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reads {
+    /// Of tables, by their ids.
+    pub(crate) tables: BTreeMap<String, TableRead>,
+    /// The ids of the training sets.
+    pub(crate) training_sets: BTreeSet<String>,
+}
+
+/// What is read of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct TableRead {
+    /// The last `_sequence`.
+    pub(crate) last_sequence: i64,
+    /// The version of the log in which it was found.
+    pub(crate) log_version: Option<u64>,
+    /// The ids of what was erased from these rows before.
+    pub(crate) erasures: Vec<String>,
+}
+
+impl TableRead {
+    /// What is read of a table as it was pinned.
+    pub(crate) fn of(pinned: &PinnedTable) -> Self {
+        Self {
+            last_sequence: pinned.last_sequence(),
+            log_version: pinned.log_version(),
+            erasures: pinned.erasures().iter().map(|erasure| erasure.id.clone()).collect(),
+        }
+    }
+}
 
 /// A query's tables: a table is pinned once, however often and under whatever name the query reads it.
 #[derive(Debug)]
@@ -47,8 +75,8 @@ impl QueryTables {
         let table = self.catalog.tables.get(id);
         let table = table.ok_or_else(|| Error::internal("a query reads an unknown table", id.to_owned()))?;
         let now = self.engine.history(table)?.pin().await?;
-        let read = (now.last_sequence(), now.log_version());
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), read);
+        let read = TableRead::of(&now);
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).tables.insert(id.to_owned(), read);
         pinned.insert(id.to_owned(), now.clone());
         Ok(now)
     }

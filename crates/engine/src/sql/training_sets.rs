@@ -1,7 +1,7 @@
 //! The schema `training_sets` of SQL: the files of datasets, by their ids and by their names.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use hitherto_core::Dataset;
 use hitherto_offline::input::{Format, Input, InputError, Location, Options};
 
-use super::carried;
+use super::{Reads, carried};
 use crate::dataset::short;
 use crate::{Engine, Error, Result};
 
@@ -30,6 +30,8 @@ pub(super) struct TrainingSetsSchema {
     names: Vec<String>,
     /// Whether one whose file is gone is passed over.
     is_browsed: bool,
+    /// Where it is noted which of them are read.
+    reads: Arc<Mutex<Reads>>,
 }
 
 impl TrainingSetsSchema {
@@ -40,7 +42,7 @@ impl TrainingSetsSchema {
         names.sort_unstable();
         names.dedup();
         names.extend(datasets.iter().map(|dataset| dataset.id.clone()));
-        Self { engine, names, is_browsed: false }
+        Self { engine, names, is_browsed: false, reads: Arc::default() }
     }
 
     /// The same for who wants to know what there is: a file that cannot be read is not in the way of the others.
@@ -48,10 +50,16 @@ impl TrainingSetsSchema {
         Self { is_browsed: true, ..Self::asked(engine, datasets) }
     }
 
+    /// The same; which of them are looked at is noted in `reads`.
+    pub(super) fn noting(self, reads: Arc<Mutex<Reads>>) -> Self {
+        Self { reads, ..self }
+    }
+
     async fn open(&self, name: &str) -> Result<TrainingSetTable> {
         let dataset = self.engine.registry().dataset(name).await?;
         let input = opened(&dataset).await?;
         let schema = input.schema().await.map_err(hitherto_offline::Error::from)?;
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).training_sets.insert(dataset.id);
         Ok(TrainingSetTable { input, schema })
     }
 }

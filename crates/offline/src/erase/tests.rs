@@ -266,16 +266,41 @@ async fn asking_again_tells_what_went_before_and_files_that_came_meanwhile_go_to
     let secret = "ä".repeat(10);
     let key = EntityKey(vec![KeyValue::String(secret.clone())]);
     append(&history, &[sample(10, 1), sample(1, 1)], AT, &mut Read::new()).await;
-    for (id, rows, files) in [("e1", 1, 1), ("e2", 0, 0)] {
+    for (id, rows, files, first) in [("e1", 1, 1, Some(0)), ("e2", 0, 0, None)] {
         let erased = history.erase(&erasing(id, &key, days(7)), &CompactOptions::default(), &|_, _| ()).await;
         let erased = erased.expect("an erasure");
-        assert_eq!((erased.rows, erased.files, erased.first_sequence), (rows, files, Some(0)), "{id}");
-        assert_eq!(erased.earlier, if id == "e2" { [("e1".to_owned(), 1)].into() } else { BTreeMap::new() });
+        assert_eq!((erased.rows, erased.files, erased.first_sequence), (rows, files, first), "{id}");
+        let is_told = id == "e2";
+        assert_eq!(erased.earlier, if is_told { [("e1".to_owned(), 1)].into() } else { BTreeMap::new() });
+        assert_eq!(erased.before, if is_told { [("e1".to_owned(), 0)].into() } else { BTreeMap::new() });
     }
     // a writer that was killed left this a moment after the erasure
     let left = history.root().clone().join("data").join("left.parquet");
     store.store().put(&left, secret.clone().into_bytes().into()).await.expect("a file");
     history.purge(far()).await.expect("a purge");
     assert_eq!(with_bytes(&store, secret.as_bytes()).await, Vec::<String>::new());
-    assert_eq!(history.find(&key).await.expect("a search"), Erased::default(), "what is forgotten is not told");
+    let forgotten = Erased { before: [("e1".to_owned(), 0)].into(), ..Erased::default() };
+    assert_eq!(history.find(&key).await.expect("a search"), forgotten, "whose rows they were nobody can tell");
+}
+
+#[tokio::test]
+async fn rows_with_null_parts_are_counted_and_stay() {
+    let table = table(&[KeyType::Int64, KeyType::String], Created::Column);
+    let history = history(&memory(), &table);
+    // (3, null), (null, "ä"), (-1, "ä"), (null, null), (2, "ää")
+    let mut rows = Read::new();
+    append(&history, &[sample(6, 1), sample(3, 1), sample(2, 1)], AT, &mut rows).await;
+    append(&history, &[sample(7, 1), sample(5, 1)], AT, &mut rows).await;
+    let key = |number, text: &str| EntityKey(vec![KeyValue::Int(number), KeyValue::String(text.to_owned())]);
+    let counted = async |key: EntityKey| history.null_parts(&key).await.expect("a search");
+    assert_eq!((counted(key(3, "ä")).await, counted(key(-1, "ä")).await, counted(key(2, "ää")).await), (2, 1, 0));
+    let wanted = key(-1, "ä");
+    let erased = history.erase(&erasing("e1", &wanted, days(7)), &CompactOptions::default(), &|_, _| ()).await;
+    assert_eq!(erased.expect("an erasure").rows, 1);
+    history.compact(&CompactOptions { reach: Reach::All, ..CompactOptions::default() }, &|_, _| ()).await.expect("done");
+    assert_eq!(counted(wanted).await, 1, "it is of no entity, so it stays");
+    assert_eq!(read(&history, i64::MAX).await.len(), 4);
+    let single = self::history(&memory(), &self::table(&[KeyType::Int64], Created::Column));
+    append(&single, &[sample(7, 1)], AT, &mut Read::new()).await;
+    assert_eq!(single.null_parts(&self::key(2)).await.expect("a search"), 0);
 }

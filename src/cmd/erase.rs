@@ -1,9 +1,10 @@
 //! `erase VIEW --entity k=v`.
 
 use anyhow::Result;
-use hitherto_core::{Name, Span};
-use hitherto_engine::{Act, Engine, ErasedEntity, ErasureRequest, Holding};
+use hitherto_core::{Kind, Name, Span};
+use hitherto_engine::{Act, Engine, ErasedEntity, ErasureRequest, Holding, Holds};
 use hitherto_offline::CompactOptions;
+use hitherto_offline::input::InputError;
 use serde_json::json;
 
 use super::get::row_of_flag;
@@ -44,10 +45,16 @@ serve` does so by itself, otherwise run `hitherto vacuum`. Keep the delay longer
 rebuild takes: with 0s those that are at work fail, or lose their rows.
 
 Training sets are files of yours: those that hold rows of the entity are listed, with the model versions that were \
-trained on them, and stay. A training set with values of it cannot be built again, and its manifest may quote them: `hitherto dataset forget` removes \
-the manifest of one that no model version needs. One that is being built meanwhile \
-is not listed: look again afterwards. Backups, exports, batch ids that name somebody, rows with a null in another part \
-of their key, and the free pages of databases are beyond reach.
+trained on them, and stay; so are other files of theirs, and their spines. `surely` is said of those with rows of the \
+key, `possibly` where nothing tells: where the query of a spine read the table, or another such training set, where the \
+manifest was forgotten, or where the file cannot be read. A training set with values of it cannot be built again, and its \
+manifest may quote them: `hitherto dataset forget` removes the manifest of one that no model version needs. One that is \
+being built meanwhile is not kept, and says so. What is made later of a file that is listed holds the entity too: the \
+same command without --yes looks again.
+
+Rows with a null in some part of their key are of no entity: they are counted, and stay. Copies that were made of \
+training sets, what `hitherto dataset rebuild` wrote, files that were ingested, backups, exports, batch ids that name \
+somebody, and the free pages of databases are beyond reach.
 
 Nothing that is kept for good names the entity: the audit log has the view, the numbers of rows and the erasure's id. \
 For the delay, the table's log has a salted hash of the key.";
@@ -77,12 +84,12 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         }
     }
     bar.finish_and_clear();
-    let holdings = holdings(&engine, &entity).await?;
+    let outside = Outside::of(&engine, &entity).await?;
     match global.output {
-        Format::Json => output::json(&object(&entity, &holdings))?,
-        Format::Table => show(&entity, &holdings)?,
+        Format::Json => output::json(&object(&entity, &outside)?)?,
+        Format::Table => show(&entity, &outside.holdings)?,
     }
-    notes(&args, &entity);
+    notes(&args, &entity, &outside);
     if args.yes {
         // what is due goes now; of a delay of 0s that is this erasure
         engine.purge(std::slice::from_ref(&args.view)).await?;
@@ -90,17 +97,65 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     Ok(())
 }
 
-async fn holdings(engine: &Engine, entity: &ErasedEntity) -> Result<Vec<Holding>> {
-    let mut found = Vec::new();
-    for dataset in engine.datasets_concerned(entity).await? {
-        let file = locations::input(std::slice::from_ref(&dataset.location), None).await;
-        let file = file.map_err(|error| format!("{error:#}"));
-        let holding = engine.holding(entity, &dataset, file).await?;
-        if holding.rows != Some(0) {
-            found.push(holding);
+/// What holds the entity outside of the stores, or may.
+#[derive(Debug, Default)]
+struct Outside {
+    holdings: Vec<Holding>,
+    /// Places that could not be looked at, and why.
+    unread: Vec<(String, String)>,
+}
+
+impl Outside {
+    async fn of(engine: &Engine, entity: &ErasedEntity) -> Result<Self> {
+        let (mut outside, mut loose) = (Self::default(), Vec::new());
+        for place in engine.loose_places().await? {
+            let file = match locations::input(std::slice::from_ref(&place), None).await {
+                Ok(file) => engine.loose_file(&place, &file).await.map_err(anyhow::Error::from),
+                Err(error) => Err(error),
+            };
+            match file {
+                Ok(file) => loose.extend(file),
+                Err(error) if is_gone(&error) => {}
+                Err(error) => outside.unread.push((place, format!("{error:#}"))),
+            }
         }
+        let forgotten = engine.datasets_forgotten(&loose).await?;
+        let forgotten_count = forgotten.len();
+        outside.holdings = forgotten;
+        let mut suspects = engine.datasets_concerned(entity).await?;
+        // a training set may be the spine of the next, and that of another
+        while !suspects.is_empty() {
+            let known = outside.holdings.len();
+            for suspect in &suspects {
+                let file = locations::input(std::slice::from_ref(&suspect.dataset.location), None).await;
+                let file = file.map_err(|error| format!("{error:#}"));
+                let holding = engine.holding(entity, suspect, file, &loose).await?;
+                outside.holdings.extend(Some(holding).filter(Holding::is_one));
+            }
+            if outside.holdings.len() == known {
+                break;
+            }
+            suspects = engine.datasets_drawn_from(&outside.holdings).await?;
+        }
+        outside.holdings.rotate_left(forgotten_count);
+        Ok(outside)
     }
-    Ok(found)
+}
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<InputError>().is_some_and(|error| error.kind() == Kind::NotFound)
+}
+
+/// Whether it can be built again, as far as that is known.
+fn rebuilt(holding: &Holding) -> &str {
+    match (&holding.fault, holding.rows_with_values) {
+        (Some(fault), _) => fault.as_str(),
+        (None, Some(0)) if holding.grounds.is_empty() => "yes",
+        // history gives its features again; its spine's rows are nowhere else
+        (None, Some(0)) => "from its file alone",
+        (None, Some(_)) => "no",
+        (None, None) => "no: it has no manifest",
+    }
 }
 
 fn show(entity: &ErasedEntity, holdings: &[Holding]) -> Result<()> {
@@ -124,20 +179,52 @@ fn show(entity: &ErasedEntity, holdings: &[Holding]) -> Result<()> {
     }
     output::line("")?;
     let row = |holding: &Holding| {
-        let models: Vec<String> = holding.models.iter().map(ToString::to_string).collect();
-        let rows = holding.rows.map_or_else(|| "?".to_owned(), thousands);
-        let rebuild = match (holding.rows_with_values, &holding.fault) {
-            (_, Some(fault)) => fault.clone(),
-            (Some(0), None) => "yes".to_owned(),
-            _ => "no".to_owned(),
+        let holds = match holding.holds {
+            Holds::Surely => "surely",
+            Holds::Possibly => "possibly",
         };
-        vec![holding.dataset.chars().take(12).collect(), rows, rebuild, models.join(" "), holding.location.clone()]
+        let rows = holding.rows.map_or_else(|| "?".to_owned(), thousands);
+        let (rebuild, models) = (rebuilt(holding).to_owned(), holding.models.join(" "));
+        vec![short(holding), holds.to_owned(), rows, rebuild, models, holding.location.clone()]
     };
-    let heading = ["TRAINING SET", "ROWS OF IT", "CAN BE REBUILT", "MODELS", "FILE"];
-    output::table(&heading, &holdings.iter().map(row).collect::<Vec<_>>())
+    let heading = ["TRAINING SET", "HOLDS IT", "ROWS OF IT", "CAN BE REBUILT", "MODELS", "FILE"];
+    output::table(&heading, &holdings.iter().map(row).collect::<Vec<_>>())?;
+    let others = holdings.iter().flat_map(|holding| {
+        let other =
+            move |place: &String, what: &str| vec![place.clone(), format!("{what} of training set {}", short(holding))];
+        let copies = holding.copies.iter().map(move |place| other(place, "another file"));
+        copies.chain(holding.spine.iter().map(move |place| other(place, "the spine")))
+    });
+    let others: Vec<Vec<String>> = others.collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    output::line("")?;
+    output::table(&["OTHER FILE", "WHAT IT IS"], &others)
 }
 
-fn notes(args: &Args, entity: &ErasedEntity) {
+/// As much of its id as people read.
+fn short(holding: &Holding) -> String {
+    holding.dataset.chars().take(12).collect()
+}
+
+fn notes(args: &Args, entity: &ErasedEntity, outside: &Outside) {
+    for holding in &outside.holdings {
+        for ground in &holding.grounds {
+            let what = if holding.holds == Holds::Surely { "more of it" } else { "it" };
+            output::note(format!("training set {} may hold {what}: {ground}", short(holding)));
+        }
+    }
+    for (place, fault) in &outside.unread {
+        output::note(format!("a training set lay at {place} once, and it could not be looked at: {fault}"));
+    }
+    for table in entity.tables.iter().filter(|table| table.null_part_rows > 0) {
+        output::note(format!(
+            "{} rows of table {} have this key but for parts that are null: they match no key, and were left as they are",
+            thousands(table.null_part_rows),
+            table.table
+        ));
+    }
     for other in &entity.others {
         output::note(format!(
             "{} has {} rows of the same key: `hitherto erase {} --entity …` erases them",
@@ -161,17 +248,17 @@ fn notes(args: &Args, entity: &ErasedEntity) {
     }
 }
 
-fn object(entity: &ErasedEntity, holdings: &[Holding]) -> serde_json::Value {
-    let holding = |holding: &Holding| {
-        json!({
-            "dataset": holding.dataset, "location": holding.location, "rows": holding.rows,
-            "rows_with_values": holding.rows_with_values, "fault": holding.fault,
-            "models": holding.models.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
+fn object(entity: &ErasedEntity, outside: &Outside) -> Result<serde_json::Value> {
+    let holding = |holding: &Holding| -> Result<serde_json::Value> {
+        let mut object = serde_json::to_value(holding)?;
+        object["can_be_rebuilt"] = rebuilt(holding).into();
+        Ok(object)
     };
-    json!({
+    let unread = outside.unread.iter().map(|(place, fault)| json!({"location": place, "fault": fault}));
+    Ok(json!({
         "id": entity.id, "view": entity.view, "erased": entity.id.is_some(), "rows": entity.rows(),
         "files_go_at": entity.files_go_at.to_string(), "tables": entity.tables, "other_keys": entity.other_keys, "online": entity.online,
-        "other_views": entity.others, "datasets": holdings.iter().map(holding).collect::<Vec<_>>(),
-    })
+        "other_views": entity.others, "datasets": outside.holdings.iter().map(holding).collect::<Result<Vec<_>>>()?,
+        "unread": unread.collect::<Vec<_>>(),
+    }))
 }

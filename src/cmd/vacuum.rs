@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 use hitherto_core::{Name, Span};
-use hitherto_engine::VacuumedTable;
-use hitherto_offline::Sweep;
+use hitherto_offline::{Sweep, Vacuumed};
 
 use crate::args::Global;
 use crate::config::Config;
@@ -24,9 +23,13 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
+/// What is said of training sets that clients had built, and that no dataset names.
+const CLIENTS: &str = "_training_sets";
+
 const AFTER: &str = "\
 Files go that a compaction replaced, and files that killed ingests and compactions left behind. History keeps every \
-row: no answer and no training set changes.
+row: no answer and no training set changes. Where no view is named, files of training sets that clients had built go too, \
+if no dataset names them and they are older than the retention and a day.
 
 The retention protects whoever is at work: reads that began before a compaction still use the files that it \
 replaced, and the files of an ingest or a compaction are not yet part of history while it is writing. Keep it longer \
@@ -39,27 +42,39 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     let engine = stores::open(config, Use::Existing, global.clock).await?;
     let sweep = if args.dry_run { Sweep::DryRun } else { Sweep::Delete };
     let done = engine.vacuum(&args.views, args.retention, sweep).await?;
+    let of_tables = done.iter().map(|table| (Some(&table.view), table.table.as_str(), table.found));
+    let mut found: Vec<(Option<&Name>, &str, Vacuumed)> = of_tables.collect();
+    let clients = if args.views.is_empty() {
+        engine.vacuum_client_files(args.retention, sweep).await?
+    } else {
+        Vacuumed::default()
+    };
+    if clients != Vacuumed::default() {
+        found.push((None, CLIENTS, clients));
+    }
     match global.output {
-        Format::Json => output::json(&done.iter().map(|table| object(table, sweep)).collect::<Vec<_>>())?,
+        Format::Json => {
+            output::json(
+                &found.iter().map(|(view, what, found)| object(*view, what, found, sweep)).collect::<Vec<_>>(),
+            )?;
+        }
         Format::Table => {
             let deleted = if sweep == Sweep::DryRun { "TO DELETE" } else { "DELETED" };
             let heading = ["TABLE", deleted, "BYTES", "KEPT FOR NOW", "BYTES"];
-            output::table(&heading, &done.iter().map(row).collect::<Vec<_>>())?;
+            output::table(&heading, &found.iter().map(|(_, what, found)| row(what, found)).collect::<Vec<_>>())?;
         }
     }
     Ok(())
 }
 
-fn row(table: &VacuumedTable) -> Vec<String> {
-    let found = &table.found;
+fn row(what: &str, found: &Vacuumed) -> Vec<String> {
     let numbers = [found.deleted_files, found.deleted_bytes, found.kept_files, found.kept_bytes];
-    std::iter::once(table.table.clone()).chain(numbers.map(thousands)).collect()
+    std::iter::once(what.to_owned()).chain(numbers.map(thousands)).collect()
 }
 
-fn object(table: &VacuumedTable, sweep: Sweep) -> serde_json::Value {
-    let found = &table.found;
+fn object(view: Option<&Name>, what: &str, found: &Vacuumed, sweep: Sweep) -> serde_json::Value {
     serde_json::json!({
-        "view": table.view, "table": table.table, "dry_run": sweep == Sweep::DryRun,
+        "view": view, "table": what, "dry_run": sweep == Sweep::DryRun,
         "deleted_files": found.deleted_files, "deleted_bytes": found.deleted_bytes,
         "kept_files": found.kept_files, "kept_bytes": found.kept_bytes,
     })

@@ -103,7 +103,8 @@ impl Engine {
         })
     }
 
-    async fn audit_entries(&self) -> Result<Vec<AuditEntry>> {
+    /// All of the log.
+    pub(crate) async fn audit_entries(&self) -> Result<Vec<AuditEntry>> {
         let mut entries: Vec<AuditEntry> = Vec::new();
         loop {
             let after = entries.last().map_or(0, |last| last.number);

@@ -68,6 +68,39 @@ pub struct ErasedTable {
     pub earlier: BTreeMap<String, u64>,
     /// The least `_sequence` of all these rows.
     pub first_sequence: Option<i64>,
+    /// Rows whose key is this one but for parts that are null. They are of no entity, and stay.
+    pub null_part_rows: u64,
+    /// The least `_sequence` of the rows that would go; none where they went.
+    #[serde(skip)]
+    pub(crate) first_now: Option<i64>,
+    /// By id, the least `_sequence` that each erasure took which was of this key, or may have been; this one too.
+    #[serde(skip)]
+    pub(crate) taken: BTreeMap<String, i64>,
+}
+
+impl ErasedTable {
+    fn new(table: &str, id: Option<&String>, found: Erased, null_part_rows: u64) -> Self {
+        let Erased { rows, files, earlier, first_sequence: first_now, before: mut taken } = found;
+        let of_earlier = taken.iter().filter(|(id, _)| earlier.contains_key(*id)).map(|(_, first)| *first);
+        let first_sequence = of_earlier.chain(first_now).min();
+        if let (Some(id), Some(first)) = (id, first_now) {
+            taken.insert(id.clone(), first);
+        }
+        let first_now = first_now.filter(|_| id.is_none());
+        Self { table: table.to_owned(), rows, files, earlier, first_sequence, null_part_rows, first_now, taken }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sample<const N: usize>(first_now: Option<i64>, taken: [(&str, i64); N]) -> Self {
+        let taken = taken.map(|(id, first)| (id.to_owned(), first)).into();
+        Self { first_now, taken, ..Self::new("t-1", None, Erased::default(), 0) }
+    }
+
+    /// Whether who has read the table up to `last`, and knew of the erasures `known`, has read rows that went, or would go.
+    pub(crate) fn was_read(&self, last: i64, known: Option<&Vec<String>>) -> bool {
+        let unknown = self.taken.iter().filter(|(id, _)| known.is_none_or(|known| !known.contains(*id)));
+        unknown.map(|(_, first)| *first).chain(self.first_now).any(|first| first <= last)
+    }
 }
 
 /// What the online store had of the entity.
@@ -147,8 +180,8 @@ impl Engine {
                     history.history().erase(&erasing, options, seen).await?
                 }
             };
-            let Erased { rows, first_sequence, files, earlier } = found;
-            entity.tables.push(ErasedTable { table: table.id.clone(), rows, files, first_sequence, earlier });
+            let null_part_rows = history.history().null_parts(key).await?;
+            entity.tables.push(ErasedTable::new(&table.id, id.as_ref(), found, null_part_rows));
         }
         if let Some(id) = &id {
             // told before the online store is asked, which may be down

@@ -1,24 +1,54 @@
-//! Which training sets hold rows of an entity: files that no store of ours owns.
+//! Which training sets hold rows of an entity, or may: files that no store of ours owns, and copies of them.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use futures::TryStreamExt;
-use hitherto_core::{Dataset, KeyType, ResolvedSet, Selector, VersionedName, ViewUse};
+use hitherto_core::{
+    Catalog, Dataset, EntityKey, KeyType, ModelVersion, ResolvedSet, Selector, VersionedName, ViewUse,
+};
 use hitherto_offline::KeyReader;
 use hitherto_offline::input::Input;
 use hitherto_offline::types::key_arrow_type;
+use serde::Serialize;
 
+use crate::dataset::short;
 use crate::engine::find_set;
+use crate::sql::views_of;
 use crate::training_set::evidence_columns;
-use crate::{Engine, ErasedEntity, Error, EvidenceColumns, Result};
+use crate::{Engine, ErasedEntity, ErasedTable, Error, EvidenceColumns, Result};
 
-/// A training set that was built from a table that the entity was erased from.
+/// A training set to be looked into.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// Its manifest.
+    pub dataset: Dataset,
+    /// Why something of the entity may be in its spine's columns, where no key need stand beside it.
+    pub grounds: Vec<String>,
+}
+
+/// Whether a training set is known to hold an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holds {
+    /// Its file has rows of it.
+    Surely,
+    /// Nothing tells whether it does: the grounds say why it may.
+    Possibly,
+}
+
+/// A training set that holds the entity, or may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Holding {
     /// Its id.
     pub dataset: String,
     /// Where its file lies.
     pub location: String,
+    /// Whether it is known to hold it.
+    pub holds: Holds,
+    /// Why it may hold more of it than its rows of the key, or may hold it at all.
+    pub grounds: Vec<String>,
     /// Rows of the entity in it; none where the file cannot be read.
     pub rows: Option<u64>,
     /// Of these: rows with something that history knew of the entity, and cannot give again.
@@ -26,77 +56,268 @@ pub struct Holding {
     /// Why the file cannot be read.
     pub fault: Option<String>,
     /// The model versions that were trained on it.
-    pub models: Vec<VersionedName>,
+    pub models: Vec<String>,
+    /// Where other files of it lie, which are no less whole.
+    pub copies: Vec<String>,
+    /// Where its spine lay, which had its rows of the entity, if that was a file.
+    pub spine: Option<String>,
+}
+
+/// A file of a training set that no manifest says to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LooseFile {
+    /// Where it lies.
+    pub place: String,
+    /// The id of the training set, as the file says.
+    pub dataset: String,
+}
+
+/// What a file has of an entity.
+#[derive(Default)]
+struct Counted {
+    rows: u64,
+    with_values: u64,
+    /// Rows whose key is the entity's but for parts that are null.
+    with_null_parts: u64,
+}
+
+impl Holding {
+    fn of_file(dataset: &str, location: &str) -> Self {
+        Self {
+            dataset: dataset.to_owned(),
+            location: location.to_owned(),
+            holds: Holds::Possibly,
+            grounds: Vec::new(),
+            rows: None,
+            rows_with_values: None,
+            fault: None,
+            models: Vec::new(),
+            copies: Vec::new(),
+            spine: None,
+        }
+    }
+
+    /// Whether it holds the entity, or may.
+    pub fn is_one(&self) -> bool {
+        self.holds == Holds::Surely || !self.grounds.is_empty() || self.fault.is_some()
+    }
+
+    /// Where files of it lie.
+    fn places(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.location).chain(&self.copies).map(String::as_str)
+    }
 }
 
 impl Engine {
     /// The training sets that were built from what the entity was, or would be, erased from, in the order in which they were
-    /// recorded: all of those that read one of its tables when its first row was there.
-    pub async fn datasets_concerned(&self, entity: &ErasedEntity) -> Result<Vec<Dataset>> {
-        let concerns = |dataset: &Dataset| {
-            entity.tables.iter().any(|table| {
+    /// recorded: those that read one of its tables, for their features or by their spines' queries, when rows of it were there.
+    pub async fn datasets_concerned(&self, entity: &ErasedEntity) -> Result<Vec<Suspect>> {
+        let catalog = self.registry().catalog().await?;
+        let mut suspects = Vec::new();
+        for dataset in self.registry().datasets().await? {
+            let grounds: Vec<String> =
+                entity.tables.iter().filter_map(|table| queried(&catalog, table, &dataset)).collect();
+            let is_read = entity.tables.iter().any(|table| {
                 let last = dataset.tables.get(&table.table);
-                table.first_sequence.zip(last).is_some_and(|(first, last)| first <= *last)
-            })
-        };
-        Ok(self.registry().datasets().await?.into_iter().filter(concerns).collect())
+                last.is_some_and(|last| table.was_read(*last, dataset.erasures.get(&table.table)))
+            });
+            if is_read || !grounds.is_empty() {
+                suspects.push(Suspect { dataset, grounds });
+            }
+        }
+        Ok(suspects)
+    }
+
+    /// The training sets, none of these, whose spines came from a file of one of these: what that holds, they may hold.
+    pub async fn datasets_drawn_from(&self, holdings: &[Holding]) -> Result<Vec<Suspect>> {
+        let mut suspects = Vec::new();
+        for dataset in self.registry().datasets().await? {
+            if holdings.iter().any(|holding| holding.dataset == dataset.id) {
+                continue;
+            }
+            let grounds: Vec<String> = holdings.iter().filter_map(|holding| drawn(&dataset, holding)).collect();
+            if !grounds.is_empty() {
+                suspects.push(Suspect { dataset, grounds });
+            }
+        }
+        Ok(suspects)
+    }
+
+    /// Where files of training sets may lie that no manifest names: where a dataset lay before it was written elsewhere, or
+    /// was forgotten, and what the store has of clients besides.
+    pub async fn loose_places(&self) -> Result<BTreeSet<String>> {
+        let mut places = BTreeSet::new();
+        for entry in self.audit_entries().await?.iter().filter(|entry| entry.verb == "record_dataset") {
+            places.extend(entry.before.iter().chain(&entry.after).filter_map(|summary| location_of(summary)));
+        }
+        for file in self.unnamed_client_files().await? {
+            places.insert(self.client_file(&file.name)?.place().to_owned());
+        }
+        // read last: what is recorded by now is named
+        for dataset in self.registry().datasets().await? {
+            places.remove(&dataset.location);
+        }
+        Ok(places)
+    }
+
+    /// The file that lies at a loose place, if it is a training set's.
+    pub async fn loose_file(&self, place: &str, file: &Input) -> Result<Option<LooseFile>> {
+        let id = file.stamp("hitherto.dataset").await.map_err(hitherto_offline::Error::from)?;
+        Ok(id.map(|dataset| LooseFile { place: place.to_owned(), dataset }))
+    }
+
+    /// The training sets of loose files that no manifest is left of: nothing tells what they hold.
+    pub async fn datasets_forgotten(&self, loose: &[LooseFile]) -> Result<Vec<Holding>> {
+        let known = self.registry().datasets().await?;
+        let mut forgotten: BTreeMap<&str, Holding> = BTreeMap::new();
+        for file in loose.iter().filter(|file| known.iter().all(|dataset| dataset.id != file.dataset)) {
+            if let Some(first) = forgotten.get_mut(file.dataset.as_str()) {
+                first.copies.push(file.place.clone());
+                continue;
+            }
+            let mut holding = Holding::of_file(&file.dataset, &file.place);
+            holding.grounds.push("it has no manifest, and nothing tells what it was built from".to_owned());
+            forgotten.insert(&file.dataset, holding);
+        }
+        Ok(forgotten.into_values().collect())
     }
 
     /// What a training set's file holds of the entity. A file that is gone, or another by now, is told as a fault.
     pub async fn holding(
         &self,
         entity: &ErasedEntity,
-        dataset: &Dataset,
+        suspect: &Suspect,
         file: Result<Input, String>,
+        loose: &[LooseFile],
     ) -> Result<Holding> {
+        let Suspect { dataset, grounds } = suspect;
+        let mut holding = Holding::of_file(&dataset.id, &dataset.location);
+        holding.grounds.clone_from(grounds);
         let models = self.all_model_versions().await?;
         let trained = models.iter().filter(|model| model.dataset.as_ref() == Some(&dataset.id));
-        let mut holding = Holding {
-            dataset: dataset.id.clone(),
-            location: dataset.location.clone(),
-            rows: None,
-            rows_with_values: None,
-            fault: None,
-            models: trained.map(|model| VersionedName { name: model.name.clone(), version: model.version }).collect(),
-        };
+        holding.models = trained.map(model_name).collect();
+        let copies = loose.iter().filter(|file| file.dataset == dataset.id);
+        holding.copies = copies.map(|file| file.place.clone()).collect();
         let counted = match file {
             Ok(file) => self.count(entity, dataset, &file).await.map_err(|error| error.to_string()),
             Err(fault) => Err(fault),
         };
         match counted {
-            Ok((rows, with_values)) => {
-                (holding.rows, holding.rows_with_values) = (Some(rows), Some(with_values));
+            Ok(counted) => {
+                (holding.rows, holding.rows_with_values) = (Some(counted.rows), Some(counted.with_values));
+                if counted.rows > 0 {
+                    holding.holds = Holds::Surely;
+                    holding.spine = dataset.spine_location().map(str::to_owned);
+                }
+                if counted.with_null_parts > 0 {
+                    let rows = counted.with_null_parts;
+                    holding
+                        .grounds
+                        .push(format!("in {rows} of its rows a part of the key is null, and the others are its"));
+                }
             }
             Err(fault) => holding.fault = Some(fault),
         }
         Ok(holding)
     }
 
-    async fn count(&self, entity: &ErasedEntity, dataset: &Dataset, file: &Input) -> Result<(u64, u64)> {
+    async fn count(&self, entity: &ErasedEntity, dataset: &Dataset, file: &Input) -> Result<Counted> {
+        let other = self.loose_file(&dataset.location, file).await?.filter(|found| found.dataset != dataset.id);
+        if let Some(other) = other {
+            return Err(Error::NotFound(format!("training set {} lies there now", short(&other.dataset))));
+        }
         let catalog = self.registry().catalog().await?;
         let set = &find_set(&catalog, &Selector::Version(dataset.feature_set.clone()))?.resolved;
+        let keyed: Vec<(usize, &ViewUse, &EntityKey)> = set
+            .uses
+            .iter()
+            .enumerate()
+            .filter_map(|(index, view_use)| Some((index, view_use, key_of(&catalog, entity, view_use)?)))
+            .collect();
         let mut batches = file.stream().await.map_err(hitherto_offline::Error::from)?;
-        let (mut rows, mut with_values) = (0, 0);
+        let mut counted = Counted::default();
         while let Some(batch) = batches.try_next().await.map_err(hitherto_offline::Error::from)? {
-            let mut is_of = vec![false; batch.num_rows()];
-            let mut has_values = vec![false; batch.num_rows()];
-            for (index, view_use) in set.uses.iter().enumerate() {
-                if let Some(key) = entity.keys.get(&view_use.table) {
-                    let values = value_columns(set, index, view_use, dataset, &batch)?;
-                    let columns = key_columns(view_use, &batch)?;
-                    let types: Vec<KeyType> = view_use.keys.iter().map(|key| key.key_type).collect();
-                    let keys = KeyReader::try_new(&columns, &types)?;
-                    for row in (0..batch.num_rows()).filter(|row| keys.key(*row).as_ref() == Some(key)) {
+            let [mut is_of, mut has_values, mut has_nulls] = [(); 3].map(|()| vec![false; batch.num_rows()]);
+            for (index, view_use, key) in &keyed {
+                // what other views have given is still there to be given again
+                let is_erased = entity.keys.contains_key(&view_use.table);
+                let values =
+                    if is_erased { value_columns(set, *index, view_use, dataset, &batch)? } else { Vec::new() };
+                let columns = key_columns(view_use, &batch)?;
+                let types: Vec<KeyType> = view_use.keys.iter().map(|key| key.key_type).collect();
+                let keys = KeyReader::try_new(&columns, &types)?;
+                for (row, found) in (0..batch.num_rows()).map(|row| (row, keys.key(row))) {
+                    if found.as_ref() == Some(*key) {
                         is_of[row] = true;
                         has_values[row] |= values.iter().any(|column| column.is_valid(row));
+                    } else {
+                        has_nulls[row] |= keys.is_but_for_nulls(row, key);
                     }
                 }
             }
-            rows += is_of.iter().filter(|of| **of).count() as u64;
-            with_values += has_values.iter().filter(|has| **has).count() as u64;
+            let count = |rows: &[bool]| rows.iter().filter(|is| **is).count() as u64;
+            counted.rows += count(&is_of);
+            counted.with_values += count(&has_values);
+            counted.with_null_parts +=
+                is_of.iter().zip(&has_nulls).filter(|(of, nulls)| !**of && **nulls).count() as u64;
         }
-        Ok((rows, with_values))
+        Ok(counted)
     }
+}
+
+/// The entity's key for a use: of a table that it was erased from, or of one with the same keys.
+fn key_of<'a>(catalog: &Catalog, entity: &'a ErasedEntity, view_use: &ViewUse) -> Option<&'a EntityKey> {
+    entity.keys.get(&view_use.table).or_else(|| {
+        let keys = &catalog.tables.get(&view_use.table)?.keys;
+        let alike = |id: &String| catalog.tables.get(id).is_some_and(|table| table.keys == *keys);
+        entity.keys.iter().find(|(id, _)| alike(id)).map(|(_, key)| key)
+    })
+}
+
+/// Why a dataset's spine may hold rows of a table that the entity was erased from, if its query read them.
+fn queried(catalog: &Catalog, table: &ErasedTable, dataset: &Dataset) -> Option<String> {
+    let (id, build) = (&table.table, &dataset.build);
+    let by_query = |how: String| format!("its spine's query read table {id}{how}");
+    if let Some(last) = build.spine_tables.get(id) {
+        let was_read = table.was_read(*last, build.spine_erasures.get(id));
+        return was_read.then(|| by_query(format!(" up to _sequence {last}")));
+    }
+    // of a manifest from before it was noted, the query's text alone tells
+    let is_noted = !build.spine_tables.is_empty() || !build.spine_datasets.is_empty();
+    if is_noted || !dataset.spine_is_query() || !table.was_read(i64::MAX, None) {
+        return None;
+    }
+    let is_elsewhere = views_of(catalog, &dataset.spine).is_ok_and(|views| views.iter().all(|view| view.table != *id));
+    (!is_elsewhere).then(|| by_query(String::new()))
+}
+
+/// Why a dataset may hold what `holding` holds, if its spine came from there.
+fn drawn(dataset: &Dataset, holding: &Holding) -> Option<String> {
+    let id = short(&holding.dataset);
+    if dataset.build.spine_datasets.contains(&holding.dataset) {
+        return Some(format!("its spine's query read training set {id}"));
+    }
+    let spine = dataset.spine_location()?;
+    let place = holding.places().find(|place| names(spine, place))?;
+    Some(format!("its spine is the file of training set {id}: {place}"))
+}
+
+/// Whether a list of places, with spaces between, has this one.
+fn names(places: &str, place: &str) -> bool {
+    places.match_indices(place).any(|(at, _)| {
+        let (before, after) = (&places[..at], &places[at + place.len()..]);
+        (before.is_empty() || before.ends_with(' ')) && (after.is_empty() || after.starts_with(' '))
+    })
+}
+
+/// Where a dataset lay, as the audit log summed it up.
+fn location_of(summary: &str) -> Option<String> {
+    let summary: serde_json::Value = serde_json::from_str(summary).ok()?;
+    Some(summary.get("location")?.as_str()?.to_owned())
+}
+
+fn model_name(model: &ModelVersion) -> String {
+    VersionedName { name: model.name.clone(), version: model.version }.to_string()
 }
 
 /// The spine's columns that are a use's key, in the types and the order of the key.
@@ -126,4 +347,50 @@ fn value_columns<'a>(
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     let found = batch.column_by_name(name);
     found.ok_or_else(|| Error::NotFound(format!("its file has no column '{name}': it is not the file that was built")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_found_whole_in_a_list_of_places() {
+        assert!(names("/a/t.parquet", "/a/t.parquet") && names("/x.csv /a b/t.parquet /y.csv", "/a b/t.parquet"));
+        assert!(!names("/b/a/t.parquet", "/a/t.parquet") && !names("/a/t.parquet2", "/a/t.parquet"));
+        assert!(names("/a/t.parquet2 /a/t.parquet", "/a/t.parquet"), "the second is it");
+    }
+
+    #[test]
+    fn rows_were_read_if_they_were_there_and_not_yet_erased() {
+        let table = ErasedTable::sample(Some(7), [("early", 3)]);
+        let knows = vec!["early".to_owned()];
+        let reads = [(2, None), (3, None), (6, Some(&knows)), (7, Some(&knows)), (7, None)];
+        let read: Vec<bool> = reads.iter().map(|(last, known)| table.was_read(*last, *known)).collect();
+        assert_eq!(read, [false, true, false, true, true]);
+        assert!(!ErasedTable::sample(None, []).was_read(i64::MAX, None), "there was never a row of it");
+    }
+
+    #[test]
+    fn of_an_old_manifest_the_querys_text_tells() {
+        let text = |spine: &str, build: &str| {
+            format!(
+                r#"{{"id":"ab","name":null,"feature_set":{{"name":"late","version":1}},"feature_set_hash":"aa",
+                "mode":"knowledge","spine":"{spine}","spine_fingerprint":"f0","event_timestamp":"t","evidence":false,
+                "tables":{{}},"location":"/t.parquet","rows":2,"file_hash":"cc","built_at":7,"build":{build}}}"#
+            )
+        };
+        let table = ErasedTable::sample(Some(7), []);
+        let of = |spine: &str, build: &str| {
+            let dataset: Dataset = serde_json::from_str(&text(spine, build)).expect("a manifest");
+            queried(&Catalog::default(), &table, &dataset)
+        };
+        assert_eq!(of("select 1 from a", r#"{"spine_tables":{"t-1":6}}"#), None, "it was read too early");
+        let late = of("select 1 from a", r#"{"spine_tables":{"t-1":7}}"#);
+        assert_eq!(late.as_deref(), Some("its spine's query read table t-1 up to _sequence 7"));
+        assert_eq!(of("select 1 from a", r#"{"spine_tables":{"u-1":7}}"#), None, "another's");
+        assert_eq!(of("select 1", "{}"), None, "it read no view");
+        let unreadable = of("select ((", "{}");
+        assert_eq!(unreadable.as_deref(), Some("its spine's query read table t-1"), "who knows");
+        assert_eq!(of("/spine.csv", "{}"), None);
+    }
 }

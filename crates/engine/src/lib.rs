@@ -51,6 +51,7 @@ mod apply;
 mod audit;
 mod build;
 mod check_history;
+mod client_files;
 mod clock;
 mod compact;
 mod dataset;
@@ -112,7 +113,7 @@ pub use erase::{Act, ErasedEntity, ErasedReading, ErasedTable, ErasureRequest, O
 pub use error::{Error, Result};
 pub use explain::{Explanation, Part, ViewExplanation};
 pub use fingerprint::RowsFingerprint;
-pub use holding::Holding;
+pub use holding::{Holding, Holds, LooseFile, Suspect};
 pub use ingest::{Destination, Ingested};
 pub use joined_reads::ReadCounts;
 pub use leakage::{Example, Leakage, ViewLeakage};

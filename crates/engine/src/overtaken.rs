@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hitherto_core::Catalog;
-use hitherto_offline::OutputLocation;
+use hitherto_offline::{OutputLocation, TableErasure};
 
 use crate::dataset::taken;
 use crate::join::Pins;
@@ -35,7 +35,7 @@ impl Engine {
             let table = catalog.tables.get(id);
             let table = table.ok_or_else(|| Error::internal("an unknown table was read", id.clone()))?;
             let snapshot = self.history(table)?.history().snapshot().await?;
-            let is_new = |read: &TableRead, erasure: &hitherto_offline::TableErasure| {
+            let is_new = |read: &TableRead, erasure: &TableErasure| {
                 erasure.concerns(read.last_sequence) && !read.erasures.contains(&erasure.id)
             };
             let since = snapshot.erasures.iter().filter(|erasure| reads.iter().any(|read| is_new(read, erasure)));

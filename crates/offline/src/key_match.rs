@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn null_parts_are_told_from_the_key_and_from_other_keys() {
         let keys = vec![(name("a"), KeyType::String), (name("b"), KeyType::Int64)];
-        let table = Table { id: "t-1".to_owned(), view: name("t"), keys, created: Created::Absent, columns: Vec::new() };
+        let table =
+            Table { id: "t-1".to_owned(), view: name("t"), keys, created: Created::Absent, columns: Vec::new() };
         let texts = [Some("x"), Some("x"), None, None, Some("y"), Some("x")];
         let numbers = [Some(7), None, Some(7), None, None, Some(8)];
         let batch = RecordBatch::try_from_iter([

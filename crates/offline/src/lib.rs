@@ -34,6 +34,6 @@ pub use scan::{
 pub use schema::{
     COMMIT_SEQUENCE, COMMIT_TIME, CREATED, DELETED, DESCRIPTION, EVENT, INGESTED, SEQUENCE, data_schema, history_schema,
 };
-pub use store::{Disk, DurableFileSystem, OfflineStore, RealDisk};
+pub use store::{Disk, DurableFileSystem, FileBeside, OfflineStore, RealDisk};
 pub use vacuum::{Sweep, Vacuumed};
 pub use values::{ColumnReader, KeyReader, array_of, key_array, key_at, value_at};

@@ -297,7 +297,10 @@ async fn rows_with_null_parts_are_counted_and_stay() {
     let wanted = key(-1, "ä");
     let erased = history.erase(&erasing("e1", &wanted, days(7)), &CompactOptions::default(), &|_, _| ()).await;
     assert_eq!(erased.expect("an erasure").rows, 1);
-    history.compact(&CompactOptions { reach: Reach::All, ..CompactOptions::default() }, &|_, _| ()).await.expect("done");
+    history
+        .compact(&CompactOptions { reach: Reach::All, ..CompactOptions::default() }, &|_, _| ())
+        .await
+        .expect("done");
     assert_eq!(counted(wanted).await, 1, "it is of no entity, so it stays");
     assert_eq!(read(&history, i64::MAX).await.len(), 4);
     let single = self::history(&memory(), &self::table(&[KeyType::Int64], Created::Column));

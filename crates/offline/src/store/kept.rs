@@ -5,14 +5,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use hitherto_core::Timestamp;
 use object_store::local::LocalFileSystem;
-use object_store::{ObjectStoreExt, PutMode};
+use object_store::{ObjectMeta, ObjectStoreExt, PutMode};
 
 use super::OfflineStore;
-use crate::{Error, OutputLocation, Result};
+use crate::{Error, OutputLocation, Result, Sweep, Vacuumed};
 
 /// How many objects are read at once.
 const READS_MAX: usize = 16;
+
+/// A file beside the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileBeside {
+    /// Its name in its folder.
+    pub name: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// When it was written, by the store's clock.
+    pub modified: Timestamp,
+}
 
 impl OfflineStore {
     /// Writes `bytes` at `path`, its parts below [`OfflineStore::base`], if nothing is there; else what is there.
@@ -42,6 +54,45 @@ impl OfflineStore {
         Ok(OutputLocation::object(Arc::clone(&self.store), place, name))
     }
 
+    /// The files in the folder `path`, by name; none where there is no such folder.
+    pub async fn files_beside(&self, path: &[&str]) -> Result<Vec<FileBeside>> {
+        let folder = path.iter().fold(self.base.clone(), |place, part| place.join(*part));
+        let listed: Vec<ObjectMeta> = self
+            .store
+            .list(Some(&folder))
+            .try_collect()
+            .await
+            .map_err(|error| Error::object_store(format!("list '{folder}'"), error))?;
+        let file = |object: ObjectMeta| FileBeside {
+            name: object.location.filename().unwrap_or_default().to_owned(),
+            size_bytes: object.size,
+            modified: Timestamp(object.last_modified.timestamp_micros()),
+        };
+        let mut files: Vec<FileBeside> = listed.into_iter().map(file).collect();
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(files)
+    }
+
+    /// Removes the staging files in the folder `path` that were last written to by `until`: writers that were killed left
+    /// them. Or only says what they are.
+    pub async fn sweep_staged_beside(&self, path: &[&str], until: Timestamp, sweep: Sweep) -> Result<Vacuumed> {
+        let folder = path.iter().fold(self.base.clone(), |place, part| place.join(*part));
+        let mut found = Vacuumed::default();
+        for staged in self.leftovers(&folder).await? {
+            if staged.modified > until {
+                found.kept_files += 1;
+                found.kept_bytes += staged.size_bytes;
+                continue;
+            }
+            found.deleted_files += 1;
+            found.deleted_bytes += staged.size_bytes;
+            if sweep == Sweep::Delete {
+                self.remove_leftover(staged).await?;
+            }
+        }
+        Ok(found)
+    }
+
     /// Everything kept in the folder `path`, by name; nothing where there is no such folder.
     pub async fn kept(&self, path: &[&str]) -> Result<Vec<(String, Bytes)>> {
         let folder = path.iter().fold(self.base.clone(), |place, part| place.join(*part));
@@ -69,6 +120,32 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
+
+    #[tokio::test]
+    async fn files_beside_the_tables_are_told_and_what_a_killed_writer_left_goes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = url::Url::from_directory_path(folder.path()).expect("a URL");
+        let store = OfflineStore::open(url.as_str(), [("", ""); 0]).expect("a store");
+        let path = ["_training_sets", "p"];
+        assert_eq!(store.files_beside(&path).await.expect("no folder"), []);
+        store.keep(&["_training_sets", "p", "b.parquet"], "two").await.expect("writes");
+        store.keep(&["_training_sets", "p", "a.parquet"], "three").await.expect("writes");
+        store.keep(&["_training_sets", "pq", "c.parquet"], "another's").await.expect("writes");
+        let staged = folder.path().join("_training_sets/p/d.parquet#17");
+        std::fs::write(&staged, "half").expect("a staging file");
+        let files = store.files_beside(&path).await.expect("files");
+        let told: Vec<(&str, u64)> = files.iter().map(|file| (file.name.as_str(), file.size_bytes)).collect();
+        assert_eq!(told, [("a.parquet", 5), ("b.parquet", 3)]);
+        let swept = async |until, sweep| store.sweep_staged_beside(&path, until, sweep).await.expect("a sweep");
+        let kept = Vacuumed { kept_files: 1, kept_bytes: 4, ..Vacuumed::default() };
+        assert_eq!(swept(Timestamp(0), Sweep::Delete).await, kept, "it was written since");
+        let deleted = Vacuumed { deleted_files: 1, deleted_bytes: 4, ..Vacuumed::default() };
+        assert_eq!(swept(Timestamp::MAX, Sweep::DryRun).await, deleted);
+        assert!(staged.exists());
+        assert_eq!(swept(Timestamp::MAX, Sweep::Delete).await, deleted);
+        assert!(!staged.exists());
+        assert_eq!(store.files_beside(&path).await.expect("files").len(), 2);
+    }
 
     #[tokio::test]
     async fn the_first_stays() {

@@ -8,6 +8,7 @@ mod leftovers;
 mod local;
 
 pub use disk::{Disk, RealDisk};
+pub use kept::FileBeside;
 pub use local::DurableFileSystem;
 
 pub(crate) use leftovers::Leftover;

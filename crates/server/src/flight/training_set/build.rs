@@ -18,9 +18,6 @@ use super::request::Consumer;
 use crate::answer::{Refusal, text_of};
 use crate::shared::Shared;
 
-/// The folder beside the tables in which training sets of clients lie, a folder a project.
-const FOLDER: &str = "_training_sets";
-
 /// The feature set that `consumer` is trained by.
 pub(super) async fn feature_set(engine: &Engine, consumer: Consumer) -> Result<Selector, Refusal> {
     Ok(match consumer {
@@ -31,8 +28,7 @@ pub(super) async fn feature_set(engine: &Engine, consumer: Consumer) -> Result<S
 
 /// A new place for a training set of this project.
 pub(super) fn new_place(engine: &Engine) -> Result<OutputLocation, Refusal> {
-    let file = format!("{}.parquet", Uuid::new_v4());
-    Ok(engine.offline().beside(&[FOLDER, engine.project().as_str(), &file])?)
+    Ok(engine.client_file(&format!("{}.parquet", Uuid::new_v4()))?)
 }
 
 /// Where the training sets of a feature set lie, whoever built them: an equal request need not build again.

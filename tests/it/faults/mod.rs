@@ -7,6 +7,7 @@
 mod deployments;
 mod failover;
 mod heal;
+mod history;
 mod load;
 mod oracle;
 mod outages;

@@ -293,6 +293,32 @@ fn a_server_that_starts_before_its_redis_waits_for_it() {
 }
 
 #[test]
+fn a_server_that_starts_on_a_redis_that_was_emptied_meanwhile_is_ready_when_the_rows_are_there_again() {
+    let mut server = RedisServer::start();
+    let gate = Gate::before(server.port());
+    let place = filled(gate.port(), "50ms");
+    assert_eq!(get(&place, ""), present(1));
+    server.restart();
+    // the follower's first run waits at the gate
+    gate.close("EVALSHA");
+    let served = place.serve("");
+    gate.wait();
+    let (status, problem) = readiness(&served);
+    assert_eq!(status, 503, "{problem}");
+    assert!(problem.as_str().is_some_and(|problem| problem.contains("it has no rows of readings yet")), "{problem}");
+    gate.open();
+    until("it is ready", || (readiness(&served).0 == 200).then_some(()));
+    assert_eq!(get(&place, &format!("--server {}", served.grpc)), present(1), "no earlier than the rows are there");
+    // a view that is new is waited for by nobody
+    place.write("more.yaml", DEFINITIONS.replace("name: readings", "name: more").replace("'readings:*'", "'more:*'"));
+    gate.close("EVALSHA");
+    place.ok("apply -f more.yaml");
+    until("the server knows of it", || served.page("/readyz").1.contains("\"more\"").then_some(()));
+    assert_eq!(readiness(&served), (200, Value::Null));
+    gate.open();
+}
+
+#[test]
 fn a_request_in_flight_is_answered_after_the_server_is_told_to_stop() {
     let server = RedisServer::start();
     let gate = Gate::before(server.port());

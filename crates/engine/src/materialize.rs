@@ -1,7 +1,7 @@
 //! `materialize`: bring the online store up to date, once.
 
 use futures::TryStreamExt;
-use hitherto_core::{Name, Timestamp};
+use hitherto_core::{Kind, Name, Timestamp};
 use hitherto_offline::Marks as ScanMarks;
 use hitherto_online::{Advance, Marks, Reading, Written};
 
@@ -30,7 +30,8 @@ pub struct Materialized {
 impl Engine {
     /// Bring every served reading of these views (all views where none is named) up to the present.
     ///
-    /// An interrupted run has moved no mark, so that the next one does its work; doing it twice changes nothing.
+    /// An interrupted run has moved no mark, so that the next one does its work; doing it twice changes nothing. A reading that
+    /// fails leaves the others as they would be without it; the first failure is told.
     pub async fn materialize(&self, views: &[Name]) -> Result<Vec<Materialized>> {
         let known = self.definitions().await?;
         let catalog = &known.catalog;
@@ -52,15 +53,23 @@ impl Engine {
         events: &mut Vec<RunEvent>,
     ) -> Result<Vec<Materialized>> {
         let mut done = Vec::new();
+        let mut failure = None;
         for reading in readings {
             let run = self.begin_run();
             let materialized = self.materialize_reading(reading).await;
             if let Some(run) = run {
                 events.extend(self.events_of_materialize(&run, reading, &materialized));
             }
-            done.push(materialized?);
+            match materialized {
+                Ok(materialized) => done.push(materialized),
+                // the others would hear the same, each after as long a wait
+                Err(error) if is_of_the_store(&error) => return Err(error),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
         }
-        Ok(done)
+        failure.map_or(Ok(done), Err)
     }
 
     async fn materialize_reading(&self, reading: &ServedReading) -> Result<Materialized> {
@@ -106,6 +115,11 @@ impl Engine {
             online.describe()
         )))
     }
+}
+
+/// Whether the online store cannot be reached, whatever is asked of it.
+fn is_of_the_store(error: &Error) -> bool {
+    matches!(error, Error::Online(source) if source.kind() == Kind::Unavailable)
 }
 
 /// A run at an earlier clock than the last would take rows back that have been served: refused, never guessed.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hitherto_core::Kind;
 use hitherto_engine::Materialized;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -107,6 +108,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, interval: Duration, stopping: wa
         Ok(done) => {
             shared.metrics.followed(&done);
             let mut background = shared.background();
+            background.has_followed = true;
             for done in &done {
                 background.see(&done.reading, done.marks);
             }
@@ -118,6 +120,8 @@ pub(crate) async fn follow(shared: Arc<Shared>, interval: Duration, stopping: wa
             shared.metrics.follower_failed();
             let problem = text_of(&error);
             let mut background = shared.background();
+            // one table that cannot be read has held none of the others back
+            background.has_followed |= error.kind() != Kind::Unavailable;
             // the same failure each second is said once
             if background.follower_problem.as_ref() != Some(&problem) {
                 tracing::warn!("the online store is not followed: {problem}");

@@ -58,8 +58,8 @@ impl LatelyReady {
 
 /// Asks the online store, and tells what is known of the rest.
 ///
-/// Not ready is a server whose online store does not answer, or may have lost rows and has not been given them again. One
-/// whose registry cannot be read goes on with its last plans: it is ready, and says so.
+/// Not ready is a server whose online store does not answer, or may have lost rows and has not been given them again, nor one
+/// that has just been started on a store that lacks what its own follower is about to bring. One whose registry cannot be read goes on with its last plans: it is ready, and says so.
 pub(crate) async fn readiness(shared: &Shared) -> Readiness {
     let engine = shared.engine();
     let background = shared.snapshot();
@@ -71,7 +71,9 @@ pub(crate) async fn readiness(shared: &Shared) -> Readiness {
         Ok(()) => view_marks(shared, &background.served).await,
         Err(problem) => Err(problem.clone()),
     };
-    let problem = asked.err().or_else(|| views.as_ref().err().cloned()).or_else(|| lost(views.as_deref().ok()?));
+    let is_first_run_awaited = shared.follows && !background.has_followed;
+    let missing = |views: &[ViewMarks]| lost(views).or_else(|| is_first_run_awaited.then(|| absent(views)).flatten());
+    let problem = asked.err().or_else(|| views.as_ref().err().cloned()).or_else(|| missing(views.as_deref().ok()?));
     let is_ready = problem.is_none();
     let body = json!({
         "ready": is_ready,
@@ -114,15 +116,25 @@ pub(crate) async fn view_marks(shared: &Shared, served: &[ServedReading]) -> Res
 
 /// What is said of views whose rows may have been lost.
 fn lost(views: &[ViewMarks]) -> Option<String> {
-    let mut names: Vec<&str> = views.iter().filter(|view| view.is_stale).map(|view| view.view.as_str()).collect();
+    let names = names(views, |view| view.is_stale)?;
+    Some(format!(
+        "it was restarted, replaced or emptied, and may have lost rows of {names}; the next run of the follower, or \
+         `hitherto materialize`, brings them again"
+    ))
+}
+
+/// What is said of views that nothing has reached, while the first run of a follower is awaited: the store may have been emptied
+/// when nobody looked. A view that is new later is no reason to call a server unready that was ready before.
+fn absent(views: &[ViewMarks]) -> Option<String> {
+    let names = names(views, |view| view.marks.is_none())?;
+    Some(format!("it has no rows of {names} yet; the first run of the follower brings them"))
+}
+
+/// The views that are so; none where none is.
+fn names(views: &[ViewMarks], is_so: impl Fn(&ViewMarks) -> bool) -> Option<String> {
+    let mut names: Vec<&str> = views.iter().filter(|view| is_so(view)).map(|view| view.view.as_str()).collect();
     names.dedup();
-    (!names.is_empty()).then(|| {
-        format!(
-            "it was restarted, replaced or emptied, and may have lost rows of {}; the next run of the follower, or \
-             `hitherto materialize`, brings them again",
-            names.join(", ")
-        )
-    })
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 async fn in_time<T>(asked: impl Future<Output = hitherto_online::Result<T>> + Send) -> Result<T, String> {

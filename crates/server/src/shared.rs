@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     /// What was pushed to, and may have to be compacted.
     pub(crate) compactions: Compactions,
     pub(crate) slow: SlowLog,
+    /// Whether this server itself keeps the online store up to date.
+    pub(crate) follows: bool,
     background: Mutex<Background>,
 }
 
@@ -71,6 +73,8 @@ pub(crate) struct Background {
     tokens_problem: Option<String>,
     /// Why the follower's last run failed.
     pub(crate) follower_problem: Option<String>,
+    /// Whether the follower has had its first go at every reading.
+    pub(crate) has_followed: bool,
     /// The furthest marks of each reading that this server has seen: marks do not go back, unless rows were lost.
     pub(crate) marks_seen: HashMap<Reading, Marks>,
 }
@@ -112,6 +116,7 @@ impl Shared {
             pushes: Admission::new(Work::Pushes, options.pushes),
             compactions: Compactions::default(),
             slow: SlowLog::new(options.slow_request),
+            follows: options.follow.is_some(),
             background: Mutex::default(),
         };
         shared.access.refresh(shared.engine().registry()).await.map_err(hitherto_engine::Error::from)?;

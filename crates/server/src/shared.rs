@@ -19,6 +19,7 @@ use crate::places::Places;
 use crate::readiness::LatelyReady;
 use crate::shadow::Shadows;
 use crate::slow::SlowLog;
+use crate::traces::Traces;
 use crate::turns::Turns;
 use crate::{Options, Result, SqlLimits};
 
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     /// What was pushed to, and may have to be compacted.
     pub(crate) compactions: Compactions,
     pub(crate) slow: SlowLog,
+    /// How calls are traced, if they are.
+    pub(crate) traces: Option<Traces>,
     background: Mutex<Background>,
 }
 
@@ -112,6 +115,7 @@ impl Shared {
             pushes: Admission::new(Work::Pushes, options.pushes),
             compactions: Compactions::default(),
             slow: SlowLog::new(options.slow_request),
+            traces: None,
             background: Mutex::default(),
         };
         shared.access.refresh(shared.engine().registry()).await.map_err(hitherto_engine::Error::from)?;

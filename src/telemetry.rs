@@ -27,7 +27,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context as LayerContext, Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 /// The share of calls that is traced, unless it is set.
 const SHARE: f64 = 0.01;
@@ -117,7 +117,7 @@ impl Sending {
             .with_tracked_inactivity(false)
             .with_context_activation(false)
             .with_filter(Ours { share: telemetry.share });
-        tracing_subscriber::registry().with(layer).with(log_layer()).init();
+        tracing_subscriber::registry().with(log_layer()).with(layer).init();
         // set once: a process has one subscriber
         drop(TRACES.set(Traces { share: telemetry.share, counts }));
         Ok(Self(provider))
@@ -137,10 +137,7 @@ pub(crate) fn command_span(verb: &str) -> Span {
 }
 
 /// Lines of the log, as the environment wants them.
-fn log_layer<S>() -> impl Layer<S>
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-{
+fn log_layer() -> impl Layer<Registry> + Send + Sync {
     let filter = EnvFilter::try_from_env("HITHERTO_LOG").unwrap_or_else(|_| EnvFilter::new("warn,hitherto=info"));
     tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

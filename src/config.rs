@@ -13,9 +13,10 @@ use serde::Deserialize;
 
 use crate::security::{AuthWord, ClientFiles, WrittenTls};
 use crate::size::Size;
+use crate::telemetry::{Telemetry, WrittenTelemetry};
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 39] = [
+pub const ENVIRONMENT: [(&str, &str); 41] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -68,9 +69,20 @@ pub const ENVIRONMENT: [(&str, &str); 39] = [
     ("HITHERTO_SERVER__MAX_CONCURRENT_PUSHES", "how many pushes are worked on at once: 256"),
     ("HITHERTO_SERVER__MAX_QUEUED_PUSHES", "how many more wait for their turn, the rest is refused: 512"),
     ("HITHERTO_SERVER__SLOW_REQUEST", "from how long on a request is logged as slow: 50ms; 0s, the default, for never"),
+    (
+        "HITHERTO_TELEMETRY__OTLP_ENDPOINT",
+        "the collector that traces go to, by OTLP over gRPC: http://localhost:4317; nowhere by default",
+    ),
+    (
+        "HITHERTO_TELEMETRY__OTLP_SAMPLE_RATIO",
+        "the share of calls that is traced where the caller has not decided: 0.01",
+    ),
     ("HITHERTO_ACTOR", "who changes the registry, for its audit log; USER where it is not set"),
     ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
 ];
+
+/// By which names the field's tools call the collector; they count where ours does not, and before the file.
+const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
 /// How many small files a table may have before an ingest compacts it, unless configured.
 const COMPACT_AFTER: usize = 32;
@@ -126,6 +138,8 @@ pub struct Config {
     pub slow_request: Option<Duration>,
     /// Round trips to a remote online store that are under way before reads are joined; 0 for never.
     pub round_trips_max: usize,
+    /// Where traces go; none for nowhere.
+    pub telemetry: Option<Telemetry>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -139,6 +153,7 @@ struct Written {
     server: Server,
     client: ClientFiles,
     sql: Sql,
+    telemetry: WrittenTelemetry,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -258,7 +273,8 @@ impl Config {
 }
 
 impl Written {
-    /// A URL of the environment wins over a `url_file` of the file, and the other way round.
+    /// A URL of the environment wins over a `url_file` of the file, and the other way round; so does a collector that the
+    /// environment names as the field's tools do.
     fn prefer(&mut self, variables: &[String]) {
         let has = |name: &str| variables.iter().any(|variable| variable == name);
         for (url, url_file, section) in [
@@ -277,6 +293,10 @@ impl Written {
             (true, false) => self.online.password_file = None,
             (false, true) => self.online.password = None,
             _ => {}
+        }
+        let standard = COLLECTOR.iter().filter_map(|name| std::env::var(name).ok()).find(|url| !url.is_empty());
+        if let Some(url) = standard.filter(|_| !has("HITHERTO_TELEMETRY__OTLP_ENDPOINT")) {
+            self.telemetry.otlp_endpoint = Some(url);
         }
     }
 
@@ -310,6 +330,7 @@ impl Written {
             pushes,
             slow_request,
             round_trips_max: self.online.max_round_trips.unwrap_or(Options::ROUND_TRIPS_MAX),
+            telemetry: self.telemetry.resolve()?,
         };
         config.place(base.join(".hitherto"));
         if let Some(url) = url(self.offline.url, self.offline.url_file, &base, "offline")? {
@@ -396,7 +417,8 @@ fn one_of(
 fn variables(names: impl Iterator<Item = String>) -> Result<HashMap<String, String>> {
     let declared = ENVIRONMENT.map(|(name, _)| name);
     let of_a_section = |name: &str| {
-        let sections = ["OFFLINE__", "ONLINE__", "REGISTRY__", "LINEAGE__", "SERVER__", "CLIENT__", "SQL__"];
+        let sections =
+            ["OFFLINE__", "ONLINE__", "REGISTRY__", "LINEAGE__", "SERVER__", "CLIENT__", "SQL__", "TELEMETRY__"];
         name.strip_prefix("HITHERTO_").is_some_and(|rest| sections.iter().any(|section| rest.starts_with(section)))
     };
     let mut found = HashMap::new();

@@ -11,7 +11,9 @@ mod run;
 mod security;
 mod size;
 mod stores;
+mod telemetry;
 
 pub use config::{Config, ENVIRONMENT};
 pub use run::run;
 pub use security::ClientFiles;
+pub use telemetry::Telemetry;

@@ -1,17 +1,17 @@
 //! From arguments to an exit code: 0 done, 1 failed, 2 wrong usage.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing::{Instrument, Span};
 
 use crate::allocator::bound_heaps;
 use crate::args::{Cli, Command};
 use crate::config::Config;
-use crate::{cmd, events, output};
+use crate::telemetry::Sending;
+use crate::{cmd, events, output, telemetry};
 
 /// The stack of each thread that works. SQL is planned by recursion, and a text's height is bounded so that this is enough.
 const STACK_BYTES: usize = 16 << 20;
@@ -20,22 +20,24 @@ const STACK_BYTES: usize = 16 << 20;
 pub fn run() -> ExitCode {
     bound_heaps();
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("HITHERTO_LOG").unwrap_or_else(|_| EnvFilter::new("warn,hitherto=info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = match builder.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    let serves = matches!(cli.command, Command::Serve(_));
+    let (serves, verb) = (matches!(cli.command, Command::Serve(_)), traced_verb(&cli.command));
+    let sending = {
+        // spans are sent on the runtime
+        let _entered = runtime.enter();
+        match begin_telemetry(&cli) {
+            Ok(sending) => sending,
+            Err(error) => return failed(&error),
+        }
+    };
+    let span = verb.map_or_else(Span::none, telemetry::command_span);
     let done = runtime.block_on(async {
         let _refused = survive_file_size_limits();
-        let mut work = std::pin::pin!(dispatch(cli));
+        let mut work = std::pin::pin!(dispatch(cli).instrument(span.clone()));
         // a server has an end of its own, in which requests in flight finish
         if serves {
             return work.await;
@@ -50,10 +52,42 @@ pub fn run() -> ExitCode {
             }
         }
     });
+    if done.is_err() {
+        span.record("otel.status_code", "ERROR");
+    }
+    drop(span);
+    if let Some(sending) = sending {
+        sending.end();
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
+}
+
+/// The name of a command whose run is a span: those that may take long. A server has spans of its own.
+fn traced_verb(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Ingest(_) => Some("hitherto ingest"),
+        Command::TrainingSet(_) => Some("hitherto training-set"),
+        Command::Materialize(_) => Some("hitherto materialize"),
+        _ => None,
+    }
+}
+
+/// Has the log written, and spans sent where the configuration says so and the command has any.
+fn begin_telemetry(cli: &Cli) -> Result<Option<Sending>> {
+    let config = if matches!(cli.command, Command::Serve(_)) || traced_verb(&cli.command).is_some() {
+        // what is wrong with it, the command says when it reads it
+        Config::load(&std::env::current_dir()?, cli.global.config.as_deref()).ok()
+    } else {
+        None
+    };
+    let Some((telemetry, project)) = config.and_then(|config| Some((config.telemetry?, config.project))) else {
+        telemetry::log();
+        return Ok(None);
+    };
+    Sending::begin(&telemetry, &project).map(Some)
 }
 
 /// Completes on Ctrl-C or SIGTERM.

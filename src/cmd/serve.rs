@@ -5,9 +5,9 @@ use hitherto_server::{Options, Server, SqlLimits};
 
 use crate::args::Global;
 use crate::config::Config;
-use crate::output;
 use crate::run::interrupted;
 use crate::stores::{self, Use};
+use crate::{output, telemetry};
 
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +44,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         output::note(format!("the clock is pretended: it stands still at {clock}"));
     }
     let server = Server::bind(engine, options).await?.with_store_options(stores::cloud_options());
+    let server = server.with_traces(telemetry::traces());
     let (grpc, http) = (server.grpc_address(), server.http_address());
     output::note(format!("gRPC on {grpc}, health and metrics on {scheme}://{http}"));
     server.run(interrupted()).await?;

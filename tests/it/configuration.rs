@@ -70,7 +70,7 @@ fn what_is_wrong_is_told_with_its_place() {
             "projet = \"a\"",
             format!(
                 "could not read {toml}: unknown field `projet`, expected one of `project`, `offline`, `online`, `registry`, \
-                 `lineage`, `server`, `client`, `sql`"
+                 `lineage`, `server`, `client`, `sql`, `telemetry`"
             ),
         ),
         ("project = \"team-a\"", "project: the name 'team-a' may have letters, digits and '_' only".to_owned()),
@@ -92,6 +92,10 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "[server]\nmax_concurrent_requests = 0",
             "server.max_concurrent_requests: it must be at least 1".to_owned(),
+        ),
+        (
+            "[telemetry]\notlp_sample_ratio = 10",
+            "telemetry.otlp_sample_ratio: it must be from 0 to 1, not 10".to_owned(),
         ),
         (
             "[registry]\nurl = \"sqlite:///r.db\"\nurl_file = \"secret\"",

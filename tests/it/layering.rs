@@ -22,7 +22,7 @@ const EDGES: [(&str, &[&str]); 11] = [
 ];
 
 /// Who alone may know a library.
-const KNOWN_TO: [(&str, &[&str]); 13] = [
+const KNOWN_TO: [(&str, &[&str]); 17] = [
     ("arrow-flight", &["server"]),
     ("axum", &["server"]),
     ("clap", &["hitherto"]),
@@ -30,12 +30,16 @@ const KNOWN_TO: [(&str, &[&str]); 13] = [
     ("deltalake-core", &["offline"]),
     ("heed", &["online"]),
     ("object_store", &["offline"]),
+    ("opentelemetry", &["hitherto", "server"]),
+    ("opentelemetry-otlp", &["hitherto"]),
+    ("opentelemetry_sdk", &["hitherto", "server"]),
     ("prost", &["proto"]),
     ("redis", &["online"]),
     ("reqwest", &["hitherto"]),
     ("sqlx", &["registry"]),
     ("tokio-rustls", &["server"]),
     ("tonic", &["client", "proto", "server"]),
+    ("tracing-opentelemetry", &["hitherto", "server"]),
 ];
 
 /// All that the rooms at the bottom lean on.

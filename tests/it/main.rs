@@ -34,4 +34,5 @@ mod sql;
 mod story;
 mod support;
 mod tidy;
+mod traces;
 mod traffic;

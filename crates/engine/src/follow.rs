@@ -3,6 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
+use hitherto_online::spans;
+use tracing::Instrument;
+
 use crate::{Engine, Materialized, Result};
 
 impl Engine {
@@ -25,7 +28,13 @@ impl Engine {
                 _ = ticks.tick() => {}
             }
             // a run under way ends first: what it wrote is then marked, and need not be written again
-            seen(engine.materialize(&[]).await);
+            let span = tracing::trace_span!(target: spans::RUN, "follow", otel.status_code = tracing::field::Empty);
+            let outcome = engine.materialize(&[]).instrument(span.clone()).await;
+            if outcome.is_err() {
+                span.record("otel.status_code", "ERROR");
+            }
+            drop(span);
+            seen(outcome);
         }
     }
 }

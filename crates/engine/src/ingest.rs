@@ -9,6 +9,9 @@ use futures::{Stream, StreamExt};
 use hitherto_core::{Catalog, Created, Name, Selector, Table, Timestamp, ViewVersion};
 use hitherto_offline::input::{Canonical, ExtraColumns, Input, Role, Target, TargetColumn, canonical};
 use hitherto_offline::{Appended, BatchId, CREATED, Commit, DELETED, EVENT};
+use hitherto_online::spans;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::engine::find_view;
 use crate::{Engine, Error, Materialized, Result};
@@ -122,7 +125,21 @@ impl Engine {
         rows: impl Stream<Item = hitherto_offline::Result<RecordBatch>> + Send,
     ) -> Result<Ingested> {
         let clock = self.clock();
-        let appended = self.history(table)?.history().append(batch, rows, &move || clock.now()).await?;
+        let span = tracing::trace_span!(
+            target: spans::STEP,
+            "append",
+            hitherto.view = %view,
+            hitherto.rows = Empty,
+            hitherto.commit = Empty,
+            hitherto.first_sequence = Empty,
+            hitherto.last_sequence = Empty,
+        );
+        let history = self.history(table)?;
+        let appended = history.history().append(batch, rows, &move || clock.now()).instrument(span.clone()).await?;
+        if let Appended::Done(commit) = &appended {
+            span.record("hitherto.rows", commit.rows as i64);
+            note_commit(&span, commit);
+        }
         Ok(Ingested::new(view, appended))
     }
 
@@ -178,6 +195,13 @@ impl Ingested {
             self.backdated = backdated;
         }
     }
+}
+
+/// Says in a span where rows came to lie.
+pub(crate) fn note_commit(span: &Span, commit: &Commit) {
+    span.record("hitherto.commit", commit.version as i64)
+        .record("hitherto.first_sequence", commit.first_sequence)
+        .record("hitherto.last_sequence", commit.last_sequence);
 }
 
 /// How many rows were available before `now`. None where a row is created by its commit: that is to come.

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hitherto_core::Kind;
-use hitherto_online::{Answer, Group, OnlineStore, Reading};
+use hitherto_online::{Answer, Group, OnlineStore, Reading, spans};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::{Error, Result};
 
@@ -56,6 +58,8 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     groups: Vec<OwnGroup>,
+    /// The read's.
+    span: Span,
     tell: oneshot::Sender<Told>,
 }
 
@@ -110,21 +114,37 @@ impl JoinedReads {
     /// What `store` says to `groups`, as [`OnlineStore::read`].
     pub(crate) async fn read(&self, store: &Arc<dyn OnlineStore>, groups: &[Group<'_>]) -> Result<Vec<Answer>> {
         let keys: usize = groups.iter().map(|group| group.keys.len()).sum();
+        let span =
+            tracing::trace_span!(target: spans::STEP, "read", hitherto.keys = keys as i64, hitherto.round_trip = Empty);
+        self.read_in(&span, store, groups, keys).instrument(span.clone()).await
+    }
+
+    async fn read_in(
+        &self,
+        span: &Span,
+        store: &Arc<dyn OnlineStore>,
+        groups: &[Group<'_>],
+        keys: usize,
+    ) -> Result<Vec<Answer>> {
         if self.0.round_trips_max == 0 || keys > KEYS_MAX || !store.is_remote() {
             return self.read_alone(store, groups).await;
         }
-        match self.turn(store, groups) {
+        match self.turn(span, store, groups) {
             Turn::Now(under_way) => {
+                span.record("hitherto.round_trip", "own");
                 let answers = self.read_alone(store, groups).await;
                 drop(under_way);
                 answers
             }
-            Turn::Wait(told) => match told.await {
-                Ok(Told::Answers(answers)) => Ok(answers),
-                Ok(Told::Unavailable(reason)) => Err(Error::Unavailable(reason.to_string())),
-                // nobody tells where the round trip's task was cut off
-                Ok(Told::AskAlone) | Err(_) => self.read_alone(store, groups).await,
-            },
+            Turn::Wait(told) => {
+                span.record("hitherto.round_trip", "shared");
+                match told.await {
+                    Ok(Told::Answers(answers)) => Ok(answers),
+                    Ok(Told::Unavailable(reason)) => Err(Error::Unavailable(reason.to_string())),
+                    // nobody tells where the round trip's task was cut off
+                    Ok(Told::AskAlone) | Err(_) => self.read_alone(store, groups).await,
+                }
+            }
         }
     }
 
@@ -133,7 +153,7 @@ impl JoinedReads {
         Ok(store.read(groups).await?)
     }
 
-    fn turn(&self, store: &Arc<dyn OnlineStore>, groups: &[Group<'_>]) -> Turn {
+    fn turn(&self, span: &Span, store: &Arc<dyn OnlineStore>, groups: &[Group<'_>]) -> Turn {
         let mut state = self.state();
         if state.under_way < self.0.round_trips_max {
             state.under_way += 1;
@@ -141,7 +161,7 @@ impl JoinedReads {
         }
         let (tell, told) = oneshot::channel();
         let own = |group: &Group<'_>| OwnGroup { reading: group.reading.clone(), keys: group.keys.to_vec() };
-        state.waiting.push_back(Waiting { groups: groups.iter().map(own).collect(), tell });
+        state.waiting.push_back(Waiting { groups: groups.iter().map(own).collect(), span: span.clone(), tell });
         Turn::Wait(told)
     }
 
@@ -191,7 +211,7 @@ async fn read_together(under_way: UnderWay, waiting: Vec<Waiting>) {
     let (groups, places) = merge(&waiting);
     let asked: Vec<Group<'_>> =
         groups.iter().map(|group| Group { reading: &group.reading, keys: &group.keys }).collect();
-    let read = under_way.store.read(&asked).await;
+    let read = under_way.store.read(&asked).instrument(span_of(&waiting)).await;
     let Shared { joined, round_trips, .. } = &*under_way.reads.0;
     joined.fetch_add(waiting.len() as u64, Ordering::Relaxed);
     round_trips.fetch_add(1, Ordering::Relaxed);
@@ -210,6 +230,19 @@ async fn read_together(under_way: UnderWay, waiting: Vec<Waiting>) {
         // who has left meanwhile hears nothing
         let _ = waiting.tell.send(told);
     }
+}
+
+/// A shared round trip is a step of the first read of a trace that waits for it; those of other traces have a link from it.
+fn span_of(waiting: &[Waiting]) -> Span {
+    let mut traced = waiting.iter().map(|waiting| &waiting.span).filter(|span| !span.is_disabled());
+    let Some(first) = traced.next() else { return Span::none() };
+    let span = first.in_scope(
+        || tracing::trace_span!(target: spans::STEP, "shared round trip", hitherto.reads = waiting.len() as i64),
+    );
+    traced.for_each(|other| {
+        span.follows_from(other);
+    });
+    span
 }
 
 /// Where the rows of one group of one read lie in what was read for all.

@@ -4,7 +4,7 @@ use arrow::array::ArrayRef;
 use hitherto_core::{Reading, Row, Status, Timestamp, Value, ValueType};
 use hitherto_offline::{ColumnReader, array_of};
 use hitherto_online::encoding::{EncodingError, PackedRow, ValueRef};
-use hitherto_online::{Answer, OnlineRow, RowVersion};
+use hitherto_online::{Answer, OnlineRow, RowVersion, spans};
 
 use crate::lookup::{Lookup, LookupColumn, LookupView, RowKeys};
 use crate::serving::{PlannedView, ServingPlan};
@@ -32,6 +32,12 @@ pub(crate) fn assemble(
         views.push(fill(plan, view, &keys[view.key_set], answer, at, rows, &mut columns)?);
     }
     if !plan.transforms.is_empty() {
+        let span = tracing::trace_span!(
+            target: spans::STEP,
+            "transforms",
+            hitherto.transforms = plan.transforms.value_types().count() as i64,
+        );
+        let _entered = span.enter();
         let mut inputs = Vec::with_capacity(columns.len() + fields.len());
         for column in &columns {
             inputs.push(array_of(&column.value_type, &column.values)?);

@@ -3,7 +3,9 @@
 use futures::TryStreamExt;
 use hitherto_core::{Kind, Name, Timestamp};
 use hitherto_offline::Marks as ScanMarks;
-use hitherto_online::{Advance, Marks, Reading, Written};
+use hitherto_online::{Advance, Marks, Reading, Written, spans};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::online_rows::OnlineRows;
 use crate::readings::ServedReading;
@@ -56,7 +58,25 @@ impl Engine {
         let mut failure = None;
         for reading in readings {
             let run = self.begin_run();
-            let materialized = self.materialize_reading(reading).await;
+            let span = tracing::trace_span!(
+                target: spans::STEP,
+                "materialize",
+                hitherto.view = %reading.view,
+                hitherto.reading = %reading.id,
+                hitherto.rows = Empty,
+                hitherto.rows_written = Empty,
+                otel.status_code = Empty,
+            );
+            let materialized = self.materialize_reading(reading).instrument(span.clone()).await;
+            match &materialized {
+                Ok(done) => {
+                    span.record("hitherto.rows", done.rows as i64).record("hitherto.rows_written", done.written as i64);
+                }
+                Err(_) => {
+                    span.record("otel.status_code", "ERROR");
+                }
+            }
+            drop(span);
             if let Some(run) = run {
                 events.extend(self.events_of_materialize(&run, reading, &materialized));
             }

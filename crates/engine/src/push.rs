@@ -9,11 +9,14 @@ pub(crate) use together::Pushes;
 
 use arrow::array::RecordBatch;
 use hitherto_core::{Name, Selector};
-use hitherto_offline::BatchId;
 use hitherto_offline::input::{ExtraColumns, canonical_batch};
+use hitherto_offline::{Appended, BatchId};
+use hitherto_online::spans;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::engine::find_view;
-use crate::ingest::{available_before, target_of};
+use crate::ingest::{available_before, note_commit, target_of};
 use crate::{Destination, Engine, Ingested, Result};
 
 impl Engine {
@@ -51,10 +54,23 @@ impl Engine {
         let history = self.history(&table)?;
         let id = batch_id.map_or(BatchId::Unremembered, BatchId::Given);
         let batch = history.history().ready(id, &rows.rows).await?;
-        let mut done = Ingested::new(view, self.append_with_others(&history, batch, progress).await?);
+        let span = tracing::trace_span!(
+            target: spans::STEP,
+            "append",
+            hitherto.commit = Empty,
+            hitherto.first_sequence = Empty,
+            hitherto.last_sequence = Empty,
+        );
+        let appended = self.append_with_others(&history, batch, progress).instrument(span.clone()).await?;
+        if let Appended::Done(commit) = &appended {
+            note_commit(&span, commit);
+        }
+        drop(span);
+        let mut done = Ingested::new(view, appended);
         done.count(rows.null_key_rows, backdated);
         if to == Destination::Both {
-            let online = self.bring_online_with_others(&history, view).await;
+            let span = tracing::trace_span!(target: spans::STEP, "bring online");
+            let online = self.bring_online_with_others(&history, view).instrument(span).await;
             done.brought_online(online)?;
         }
         Ok(done)

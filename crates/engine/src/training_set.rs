@@ -13,7 +13,10 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use hitherto_asof::Evidence;
 use hitherto_core::{Build, Catalog, Dataset, Mode, Name, Selector, SetVersion, Split};
 use hitherto_offline::{OutputLocation, recovered};
+use hitherto_online::spans;
 use hitherto_registry::Recorded;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::build::Job;
 use crate::engine::find_set;
@@ -140,7 +143,27 @@ impl Engine {
         seen: impl Fn(Progress) + Send + Sync,
     ) -> Result<TrainingSet> {
         let run = self.begin_run();
-        let built = self.built_training_set(wanted, seen).await;
+        let span = tracing::trace_span!(
+            target: spans::STEP,
+            "training set",
+            hitherto.feature_set = %wanted.feature_set,
+            hitherto.rows = Empty,
+            hitherto.dataset = Empty,
+            hitherto.is_reused = Empty,
+            otel.status_code = Empty,
+        );
+        let built = self.built_training_set(wanted, seen).instrument(span.clone()).await;
+        match &built {
+            Ok(TrainingSet { dataset, explanation, .. }) => {
+                span.record("hitherto.rows", dataset.rows as i64)
+                    .record("hitherto.dataset", dataset.id.as_str())
+                    .record("hitherto.is_reused", explanation.is_none());
+            }
+            Err(_) => {
+                span.record("otel.status_code", "ERROR");
+            }
+        }
+        drop(span);
         if let Some(run) = run {
             Box::pin(self.tell_training_set(run, wanted, &built)).await;
         }

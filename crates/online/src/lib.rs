@@ -38,6 +38,7 @@ mod location;
 mod open;
 mod record;
 mod redis;
+pub mod spans;
 mod store;
 
 pub use embedded::EmbeddedStore;

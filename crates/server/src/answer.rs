@@ -16,6 +16,7 @@ use crate::account::{Account, Phase};
 use crate::admission::{Admission, Work};
 use crate::metrics::Metrics;
 use crate::shared::Shared;
+use crate::traces;
 
 /// How long a caller should wait before it tries again what may succeed later.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -188,6 +189,9 @@ impl Drop for HeldCall<'_> {
         self.shared.metrics.request(self.method, self.code, self.account.times().total());
         self.shared.metrics.served(self.account, self.code);
         self.shared.slow.ended(self.method, self.code, self.account);
+        if self.shared.traces.is_some() {
+            traces::note(self.account);
+        }
     }
 }
 

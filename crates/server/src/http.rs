@@ -49,5 +49,8 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         shared.metrics.lags(&found);
     }
     shared.metrics.load([&shared.reads, &shared.pushes], shared.serving.read_counts());
+    if let Some(traces) = &shared.traces {
+        shared.metrics.spans(&traces.counts);
+    }
     (PROMETHEUS, shared.metrics.render())
 }

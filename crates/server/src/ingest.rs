@@ -15,6 +15,7 @@ use crate::account::{Account, Phase};
 use crate::answer::{Refusal, answer_in_time};
 use crate::deadline::Deadline;
 use crate::shared::Shared;
+use crate::traces;
 
 /// The service.
 #[derive(Debug)]
@@ -44,6 +45,9 @@ impl Service {
         let batch = batch_of(&columns)?;
         let rows = batch.num_rows() as u64;
         account.asked(None, batch.num_rows());
+        if self.0.traces.is_some() {
+            traces::note_view(&view);
+        }
         account.enter(Phase::Store);
         let pushed_now = self.0.engine().push_watched(&view, &batch, batch_id, to, &account.push).await;
         account.enter(Phase::Own);

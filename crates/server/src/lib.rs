@@ -3,6 +3,9 @@
 //! [`Server::bind`] listens, [`Server::run`] serves until it is told to stop; requests in flight finish. The verbs are
 //! those of [`hitherto_engine`]; this room translates: messages to requests, errors to `google.rpc.Status`.
 //!
+//! Where [`Server::with_traces`] says so, calls are followed as traces: their spans are `tracing`'s, and whoever starts the server
+//! has a subscriber take them.
+//!
 //! An address beyond loopback is accepted only with TLS and tokens. Then a call must show a token of the registry, and one table
 //! says which role each method needs; what is not in it, nobody may call.
 
@@ -37,6 +40,7 @@ mod slots;
 mod slow;
 mod throttle;
 mod tls;
+mod traces;
 mod training_sets;
 mod turns;
 
@@ -46,3 +50,4 @@ mod tests;
 pub use error::{Error, Result};
 pub use options::{Auth, ClientAuth, Limits, Options, SqlLimits, TlsOptions};
 pub use server::Server;
+pub use traces::{SpanCounts, TracedShare, Traces};

@@ -17,7 +17,7 @@ use crate::auth::{REASONS, Reason};
 use crate::metric_names as names;
 use crate::readiness::ViewMarks;
 use crate::set_series::AllSeries;
-use crate::{Error, Result};
+use crate::{Error, Result, SpanCounts};
 
 /// One server's counters.
 pub(crate) struct Metrics {
@@ -82,6 +82,15 @@ impl Metrics {
             counter!(names::STORE_READS, "round_trip" => "own").absolute(reads.alone);
             counter!(names::STORE_READS, "round_trip" => "shared").absolute(reads.joined);
             counter!(names::SHARED_ROUND_TRIPS).absolute(reads.shared_round_trips);
+        });
+    }
+
+    /// What has become of spans, before it is rendered.
+    pub(crate) fn spans(&self, counts: &SpanCounts) {
+        self.record(|| {
+            for (outcome, count) in counts.by_outcome() {
+                counter!(names::SPANS, "outcome" => outcome).absolute(count);
+            }
         });
     }
 
@@ -262,6 +271,7 @@ fn describe() {
     describe_gauge!(names::QUERIES_RUNNING, "queries of SQL that run now");
     describe_counter!(names::QUERIES, "queries of SQL that have ended");
     describe_counter!(names::REFUSALS, "calls and connections that were refused");
+    describe_counter!(names::SPANS, "spans of traces that have ended, by what became of them");
     describe_counter!(names::REGISTRY_FAILURES, "failures to look whether the registry has changed");
     // series that must be there before the first event, so that a rate over them is 0 and not absent
     counter!(names::FOLLOWER_FAILURES).increment(0);

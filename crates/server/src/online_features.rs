@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hitherto_core::{KeyType, KeyValue, Selector};
 use hitherto_engine::{Consumer, Lookup, LookupRequest, LookupView, Route, ServingPlan};
+use hitherto_online::spans;
 use hitherto_proto::v1::online_features_server::{OnlineFeatures, OnlineFeaturesServer};
 use hitherto_proto::v1::{GetFeaturesRequest, GetFeaturesResponse};
 use hitherto_proto::{
@@ -12,6 +13,7 @@ use hitherto_proto::{
 };
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
+use tracing::Instrument;
 
 use crate::account::{Account, Phase};
 use crate::answer::{Refusal, answer_in_time};
@@ -55,7 +57,8 @@ impl Service {
         };
         let Shared { serving, metrics, shadows, .. } = &*self.0;
         // from here on one route and one of its plans: nothing that changes meanwhile can mix two versions
-        let route = serving.route(&consumer).await;
+        let span = tracing::trace_span!(target: spans::STEP, "plan");
+        let route = serving.route(&consumer).instrument(span).await;
         account.asked(Some(consumer), entities.first().map_or(0, Column::len));
         let route = route?;
         let plan = route.choose(routing_key.as_deref(), |name, key_type| first_key(&entities, name, key_type));
@@ -70,11 +73,13 @@ impl Service {
         let found = outcome?;
         metrics.looked_up(plan, &found);
         let compared = copied.map(|copied| (copied, found.columns.clone()));
-        let mut features = features_of(found, event_times, format)?;
-        if let Some(pin) = &mut features.model {
-            pin.alias = alias;
-        }
-        let response = features.try_into()?;
+        let response = tracing::trace_span!(target: spans::STEP, "encode").in_scope(|| {
+            let mut features = features_of(found, event_times, format)?;
+            if let Some(pin) = &mut features.model {
+                pin.alias = alias;
+            }
+            Ok::<GetFeaturesResponse, Refusal>(features.try_into()?)
+        })?;
         account.answered(answer_bytes(&response));
         // the answer is complete: a shadow can neither delay nor spoil it
         if let Some((copied, answered)) = compared {
@@ -91,11 +96,13 @@ impl Service {
         request_fields: Vec<Column>,
         account: &Account,
     ) -> Result<Lookup, Refusal> {
-        let wanted = LookupRequest {
-            entities: entity_keys(plan, entities)?,
-            request: request_values(plan, route, request_fields)?,
-        };
-        let prepared = plan.prepare(&wanted)?;
+        let span = tracing::trace_span!(target: spans::STEP, "keys");
+        let wanted = span.in_scope(|| {
+            let entities = entity_keys(plan, entities)?;
+            Ok::<_, Refusal>(LookupRequest { entities, request: request_values(plan, route, request_fields)? })
+        })?;
+        let prepared = span.in_scope(|| plan.prepare(&wanted))?;
+        drop(span);
         account.enter(Phase::Store);
         let found = self.0.serving.read(&prepared).await;
         account.enter(Phase::Own);

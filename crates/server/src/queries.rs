@@ -10,9 +10,12 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, TryStreamExt};
 use hitherto_core::Kind;
 use hitherto_engine::PlannedQuery;
+use hitherto_online::spans;
 use hitherto_proto::Failure;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::answer::Refusal;
 use crate::delivery::{Delivery, delivery};
@@ -34,7 +37,8 @@ pub(crate) type Rows = BoxStream<'static, Result<RecordBatch, Refusal>>;
 pub(crate) fn run(shared: &Arc<Shared>, query: PlannedQuery) -> Rows {
     let (delivery, rows) = delivery(AHEAD);
     // beside the client's call, so that the time limit holds for a client that reads nothing
-    tokio::spawn(drive(query, delivery, Running::begin(Arc::clone(shared))));
+    let span = tracing::trace_span!(target: spans::STEP, "run query", hitherto.rows = Empty, otel.status_code = Empty);
+    tokio::spawn(drive(query, delivery, Running::begin(Arc::clone(shared))).instrument(span));
     rows
 }
 
@@ -59,11 +63,12 @@ pub(crate) async fn plan(shared: &Shared, query: &str) -> Result<PlannedQuery, R
 async fn planned(shared: &Shared, query: String) -> Result<PlannedQuery, Refusal> {
     let (turn, engine) = (shared.turns.turn().await, shared.engine().clone());
     let mut planning = JoinSet::new();
-    planning.spawn(async move {
+    let work = async move {
         let planned = engine.plan_sql(&query).await;
         drop(turn);
         planned
-    });
+    };
+    planning.spawn(work.instrument(tracing::trace_span!(target: spans::STEP, "plan query")));
     match planning.join_next().await {
         Some(Ok(planned)) => Ok(planned?),
         _ => Err(died("the query died while it was planned, of a fault of the server: the server's log says where")),
@@ -103,6 +108,7 @@ async fn drive(query: PlannedQuery, delivery: Delivery<RecordBatch, Refusal>, mu
         (ended, _) => ended,
     };
     if let Err(refusal) = ended {
+        Span::current().record("otel.status_code", "ERROR");
         tracing::debug!("{}", refusal.0.message);
         delivery.fail(refusal);
     }
@@ -151,6 +157,7 @@ async fn send(
         }
         turn = turns.turn().await;
     }
+    Span::current().record("hitherto.rows", count as i64);
     Ok(())
 }
 

@@ -25,7 +25,10 @@ use crate::places::Places;
 use crate::readiness::pretended;
 use crate::shared::Shared;
 use crate::tls::{H2, HTTP_1, Tls, TlsListener};
-use crate::{Error, Options, Result, auth, flight, http, ingest, models, online_features, registry, training_sets};
+use crate::traces::Traces;
+use crate::{
+    Error, Options, Result, auth, flight, http, ingest, models, online_features, registry, traces, training_sets,
+};
 
 /// How long requests in flight may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -82,6 +85,12 @@ impl Server {
     /// bucket.
     pub fn with_store_options(mut self, store_options: HashMap<String, String>) -> Self {
         self.shared.places.set_store_options(store_options);
+        self
+    }
+
+    /// The same with calls traced, for whoever has a subscriber take their spans.
+    pub fn with_traces(mut self, traces: Option<Traces>) -> Self {
+        self.shared.traces = traces;
         self
     }
 
@@ -162,10 +171,14 @@ fn routes(shared: &Arc<Shared>, health: &HealthReporter) -> Result<Routes> {
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection().build_v1().map_err(failed)?)
         .add_service(reflection().build_v1alpha().map_err(failed)?);
+    let routes: Routes = match &shared.traces {
+        Some(traces) => routes.into_axum_router().layer(from_fn_with_state(traces.clone(), traces::call)).into(),
+        None => routes,
+    };
     if !shared.access.is_guarded() {
         return Ok(routes);
     }
-    // around everything that is served here, and around what is not
+    // around traces, too: who is not let in fills no queue of spans; around everything that is served here, and around what is not
     let guard = from_fn_with_state(Arc::clone(shared), auth::grpc);
     Ok(routes.into_axum_router().layer(guard).into())
 }

@@ -19,6 +19,7 @@ use crate::places::Places;
 use crate::readiness::LatelyReady;
 use crate::shadow::Shadows;
 use crate::slow::SlowLog;
+use crate::traces::Traces;
 use crate::turns::Turns;
 use crate::{Options, Result, SqlLimits};
 
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) slow: SlowLog,
     /// Whether this server itself keeps the online store up to date.
     pub(crate) follows: bool,
+    /// How calls are traced, if they are.
+    pub(crate) traces: Option<Traces>,
     background: Mutex<Background>,
 }
 
@@ -117,6 +120,7 @@ impl Shared {
             compactions: Compactions::default(),
             slow: SlowLog::new(options.slow_request),
             follows: options.follow.is_some(),
+            traces: None,
             background: Mutex::default(),
         };
         shared.access.refresh(shared.engine().registry()).await.map_err(hitherto_engine::Error::from)?;

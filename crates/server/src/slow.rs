@@ -7,8 +7,10 @@ use tonic::Code;
 
 use crate::account::{Account, Phase, Subject};
 use crate::throttle::Throttle;
+use crate::traces;
 
-/// Says which requests took long and where their time went; never a key or a value of them. One a second at most, lest a
+/// Says which requests took long and where their time went; never a key or a value of them; and in which trace
+/// it is told, if it is in one. One a second at most, lest a
 /// server that has much to do has more.
 #[derive(Debug)]
 pub(crate) struct SlowLog {
@@ -47,6 +49,7 @@ impl SlowLog {
             own_us = micros(Phase::Own),
             store_us = micros(Phase::Store),
             left_out,
+            trace_id = text(traces::trace_id()),
             "slow request: {:.1} ms",
             times.total().as_secs_f64() * 1e3
         );

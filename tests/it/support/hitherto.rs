@@ -80,6 +80,10 @@ impl Hitherto {
         for (name, _) in hitherto_cli::ENVIRONMENT {
             command.env_remove(name);
         }
+        // nobody's collector is told of tests
+        for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
+            command.env_remove(name);
+        }
         command.args(words(line)).current_dir(&self.folder).stdin(Stdio::null());
         command
     }

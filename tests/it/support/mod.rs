@@ -1,6 +1,7 @@
 //! What the properties share: the binary in a folder of its own, and small files for it to read.
 
 pub(crate) mod certificates;
+pub(crate) mod collector;
 pub(crate) mod gate;
 mod hitherto;
 mod legs;

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use redis::{Pipeline, RedisError, Script, ServerErrorKind, Value};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::dial::Link;
 use super::failure::{Failure, ends_connection};
-use super::node::Node;
+use super::node::{Node, Place};
 use super::servers::Call;
+use crate::spans;
 
 /// A call that is still to be answered, by the server of its slot, or by the one to which the slot is moving.
 pub(super) struct Open {
@@ -39,6 +42,45 @@ pub(super) enum Outcome {
 impl Group {
     /// Sends the calls. A server that does not know the script is told it, for the next time.
     pub(super) async fn send(self, calls: &[Call], script: Option<&Script>) -> (Self, Outcome) {
+        let span = self.span();
+        let (group, outcome) = self.sent(calls, script).instrument(span.clone()).await;
+        if !matches!(outcome, Outcome::Answered(..)) {
+            span.record("otel.status_code", "ERROR");
+        }
+        (group, outcome)
+    }
+
+    /// The round trip's span: which server, how many commands, and nothing of them.
+    fn span(&self) -> Span {
+        let span = tracing::trace_span!(
+            target: spans::STEP,
+            "redis",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            db.system.name = "redis",
+            db.operation.batch.size = self.members.len() as i64,
+            server.address = Empty,
+            server.port = Empty,
+        );
+        if span.is_disabled() {
+            return span;
+        }
+        match &self.node.place {
+            Place::Host((host, port)) => {
+                span.record("server.address", host.as_str()).record("server.port", i64::from(*port));
+            }
+            Place::Socket(path) => {
+                span.record("server.address", path.display().to_string());
+            }
+            // which server it is now, the Sentinels know
+            Place::Master { name, .. } => {
+                span.record("server.address", name.as_str());
+            }
+        }
+        span
+    }
+
+    async fn sent(self, calls: &[Call], script: Option<&Script>) -> (Self, Outcome) {
         let link = match self.node.link().await {
             Ok(link) => link,
             Err(failure @ Failure::Unfit(_)) => return (self, Outcome::Failed(failure)),

@@ -9,4 +9,5 @@ mod stream;
 
 pub(crate) use access::{Access, Caller};
 pub(crate) use layer::{grpc, http};
+pub(crate) use methods::method;
 pub(crate) use refusal::{REASONS, Reason};

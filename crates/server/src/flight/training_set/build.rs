@@ -10,6 +10,7 @@ use hitherto_offline::OutputLocation;
 use hitherto_offline::input::Input;
 use hitherto_proto::Failure;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::asker::Asker;
@@ -50,8 +51,8 @@ pub(super) async fn built(
 ) -> Result<Dataset, Refusal> {
     let (staying, left) = oneshot::channel::<Infallible>();
     // in a task of its own: it must not be cut off between the file's last byte and its entry in the registry
-    let building = tokio::spawn(build(Arc::clone(shared), asker.engine.clone(), wanted, Arc::clone(teller), left));
-    let built = building.await;
+    let building = build(Arc::clone(shared), asker.engine.clone(), wanted, Arc::clone(teller), left);
+    let built = tokio::spawn(building.in_current_span()).await;
     drop(staying);
     built.unwrap_or_else(|_| Err(internal("could not build the training set: a part of the server died")))
 }

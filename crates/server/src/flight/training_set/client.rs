@@ -12,6 +12,7 @@ use hitherto_proto::Failure;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
+use tracing::Instrument;
 
 use crate::answer::{Refusal, answer};
 use crate::delivery::{Delivery, delivery};
@@ -61,7 +62,7 @@ where
     let (client, answers) = Client::new();
     let work = AssertUnwindSafe(work(client.clone())).catch_unwind();
     let shared = Arc::clone(shared);
-    tokio::spawn(async move {
+    let answering = async move {
         // an answer that only stopped would pass for a whole one
         let work = async { work.await.unwrap_or_else(|_| Err(internal("a part of the server died"))) };
         tokio::select! {
@@ -78,7 +79,8 @@ where
                 }
             }
         }
-    });
+    };
+    tokio::spawn(answering.in_current_span());
     answers
 }
 

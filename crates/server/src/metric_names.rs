@@ -58,8 +58,10 @@ pub(crate) const QUERIES_RUNNING: &str = "hitherto_sql_queries_running";
 /// Queries of SQL that have ended. Label: `outcome` (`done`, `failed`, or `cancelled` where nobody waited for the rows).
 pub(crate) const QUERIES: &str = "hitherto_sql_queries_total";
 /// Calls and connections that were refused. Label: `reason` (`missing`, `unknown`, `expired`, `revoked`, `role`; `handshake` where
-/// no TLS came about).
+/// no TLS came about, `connections` where as many were open as may be).
 pub(crate) const REFUSALS: &str = "hitherto_refusals_total";
+/// Connections that are open. Label: `address` (`grpc` or `http`).
+pub(crate) const CONNECTIONS: &str = "hitherto_connections_open";
 /// Failures to look whether the registry has changed.
 pub(crate) const REGISTRY_FAILURES: &str = "hitherto_registry_failures_total";
 

@@ -1,24 +1,28 @@
 //! What every part of a running server shares.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hitherto_core::Role;
+use hitherto_core::{Kind, Role};
 use hitherto_engine::{Engine, ServedReading, Serving, SpineLimits, served_readings};
 use hitherto_online::{Marks, Reading};
+use hitherto_proto::Failure;
 use tokio::sync::Semaphore;
 use tonic::Request;
 
 use crate::admission::{Admission, Work};
-use crate::answer::text_of;
+use crate::answer::{Refusal, text_of};
 use crate::auth::{Access, Caller};
 use crate::compactions::Compactions;
+use crate::connections::{Address, Connections};
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::readiness::LatelyReady;
 use crate::shadow::Shadows;
 use crate::slow::SlowLog;
+use crate::threads::Threads;
 use crate::turns::Turns;
 use crate::{Options, Result, SqlLimits};
 
@@ -41,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) sql: SqlLimits,
     /// Whose turn it is among queries.
     pub(crate) turns: Turns,
+    /// Where queries are planned and run.
+    pub(crate) threads: Threads,
     pub(crate) access: Access,
     pub(crate) lately_ready: LatelyReady,
     /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
@@ -56,6 +62,7 @@ pub(crate) struct Shared {
     /// What was pushed to, and may have to be compacted.
     pub(crate) compactions: Compactions,
     pub(crate) slow: SlowLog,
+    connections: [Connections; 2],
     background: Mutex<Background>,
 }
 
@@ -103,6 +110,7 @@ impl Shared {
             shadows: Shadows::default(),
             sql: options.sql,
             turns: Turns::new(options.sql.at_once.map(NonZeroUsize::get)),
+            threads: Threads::start()?,
             access,
             lately_ready: LatelyReady::default(),
             builds: Semaphore::new(BUILDS_MAX),
@@ -112,6 +120,7 @@ impl Shared {
             pushes: Admission::new(Work::Pushes, options.pushes),
             compactions: Compactions::default(),
             slow: SlowLog::new(options.slow_request),
+            connections: [Address::Grpc, Address::Http].map(|of| Connections::new(of, options.connections_max)),
             background: Mutex::default(),
         };
         shared.access.refresh(shared.engine().registry()).await.map_err(hitherto_engine::Error::from)?;
@@ -121,6 +130,33 @@ impl Shared {
 
     pub(crate) fn engine(&self) -> &Engine {
         self.serving.engine()
+    }
+
+    /// The doors before both addresses.
+    pub(crate) fn all_connections(&self) -> &[Connections; 2] {
+        &self.connections
+    }
+
+    /// The door before an address.
+    pub(crate) fn connections(&self, address: Address) -> &Connections {
+        let [grpc, http] = &self.connections;
+        match address {
+            Address::Grpc => grpc,
+            Address::Http => http,
+        }
+    }
+
+    /// Does on threads of their own what computes for long, as `what` says.
+    pub(crate) async fn computed<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<T, hitherto_engine::Error>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        if let Some(done) = self.threads.run(work).await {
+            return Ok(done?);
+        }
+        let message = format!("could not {what}: a part of the server died, and its log says where");
+        Err(Refusal(Failure::new(Kind::Internal, message)))
     }
 
     /// The engine for whoever sent this: what it changes in the registry is told under the caller's name, where there is one,

@@ -82,6 +82,7 @@ impl Service {
         // what a link led to while it waited may be elsewhere now
         let out = places.output("out_url", &out_url, engine.offline()).await?;
         let wanted = TrainingSetRequest { out, ..wanted };
-        Ok(engine.training_set(&wanted, |_| {}).await?.into())
+        let work = async move { engine.training_set(&wanted, |_| {}).await };
+        Ok(self.shared.computed("build the training set", work).await?.into())
     }
 }

@@ -54,7 +54,8 @@ pub(super) async fn built(
 ) -> Result<Dataset, Refusal> {
     let (staying, left) = oneshot::channel::<Infallible>();
     // in a task of its own: it must not be cut off between the file's last byte and its entry in the registry
-    let building = tokio::spawn(build(Arc::clone(shared), asker.engine.clone(), wanted, Arc::clone(teller), left));
+    let building = build(Arc::clone(shared), asker.engine.clone(), wanted, Arc::clone(teller), left);
+    let building = shared.threads.spawn(building);
     let built = building.await;
     drop(staying);
     built.unwrap_or_else(|_| Err(internal("could not build the training set: a part of the server died")))

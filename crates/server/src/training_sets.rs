@@ -63,11 +63,20 @@ impl Service {
         let NewTrainingSet { feature_set, spine, out_url, mode, event_timestamp, evidence, name } = sent.try_into()?;
         let places = &self.shared.places;
         // both places are judged before any work is done
-        let out = places.output("out_url", &out_url, engine.offline()).await?;
-        let spine = match spine {
-            hitherto_proto::Spine::Url(url) => Spine::Input(places.input("spine_url", &url, engine.offline()).await?),
-            hitherto_proto::Spine::Sql(query) => Spine::Sql(query),
+        let judged = async || {
+            let out = places.output("out_url", &out_url, engine.offline()).await?;
+            let spine = match &spine {
+                hitherto_proto::Spine::Url(url) => {
+                    Spine::Input(places.input("spine_url", url, engine.offline()).await?)
+                }
+                hitherto_proto::Spine::Sql(query) => Spine::Sql(query.clone()),
+            };
+            Ok::<_, Refusal>((out, spine))
         };
+        drop(judged().await?);
+        let _permit = self.shared.builds.acquire().await;
+        // what a link led to while it waited may be elsewhere now
+        let (out, spine) = judged().await?;
         let wanted = TrainingSetRequest {
             mode,
             event_timestamp,
@@ -78,10 +87,6 @@ impl Service {
             provenance: Provenance { actor, ..Provenance::default() },
             ..TrainingSetRequest::new(feature_set, spine, out)
         };
-        let _permit = self.shared.builds.acquire().await;
-        // what a link led to while it waited may be elsewhere now
-        let out = places.output("out_url", &out_url, engine.offline()).await?;
-        let wanted = TrainingSetRequest { out, ..wanted };
         let work = async move { engine.training_set(&wanted, |_| {}).await };
         Ok(self.shared.computed("build the training set", work).await?.into())
     }

@@ -11,6 +11,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::{Error, Result};
 
+/// SQL is planned by recursion, and a text's height is bounded so that this is enough.
+const STACK_BYTES: usize = 16 << 20;
+
 /// The threads, as many as the machine has cores.
 #[derive(Debug)]
 pub(crate) struct Threads {
@@ -22,7 +25,8 @@ pub(crate) struct Threads {
 impl Threads {
     /// Starts them.
     pub(crate) fn start() -> Result<Self> {
-        let runtime = Builder::new_multi_thread().thread_name("hitherto-sql").enable_all().build();
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.thread_name("hitherto-sql").thread_stack_size(STACK_BYTES).enable_all().build();
         let runtime = runtime.map_err(|error| Error::serve("start the threads of queries", error))?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }

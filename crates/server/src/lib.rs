@@ -29,6 +29,7 @@ mod place;
 mod places;
 mod queries;
 mod readiness;
+mod receiving;
 mod registry;
 mod server;
 mod set_series;

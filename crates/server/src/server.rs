@@ -22,6 +22,7 @@ use crate::connections::{Address, PlainListener, incoming};
 use crate::deadline::NoteArrival;
 use crate::places::Places;
 use crate::readiness::pretended;
+use crate::receiving::Receiving;
 use crate::shared::Shared;
 use crate::tls::{H2, HTTP_1, Tls, TlsListener};
 use crate::{Error, Options, Result, auth, flight, http, ingest, models, online_features, registry, training_sets};
@@ -128,7 +129,7 @@ impl Server {
             spawn(&mut tasks, watch_certificate(Arc::clone(tls), stopping.clone()));
         }
         tasks.spawn(serve_grpc(self.grpc, grpc_tls, routes, Arc::clone(&shared), stopping.clone()));
-        tasks.spawn(serve_http(self.http, http_tls, Arc::clone(&shared), stopping.clone()));
+        spawn(&mut tasks, serve_http(self.http, http_tls, Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, watch_registry(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, watch_tokens(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, purge(Arc::clone(&shared), stopping.clone()));
@@ -202,14 +203,14 @@ async fn serve_grpc(
         .http2_max_local_error_reset_streams(Some(RESETS_MAX[1]))
         // calls that are under way then finish
         .max_connection_age(CONNECTION_AGE_MAX)
-        .layer(InterceptorLayer::new(NoteArrival))
-        .add_routes(routes);
+        .layer(InterceptorLayer::new(NoteArrival));
+    let service = Receiving::new(routes.prepare());
     let served = if let Some(tls) = tls {
         let listener = TlsListener::new(listener, Address::Grpc, tls, shared);
-        server.serve_with_incoming_shutdown(incoming(listener), stopped(stopping)).await
+        server.serve_with_incoming_shutdown(service, incoming(listener), stopped(stopping)).await
     } else {
         let listener = PlainListener::new(listener, Address::Grpc, shared);
-        server.serve_with_incoming_shutdown(incoming(listener), stopped(stopping)).await
+        server.serve_with_incoming_shutdown(service, incoming(listener), stopped(stopping)).await
     };
     served.map_err(|source| Error::serve("serve gRPC", source))
 }
@@ -219,14 +220,13 @@ async fn serve_http(
     tls: Option<Arc<Tls>>,
     shared: Arc<Shared>,
     stopping: watch::Receiver<bool>,
-) -> Result<()> {
+) {
     let pages = http::pages(Arc::clone(&shared));
     if let Some(tls) = tls {
         http::serve(TlsListener::new(listener, Address::Http, tls, shared), pages, stopping).await;
     } else {
         http::serve(PlainListener::new(listener, Address::Http, shared), pages, stopping).await;
     }
-    Ok(())
 }
 
 fn spawn(tasks: &mut JoinSet<Result<()>>, task: impl Future<Output = ()> + Send + 'static) {

@@ -33,6 +33,8 @@ const BUILDS_MAX: usize = 2;
 const CHECKS_MAX: usize = 2;
 /// Exchanges of training sets that may have a spine spooled; more wait with what they send.
 const EXCHANGES_MAX: usize = 8;
+/// Exchanges that are open, those that wait included: each may have sent the largest message that there may be.
+pub(crate) const OPEN_EXCHANGES_MAX: usize = 64;
 
 /// The plans, the counters and the state of what runs in the background.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) checks: Semaphore,
     /// Whoever has its spine spooled has a permit until it is built. Never closed either.
     pub(crate) exchanges: Semaphore,
+    /// Whoever has begun an exchange has a permit until it has its answer. Never closed either.
+    pub(crate) open_exchanges: Semaphore,
     /// The door before reads of features.
     pub(crate) reads: Admission,
     /// The door before pushes.
@@ -116,6 +120,7 @@ impl Shared {
             builds: Semaphore::new(BUILDS_MAX),
             checks: Semaphore::new(CHECKS_MAX),
             exchanges: Semaphore::new(EXCHANGES_MAX),
+            open_exchanges: Semaphore::new(OPEN_EXCHANGES_MAX),
             reads: Admission::new(Work::Reads, options.requests),
             pushes: Admission::new(Work::Pushes, options.pushes),
             compactions: Compactions::default(),

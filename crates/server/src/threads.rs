@@ -1,5 +1,5 @@
-//! Threads of their own for what computes for long: a query is planned, run and bound there, so that one that is hard to plan holds
-//! up its own kind and not the reads of features.
+//! Threads of their own for what computes for long: queries are planned, bound and run there, training sets received, built and sent.
+//! So a query that is hard to plan holds up its own kind, and not the reads of features.
 //!
 //! Parsing and optimizing never wait, and so never give their thread back. Here the system shares the processors among threads;
 //! on a thread that serves, everybody else would wait for the end.

@@ -96,7 +96,10 @@ impl HttpBody for Coming {
             }
         };
         this.stalled = None;
-        let Some(Ok(frame)) = frame else { return Poll::Ready(frame) };
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         this.own += bytes;
         if this.all.fetch_add(bytes, Ordering::Relaxed) + bytes > this.limits.bytes {

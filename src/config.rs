@@ -11,12 +11,13 @@ use hitherto_online::{Identity, Location};
 use hitherto_server::{Auth, Limits, Options, TlsOptions};
 use serde::Deserialize;
 
+use crate::open_files;
 use crate::security::{AuthWord, ClientFiles, WrittenTls};
 use crate::size::Size;
 use crate::telemetry::{Telemetry, WrittenTelemetry};
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 41] = [
+pub const ENVIRONMENT: [(&str, &str); 42] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -68,6 +69,10 @@ pub const ENVIRONMENT: [(&str, &str); 41] = [
     ("HITHERTO_SERVER__MAX_QUEUED_REQUESTS", "how many more wait for their turn, the rest is refused: 512"),
     ("HITHERTO_SERVER__MAX_CONCURRENT_PUSHES", "how many pushes are worked on at once: 256"),
     ("HITHERTO_SERVER__MAX_QUEUED_PUSHES", "how many more wait for their turn, the rest is refused: 512"),
+    (
+        "HITHERTO_SERVER__MAX_CONNECTIONS",
+        "how many connections gRPC has at once, more are closed: 4096, or half of the files that the process may open",
+    ),
     ("HITHERTO_SERVER__SLOW_REQUEST", "from how long on a request is logged as slow: 50ms; 0s, the default, for never"),
     (
         "HITHERTO_TELEMETRY__OTLP_ENDPOINT",
@@ -140,6 +145,8 @@ pub struct Config {
     pub round_trips_max: usize,
     /// Where traces go; none for nowhere.
     pub telemetry: Option<Telemetry>,
+    /// Connections of gRPC at once; pages have at most 256.
+    pub connections_max: usize,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -204,6 +211,7 @@ struct Server {
     max_queued_requests: Option<usize>,
     max_concurrent_pushes: Option<usize>,
     max_queued_pushes: Option<usize>,
+    max_connections: Option<usize>,
     slow_request: Option<String>,
 }
 
@@ -216,6 +224,15 @@ impl Server {
     fn pushes(&self) -> Result<Limits> {
         let written = (self.max_concurrent_pushes, self.max_queued_pushes);
         limits("server.max_concurrent_pushes", written, Limits::PUSHES)
+    }
+
+    /// By default so many that there are files left for the stores.
+    fn connections(&self) -> Result<usize> {
+        if self.max_connections == Some(0) {
+            bail!("server.max_connections: it must be at least 1");
+        }
+        let by_files = open_files::max().map_or(usize::MAX, |files| (files / 2).max(1));
+        Ok(self.max_connections.unwrap_or(Options::CONNECTIONS_MAX.min(by_files)))
     }
 }
 
@@ -305,6 +322,7 @@ impl Written {
         let follow = duration(self.online.follow.as_deref().unwrap_or("1s"), "online.follow")?;
         let slow_request = duration(self.server.slow_request.as_deref().unwrap_or("0s"), "server.slow_request")?;
         let (requests, pushes) = (self.server.requests()?, self.server.pushes()?);
+        let connections_max = self.server.connections()?;
         let mut config = Config {
             project: self.project.as_deref().unwrap_or("default").parse().context("project")?,
             actor: actor(),
@@ -331,6 +349,7 @@ impl Written {
             slow_request,
             round_trips_max: self.online.max_round_trips.unwrap_or(Options::ROUND_TRIPS_MAX),
             telemetry: self.telemetry.resolve()?,
+            connections_max,
         };
         config.place(base.join(".hitherto"));
         if let Some(url) = url(self.offline.url, self.offline.url_file, &base, "offline")? {

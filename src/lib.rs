@@ -6,6 +6,7 @@ mod cmd;
 mod config;
 mod events;
 mod locations;
+mod open_files;
 mod output;
 mod run;
 mod security;

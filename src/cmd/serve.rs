@@ -35,6 +35,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         pushes: config.pushes,
         slow_request: config.slow_request,
         round_trips_max: config.round_trips_max,
+        connections_max: config.connections_max,
     };
     // before a store is made
     options.check()?;

@@ -22,13 +22,15 @@ const EDGES: [(&str, &[&str]); 11] = [
 ];
 
 /// Who alone may know a library.
-const KNOWN_TO: [(&str, &[&str]); 17] = [
+const KNOWN_TO: [(&str, &[&str]); 19] = [
     ("arrow-flight", &["server"]),
     ("axum", &["server"]),
     ("clap", &["hitherto"]),
     ("config", &["hitherto"]),
     ("deltalake-core", &["offline"]),
     ("heed", &["online"]),
+    ("hyper", &["server"]),
+    ("hyper-util", &["server"]),
     ("object_store", &["offline"]),
     ("opentelemetry", &["hitherto", "server"]),
     ("opentelemetry-otlp", &["hitherto"]),

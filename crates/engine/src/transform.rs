@@ -20,7 +20,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use hitherto_core::{ResolvedSet, Timestamp, ValueType};
 use hitherto_offline::types::arrow_type;
 
-use crate::sql::{TRANSFORM_BYTES_MAX, measure_results, refuse_too_large};
+use crate::sql::{TRANSFORM_BYTES_MAX, measure_results, refuse_too_large, with_measures};
 use crate::{Error, Result};
 
 /// The hidden input column that stands for `request_time()`. No feature can be called so: names begin with a letter.
@@ -185,7 +185,7 @@ fn compile_one(
         _ => Ok(Transformed::no(node)),
     })?;
     let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build());
-    let coerced = simplifier.coerce(expr.data, schema)?;
+    let coerced = with_measures(simplifier.coerce(expr.data, schema)?)?.data;
     context.state().create_physical_expr(simplifier.simplify(coerced)?, schema)
 }
 
@@ -267,6 +267,8 @@ impl ScalarUDFImpl for RequestTime {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{AsArray, StringArray};
+
     use super::*;
 
     #[test]
@@ -295,6 +297,37 @@ mod tests {
             let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
             let refused = expr.evaluate(&batch).expect_err(large);
             assert!(root_message(&refused).contains("would make a value of"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_put_together_is_measured_and_as_it_was() {
+        let text = |count: usize| Some("x".repeat(count));
+        let column: ArrayRef = Arc::new(StringArray::from(vec![text(9 << 20), text(2), None]));
+        let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Utf8, true)]));
+        let of_names = DFSchema::try_from(schema.as_ref().clone()).expect("a schema");
+        let batch = RecordBatch::try_new(schema, vec![column]).expect("a batch");
+        let value = |text: &str, batch: &RecordBatch| {
+            let expr = compile_one(&context().expect("a context"), &of_names, text).expect(text);
+            expr.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()))
+        };
+        for large in ["a || a", "concat(a, a)", "concat_ws('-', a, a)", "regexp_replace(a, 'x', 'yyy', 'g')", "[a, a]"]
+        {
+            let refused = value(large, &batch).expect_err(large);
+            assert!(root_message(&refused).contains("would make a value of"), "{large}: {refused}");
+        }
+        let small = batch.slice(1, 2);
+        for (together, expected) in [
+            ("a || a", ["xxxx", "null"]),
+            ("'-' || a || 7", ["-xx7", "null"]),
+            ("concat(a, '-', a)", ["xx-xx", "-"]),
+            ("concat_ws('-', a, 'y')", ["xx-y", "y"]),
+            ("regexp_replace(a, 'x', 'yy', 'g')", ["yyyy", "null"]),
+            ("array_to_string([a, 'z'], ',')", ["xx,z", "z"]),
+        ] {
+            let made = cast(&value(together, &small).expect(together), &DataType::Utf8).expect("texts");
+            let made: Vec<&str> = made.as_string::<i32>().iter().map(|text| text.unwrap_or("null")).collect();
+            assert_eq!(made, expected, "{together}");
         }
     }
 }

@@ -26,7 +26,7 @@ pub use log::{
     Chronicle, DataFile, FileOrigin, FilesChecked, History, LoggedBatch, LoggedFile, Purged, Snapshot, TableErasure,
     TimeRange,
 };
-pub use output::{OutputLocation, Written, write_parquet};
+pub use output::{Judge, OutputLocation, Written, write_parquet};
 pub use scan::{
     AVAILABLE, HistoryTable, Marks, PinnedTable, TableSource, available_column, changes_schema, descriptions,
     recovered, spine_of_batches, spine_of_input,

@@ -12,6 +12,7 @@ use arrow::compute::BatchCoalescer;
 use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 use datafusion::common::runtime::SpawnedTask;
+use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
@@ -37,6 +38,9 @@ const BLOCKS_BYTES: usize = 8 << 20;
 const PART_BYTES: usize = 8 << 20;
 const PARTS_AT_ONCE: usize = 4;
 
+/// Says whether a place may be written to now.
+pub type Judge = Arc<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
 /// Where a file goes: to a place in an object store, which a folder of this machine also is.
 #[derive(Clone)]
 pub struct OutputLocation {
@@ -44,6 +48,7 @@ pub struct OutputLocation {
     path: Path,
     name: String,
     place: String,
+    judge: Option<Judge>,
 }
 
 impl OutputLocation {
@@ -59,13 +64,26 @@ impl OutputLocation {
         let folder = absolute.parent().unwrap_or(FilePath::new("/")).to_path_buf();
         let path = Path::from_absolute_path(&absolute).map_err(|error| refused(error.to_string()))?;
         let place = absolute.display().to_string();
-        Ok(Self { store: Arc::new(DurableFileSystem::new(folder, Arc::new(RealDisk))), path, name, place })
+        Ok(Self { store: Arc::new(DurableFileSystem::new(folder, Arc::new(RealDisk))), path, name, place, judge: None })
     }
 
     /// A place in an object store; `name` is what errors call it.
     pub fn object(store: Arc<dyn ObjectStore>, path: Path, name: impl Into<String>) -> Self {
         let name = name.into();
-        Self { store, path, place: name.clone(), name }
+        Self { store, path, place: name.clone(), name, judge: None }
+    }
+
+    /// The same, but `judge` is asked before a file is begun there, and again when it is whole, before it comes into being: links
+    /// may lead elsewhere by then. What it refuses is not written.
+    pub fn judged_by(self, judge: Judge) -> Self {
+        Self { judge: Some(judge), ..self }
+    }
+
+    async fn judge(&self) -> Result<()> {
+        match &self.judge {
+            Some(judge) => judge().await,
+            None => Ok(()),
+        }
     }
 
     /// Where it is, whatever the working folder: the absolute path of a file of this machine, what errors call others.
@@ -127,6 +145,7 @@ pub async fn write_parquet(
 ) -> Result<Written> {
     let what = || format!("write '{}'", location.name);
     let failed = |error| Error::object_store(what(), error);
+    location.judge().await?;
     let mut upload = Unfinished(Some(location.store.put_multipart(&location.path).await.map_err(failed)?));
     let (to_encoder, blocks) = mpsc::channel(4);
     let (parts, from_encoder) = mpsc::channel(2);
@@ -154,7 +173,10 @@ pub async fn write_parquet(
         (_, Err(error), _) => Err(failed(error)),
         (_, _, Err(error)) => Err(Error::io(what(), error.into())),
         (_, _, Ok(Err(error))) => Err(Error::parquet(what(), error)),
-        (_, _, Ok(Ok(written))) => upload.complete().await.map(|()| written).map_err(failed),
+        (_, _, Ok(Ok(written))) => match location.judge().await {
+            Ok(()) => upload.complete().await.map(|()| written).map_err(failed),
+            Err(refused) => Err(refused),
+        },
     };
     // the first failure is the one to tell
     upload.abort_unless_complete().await;
@@ -334,10 +356,11 @@ impl Write for Sink {
 mod tests {
     use std::fs;
     use std::future::ready;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
     use arrow::compute::concat_batches;
-    use futures::stream;
+    use futures::{FutureExt, stream};
     use object_store::memory::InMemory;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -435,6 +458,31 @@ mod tests {
             assert_eq!(error.to_string(), "row 10000 is odd");
             assert_eq!(fs::read(&path).ok(), there.then(|| b"precious".to_vec()));
             assert_eq!(names(folder.path()).len(), usize::from(there), "no staging file stays");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_judged_before_a_file_is_begun_and_before_it_comes_into_being() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("out.parquet");
+        for allowed in [0, 1, 2] {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&asked);
+            let judge: Judge = Arc::new(move || {
+                let is_allowed = count.fetch_add(1, Ordering::Relaxed) < allowed;
+                let refused = || Error::Invalid("it leads elsewhere now".to_owned());
+                ready(if is_allowed { Ok(()) } else { Err(refused()) }).boxed()
+            });
+            let location = OutputLocation::file(&path).expect("a place").judged_by(judge);
+            let one = stream::iter([Ok(rows(1))]);
+            let written = write_parquet(&location, rows(1).schema(), one, ready(Ok(Vec::new())), |_| ()).await;
+            assert_eq!(asked.load(Ordering::Relaxed), 2.min(allowed + 1));
+            if allowed == 2 {
+                assert_eq!(written.expect("a file").rows, 1);
+            } else {
+                assert_eq!(written.expect_err("refused").to_string(), "it leads elsewhere now");
+                assert_eq!(names(folder.path()), Vec::<PathBuf>::new(), "nothing is left of it");
+            }
         }
     }
 

@@ -58,11 +58,13 @@ pub(crate) const QUERIES_RUNNING: &str = "hitherto_sql_queries_running";
 /// Queries of SQL that have ended. Label: `outcome` (`done`, `failed`, or `cancelled` where nobody waited for the rows).
 pub(crate) const QUERIES: &str = "hitherto_sql_queries_total";
 /// Calls and connections that were refused. Label: `reason` (`missing`, `unknown`, `expired`, `revoked`, `role`; `handshake` where
-/// no TLS came about).
+/// no TLS came about, `connections` where as many were open as may be).
 pub(crate) const REFUSALS: &str = "hitherto_refusals_total";
 /// Spans of traces that have ended. Label: `outcome` (`delivered` to the collector, `failed` where it did not take them,
 /// `dropped` where as many waited as may). Only where traces are configured.
 pub(crate) const SPANS: &str = "hitherto_trace_spans_total";
+/// Connections that are open. Label: `address` (`grpc` or `http`).
+pub(crate) const CONNECTIONS: &str = "hitherto_connections_open";
 /// Failures to look whether the registry has changed.
 pub(crate) const REGISTRY_FAILURES: &str = "hitherto_registry_failures_total";
 

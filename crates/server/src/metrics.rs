@@ -14,6 +14,7 @@ use tonic::Code;
 use crate::account::{Account, Subject};
 use crate::admission::Admission;
 use crate::auth::{REASONS, Reason};
+use crate::connections::Connections;
 use crate::metric_names as names;
 use crate::readiness::ViewMarks;
 use crate::set_series::AllSeries;
@@ -90,6 +91,16 @@ impl Metrics {
         self.record(|| {
             for (outcome, count) in counts.by_outcome() {
                 counter!(names::SPANS, "outcome" => outcome).absolute(count);
+            }
+        });
+    }
+
+    /// How many connections are open; before it is rendered.
+    pub(crate) fn connections(&self, of: &[Connections; 2]) {
+        self.record(|| {
+            for connections in of {
+                let address = connections.address().as_str();
+                gauge!(names::CONNECTIONS, "address" => address).set(connections.open() as f64);
             }
         });
     }
@@ -272,6 +283,7 @@ fn describe() {
     describe_counter!(names::QUERIES, "queries of SQL that have ended");
     describe_counter!(names::REFUSALS, "calls and connections that were refused");
     describe_counter!(names::SPANS, "spans of traces that have ended, by what became of them");
+    describe_gauge!(names::CONNECTIONS, "connections that are open");
     describe_counter!(names::REGISTRY_FAILURES, "failures to look whether the registry has changed");
     // series that must be there before the first event, so that a rate over them is 0 and not absent
     counter!(names::FOLLOWER_FAILURES).increment(0);

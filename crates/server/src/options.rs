@@ -34,6 +34,8 @@ pub struct Options {
     pub slow_request: Option<Duration>,
     /// How many round trips to a remote online store are under way before reads are joined into the next one; 0 for never.
     pub round_trips_max: usize,
+    /// How many connections the address of gRPC has at once, half of them of one machine; pages have at most 256.
+    pub connections_max: usize,
 }
 
 /// How far one query of SQL may go; memory is limited by the engine, for all together.
@@ -116,4 +118,6 @@ impl Limits {
 impl Options {
     /// Round trips under way, unless set.
     pub const ROUND_TRIPS_MAX: usize = 4;
+    /// Connections at once, unless set.
+    pub const CONNECTIONS_MAX: usize = 4096;
 }

@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::FutureExt;
 use hitherto_offline::input::{Format, Input, Location, Options};
-use hitherto_offline::{OfflineStore, OutputLocation};
+use hitherto_offline::{Judge, OfflineStore, OutputLocation};
 
 use crate::answer::Refusal;
 use crate::place::{Place, Remote};
@@ -83,12 +84,30 @@ impl Places {
         match self.admit(field, url).await? {
             // what is written is read again, by readers that take patterns
             Place::Local(path) if plain(&path).is_none() => Err(refused(field, url, PATTERN)),
-            Place::Local(path) => Ok(OutputLocation::file(&path)?),
+            Place::Local(path) => Ok(OutputLocation::file(&path)?.judged_by(self.judge(url, path))),
             Place::Remote(remote) => {
                 let store = self.store(&remote, own)?;
                 Ok(OutputLocation::object(Arc::clone(store.store()), store.base().clone(), url))
             }
         }
+    }
+
+    /// Says of a path that was allowed whether it still is: no part of it may have become a link meanwhile.
+    fn judge(&self, url: &str, path: PathBuf) -> Judge {
+        let (places, url) = (self.clone(), url.to_owned());
+        Arc::new(move || {
+            let (places, url, path) = (places.clone(), url.clone(), path.clone());
+            let judged = async move {
+                if places.allowed_path(&path).await.as_ref() == Some(&path) {
+                    return Ok(());
+                }
+                Err(hitherto_offline::Error::Invalid(format!(
+                    "could not write '{url}': a link on the way to it leads elsewhere than when it was asked for; ask again, for \
+                     a folder that nobody changes meanwhile"
+                )))
+            };
+            judged.boxed()
+        })
     }
 
     /// Opens a training set's file. Where it lies is what the registry says, never a request.
@@ -201,7 +220,12 @@ fn refused(field: &str, url: &str, reason: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
     use std::os::unix::fs::symlink;
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use futures::stream;
+    use hitherto_offline::write_parquet;
 
     use super::*;
 
@@ -273,6 +297,28 @@ mod tests {
         assert!(folders.writes("b.parquet").await.is_err());
         let message = folders.writes("allowed/*.parquet").await.expect_err("a pattern");
         assert!(message.contains("name one file"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_link_that_comes_between_asking_and_writing_leads_nowhere() {
+        let folders = folders();
+        let at = |path: &str| folders.root.path().join(path);
+        let batch =
+            RecordBatch::try_from_iter([("k", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).expect("a batch");
+        std::fs::create_dir(at("allowed/sub")).expect("a folder");
+        let url = at("allowed/sub/b.parquet").display().to_string();
+        let out = folders.places.output("out_url", &url, &folders.own).await.expect("it is allowed");
+        let write = || {
+            let rows = stream::iter([Ok(batch.clone())]);
+            write_parquet(&out, batch.schema(), rows, ready(Ok(Vec::new())), |_| ())
+        };
+        assert_eq!(write().await.expect("a file").rows, 1);
+        std::fs::rename(at("allowed/sub"), at("allowed/old")).expect("it is moved");
+        symlink(at("secret"), at("allowed/sub")).expect("a link");
+        let refused = write().await.expect_err("it leads elsewhere").to_string();
+        assert!(refused.contains("a link on the way to it leads elsewhere"), "{refused}");
+        let secret: Vec<_> = std::fs::read_dir(at("secret")).expect("a folder").collect();
+        assert_eq!(secret.len(), 1, "{secret:?}");
     }
 
     #[tokio::test]

@@ -12,7 +12,6 @@ use hitherto_core::Kind;
 use hitherto_engine::PlannedQuery;
 use hitherto_online::spans;
 use hitherto_proto::Failure;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -38,7 +37,8 @@ pub(crate) fn run(shared: &Arc<Shared>, query: PlannedQuery) -> Rows {
     let (delivery, rows) = delivery(AHEAD);
     // beside the client's call, so that the time limit holds for a client that reads nothing
     let span = tracing::trace_span!(target: spans::STEP, "run query", hitherto.rows = Empty, otel.status_code = Empty);
-    tokio::spawn(drive(query, delivery, Running::begin(Arc::clone(shared))).instrument(span));
+    let driven = drive(query, delivery, Running::begin(Arc::clone(shared))).instrument(span);
+    drop(shared.threads.spawn(driven));
     rows
 }
 
@@ -51,27 +51,27 @@ pub(crate) async fn plan(shared: &Shared, query: &str) -> Result<PlannedQuery, R
         );
         return Err(Refusal::invalid("query", message));
     }
-    let _open = shared.turns.open()?;
-    tokio::select! {
-        outcome = planned(shared, query.to_owned()) => outcome,
-        refusal = too_long(shared.sql.timeout) => Err(refusal),
-    }
+    let (engine, query) = (shared.engine().clone(), query.to_owned());
+    within(shared, async move { engine.plan_sql(&query).await }).await
 }
 
-/// In a task of its own: planning may compute for long, and whoever waits for it is told in time all the same. Its place is
+/// On threads of its own: planning may compute for long, and whoever waits for it is told in time all the same. Its place is
 /// free when it has ended, and not before.
-async fn planned(shared: &Shared, query: String) -> Result<PlannedQuery, Refusal> {
-    let (turn, engine) = (shared.turns.turn().await, shared.engine().clone());
-    let mut planning = JoinSet::new();
+async fn in_turn<T: Send + 'static>(
+    shared: &Shared,
+    work: impl Future<Output = Result<T, hitherto_engine::Error>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let turn = shared.turns.turn().await;
     let work = async move {
-        let planned = engine.plan_sql(&query).await;
+        let done = work.await;
         drop(turn);
-        planned
+        done
     };
-    planning.spawn(work.instrument(tracing::trace_span!(target: spans::STEP, "plan query")));
-    match planning.join_next().await {
-        Some(Ok(planned)) => Ok(planned?),
-        _ => Err(died("the query died while it was planned, of a fault of the server: the server's log says where")),
+    let planning = tracing::trace_span!(target: spans::STEP, "plan query");
+    let done = shared.threads.run(work.instrument(planning));
+    match done.await {
+        Some(done) => Ok(done?),
+        None => Err(died("the query died while it was planned, of a fault of the server: the server's log says where")),
     }
 }
 
@@ -80,13 +80,14 @@ fn died(message: &str) -> Refusal {
     Refusal(Failure::new(Kind::Internal, message))
 }
 
-/// Does what comes before the rows under the same time limit.
-pub(crate) async fn within<T: Send>(
+/// Does what comes before the rows when its turn has come, under the same time limit.
+pub(crate) async fn within<T: Send + 'static>(
     shared: &Shared,
-    work: impl Future<Output = Result<T, hitherto_engine::Error>> + Send,
+    work: impl Future<Output = Result<T, hitherto_engine::Error>> + Send + 'static,
 ) -> Result<T, Refusal> {
+    let _open = shared.turns.open()?;
     tokio::select! {
-        done = work => done.map_err(Refusal::from),
+        done = in_turn(shared, work) => done,
         refusal = too_long(shared.sql.timeout) => Err(refusal),
     }
 }

@@ -31,7 +31,8 @@ impl Registry for Service {
     async fn plan(&self, request: Request<PlanRequest>) -> Result<Response<PlanResponse>, Status> {
         let work = async {
             let Definitions { files, new_tables } = request.into_inner().try_into()?;
-            let plan = self.0.engine().plan(&files, new_tables).await?;
+            let engine = self.0.engine().clone();
+            let plan = self.0.computed("plan", async move { engine.plan(&files, new_tables).await }).await?;
             Ok(Planned { changes: plan.changes, revision: plan.base_revision }.into())
         };
         answer(&self.0.metrics, "Registry/Plan", work).await
@@ -41,7 +42,7 @@ impl Registry for Service {
         let work = async {
             let engine = self.0.engine_of(&request);
             let Definitions { files, new_tables } = request.into_inner().try_into()?;
-            let applied = engine.apply(&files, new_tables).await?;
+            let applied = self.0.computed("apply", async move { engine.apply(&files, new_tables).await }).await?;
             // what is applied can be served by the next request; if that fails, the next tick sees to it
             self.0.refresh().await;
             Ok(Planned { changes: applied.plan.changes, revision: applied.revision }.into())

@@ -8,21 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
-use axum::serve::ListenerExt;
 use hitherto_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::{InterceptorLayer, Routes};
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::background::{follow, purge, stopped, watch_certificate, watch_registry, watch_tokens};
 use crate::compactions::compact;
+use crate::connections::{Address, PlainListener, incoming};
 use crate::deadline::NoteArrival;
 use crate::places::Places;
 use crate::readiness::pretended;
+use crate::receiving::Receiving;
 use crate::shared::Shared;
 use crate::tls::{H2, HTTP_1, Tls, TlsListener};
 use crate::traces::Traces;
@@ -36,8 +36,22 @@ const GRACE: Duration = Duration::from_secs(30);
 /// A connection takes no new calls from then on: its client makes another, perhaps to another server.
 const CONNECTION_AGE_MAX: Duration = Duration::from_hours(1);
 
-/// A peer that has not answered for this long is gone.
+/// A peer of which nothing came for so long is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// One that has not answered by then is gone.
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(20);
+
+/// Calls of one connection at once. More than are let in and wait by default, so that it is the door that refuses and says why,
+/// and not the client's own queue that hides it.
+const STREAMS_MAX: u32 = 1024;
+/// Bytes of bodies that a client may send ahead of whoever reads them, on a connection and on each of its calls.
+const WINDOW_BYTES: u32 = 1 << 20;
+/// The smallest that there may be: one frame holds up the others of its connection no longer.
+const FRAME_BYTES_MAX: u32 = 16 << 10;
+/// A token, a deadline and what tracing adds are some hundred bytes.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Calls that a client takes back before they are looked at, and those that it makes us take back: with more, its connection ends.
+const RESETS_MAX: [usize; 2] = [20, 256];
 
 /// The services of `hitherto.v1`, and Arrow Flight; the empty name stands for the whole server.
 const SERVICES: [&str; 7] = [
@@ -124,7 +138,7 @@ impl Server {
             spawn(&mut tasks, watch_certificate(Arc::clone(tls), stopping.clone()));
         }
         tasks.spawn(serve_grpc(self.grpc, grpc_tls, routes, Arc::clone(&shared), stopping.clone()));
-        tasks.spawn(serve_http(self.http, http_tls, Arc::clone(&shared), stopping.clone()));
+        spawn(&mut tasks, serve_http(self.http, http_tls, Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, watch_registry(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, watch_tokens(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, purge(Arc::clone(&shared), stopping.clone()));
@@ -192,16 +206,24 @@ async fn serve_grpc(
 ) -> Result<()> {
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX[0]))
+        .http2_max_local_error_reset_streams(Some(RESETS_MAX[1]))
         // calls that are under way then finish
         .max_connection_age(CONNECTION_AGE_MAX)
-        .layer(InterceptorLayer::new(NoteArrival))
-        .add_routes(routes);
+        .layer(InterceptorLayer::new(NoteArrival));
+    let service = Receiving::new(routes.prepare());
     let served = if let Some(tls) = tls {
-        let connections = TlsListener::new(listener, tls, shared).connections();
-        server.serve_with_incoming_shutdown(connections, stopped(stopping)).await
+        let listener = TlsListener::new(listener, Address::Grpc, tls, shared);
+        server.serve_with_incoming_shutdown(service, incoming(listener), stopped(stopping)).await
     } else {
-        let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
-        server.serve_with_incoming_shutdown(connections, stopped(stopping)).await
+        let listener = PlainListener::new(listener, Address::Grpc, shared);
+        server.serve_with_incoming_shutdown(service, incoming(listener), stopped(stopping)).await
     };
     served.map_err(|source| Error::serve("serve gRPC", source))
 }
@@ -211,20 +233,13 @@ async fn serve_http(
     tls: Option<Arc<Tls>>,
     shared: Arc<Shared>,
     stopping: watch::Receiver<bool>,
-) -> Result<()> {
+) {
     let pages = http::pages(Arc::clone(&shared));
-    let served = if let Some(tls) = tls {
-        let listener = TlsListener::new(listener, tls, shared);
-        axum::serve(listener, pages).with_graceful_shutdown(stopped(stopping)).await
+    if let Some(tls) = tls {
+        http::serve(TlsListener::new(listener, Address::Http, tls, shared), pages, stopping).await;
     } else {
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!("could not set TCP_NODELAY: {error}");
-            }
-        });
-        axum::serve(listener, pages).with_graceful_shutdown(stopped(stopping)).await
-    };
-    served.map_err(|source| Error::serve("serve HTTP", source))
+        http::serve(PlainListener::new(listener, Address::Http, shared), pages, stopping).await;
+    }
 }
 
 fn spawn(tasks: &mut JoinSet<Result<()>>, task: impl Future<Output = ()> + Send + 'static) {

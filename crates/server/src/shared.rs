@@ -1,24 +1,28 @@
 //! What every part of a running server shares.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hitherto_core::Role;
+use hitherto_core::{Kind, Role};
 use hitherto_engine::{Engine, ServedReading, Serving, SpineLimits, served_readings};
 use hitherto_online::{Marks, Reading};
+use hitherto_proto::Failure;
 use tokio::sync::Semaphore;
 use tonic::Request;
 
 use crate::admission::{Admission, Work};
-use crate::answer::text_of;
+use crate::answer::{Refusal, text_of};
 use crate::auth::{Access, Caller};
 use crate::compactions::Compactions;
+use crate::connections::{Address, Connections};
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::readiness::LatelyReady;
 use crate::shadow::Shadows;
 use crate::slow::SlowLog;
+use crate::threads::Threads;
 use crate::traces::Traces;
 use crate::turns::Turns;
 use crate::{Options, Result, SqlLimits};
@@ -30,6 +34,8 @@ const BUILDS_MAX: usize = 2;
 const CHECKS_MAX: usize = 2;
 /// Exchanges of training sets that may have a spine spooled; more wait with what they send.
 const EXCHANGES_MAX: usize = 8;
+/// Exchanges that are open, those that wait included: each may have sent the largest message that there may be.
+pub(crate) const OPEN_EXCHANGES_MAX: usize = 64;
 
 /// The plans, the counters and the state of what runs in the background.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) sql: SqlLimits,
     /// Whose turn it is among queries.
     pub(crate) turns: Turns,
+    /// Where queries are planned and run.
+    pub(crate) threads: Threads,
     pub(crate) access: Access,
     pub(crate) lately_ready: LatelyReady,
     /// Whoever builds a training set has a permit meanwhile. Never closed, so that waiting for one cannot fail.
@@ -50,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) checks: Semaphore,
     /// Whoever has its spine spooled has a permit until it is built. Never closed either.
     pub(crate) exchanges: Semaphore,
+    /// Whoever has begun an exchange has a permit until it has its answer. Never closed either.
+    pub(crate) open_exchanges: Semaphore,
     /// The door before reads of features.
     pub(crate) reads: Admission,
     /// The door before pushes.
@@ -61,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) follows: bool,
     /// How calls are traced, if they are.
     pub(crate) traces: Option<Traces>,
+    connections: [Connections; 2],
     background: Mutex<Background>,
 }
 
@@ -110,17 +121,20 @@ impl Shared {
             shadows: Shadows::default(),
             sql: options.sql,
             turns: Turns::new(options.sql.at_once.map(NonZeroUsize::get)),
+            threads: Threads::start()?,
             access,
             lately_ready: LatelyReady::default(),
             builds: Semaphore::new(BUILDS_MAX),
             checks: Semaphore::new(CHECKS_MAX),
             exchanges: Semaphore::new(EXCHANGES_MAX),
+            open_exchanges: Semaphore::new(OPEN_EXCHANGES_MAX),
             reads: Admission::new(Work::Reads, options.requests),
             pushes: Admission::new(Work::Pushes, options.pushes),
             compactions: Compactions::default(),
             slow: SlowLog::new(options.slow_request),
             follows: options.follow.is_some(),
             traces: None,
+            connections: [Address::Grpc, Address::Http].map(|of| Connections::new(of, options.connections_max)),
             background: Mutex::default(),
         };
         shared.access.refresh(shared.engine().registry()).await.map_err(hitherto_engine::Error::from)?;
@@ -130,6 +144,33 @@ impl Shared {
 
     pub(crate) fn engine(&self) -> &Engine {
         self.serving.engine()
+    }
+
+    /// The doors before both addresses.
+    pub(crate) fn all_connections(&self) -> &[Connections; 2] {
+        &self.connections
+    }
+
+    /// The door before an address.
+    pub(crate) fn connections(&self, address: Address) -> &Connections {
+        let [grpc, http] = &self.connections;
+        match address {
+            Address::Grpc => grpc,
+            Address::Http => http,
+        }
+    }
+
+    /// Does on threads of their own what computes for long, as `what` says.
+    pub(crate) async fn computed<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<T, hitherto_engine::Error>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        if let Some(done) = self.threads.run(work).await {
+            return Ok(done?);
+        }
+        let message = format!("could not {what}: a part of the server died, and its log says where");
+        Err(Refusal(Failure::new(Kind::Internal, message)))
     }
 
     /// The engine for whoever sent this: what it changes in the registry is told under the caller's name, where there is one,

@@ -1,18 +1,14 @@
 //! TLS: certificates from files, and connections whose handshake is over.
 //!
-//! gRPC and HTTP are served from the same listener, so that one place knows how a connection comes about. The provider of
-//! cryptography is named here: two are linked, and none is the default of the process.
+//! gRPC and HTTP are served from the same kind of listener, so that one place knows how a connection comes about. The provider
+//! of cryptography is named here: two are linked, and none is the default of the process.
 
 use std::collections::VecDeque;
-use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::serve::Listener;
-use futures::Stream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -26,6 +22,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::Reason;
+use crate::connections::{Accept, Address, Admitted, Connection, next};
 use crate::options::{ClientAuth, TlsOptions};
 use crate::shared::Shared;
 use crate::slots::Slots;
@@ -37,8 +34,6 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 const HANDSHAKES_MAX: usize = 256;
 /// The same of one machine, whose further connections are closed.
 const HANDSHAKES_EACH: usize = 128;
-/// How long nothing is accepted after a failure that trying at once would not mend, such as too many open files.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a client and the server agree to speak: gRPC.
 pub(crate) const H2: &[u8] = b"h2";
@@ -101,32 +96,24 @@ impl Tls {
 /// Accepts connections of TLS. Handshakes go on beside each other, so that a slow one holds up nobody.
 pub(crate) struct TlsListener {
     tcp: TcpListener,
+    address: Address,
     tls: Arc<Tls>,
     shared: Arc<Shared>,
-    handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
+    handshakes: JoinSet<Option<(TlsStream<TcpStream>, Admitted)>>,
     /// The same, the oldest first.
     under_way: VecDeque<AbortHandle>,
     slots: Slots,
 }
 
 impl TlsListener {
-    pub(crate) fn new(tcp: TcpListener, tls: Arc<Tls>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(tcp: TcpListener, address: Address, tls: Arc<Tls>, shared: Arc<Shared>) -> Self {
         let (handshakes, under_way) = (JoinSet::new(), VecDeque::new());
-        Self { tcp, tls, shared, handshakes, under_way, slots: Slots::new(HANDSHAKES_EACH) }
+        Self { tcp, address, tls, shared, handshakes, under_way, slots: Slots::new(HANDSHAKES_EACH) }
     }
 
-    /// Its connections, for tonic.
-    pub(crate) fn connections(self) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> + Send {
-        futures::stream::unfold(self, |mut listener| async move {
-            let (stream, _) = listener.accept().await;
-            Some((Ok(stream), listener))
-        })
-    }
-
-    fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("could not set TCP_NODELAY: {error}");
-        }
+    fn begin(&mut self, stream: TcpStream, admitted: Admitted) {
+        // who is gone by now gets no handshake either
+        let Ok(peer) = stream.peer_addr() else { return };
         let Some(slot) = self.slots.take(peer.ip()) else {
             self.shared.metrics.refused(Reason::Handshake);
             tracing::debug!(%peer, "no handshake of TLS: {HANDSHAKES_EACH} of this machine are under way");
@@ -139,7 +126,7 @@ impl TlsListener {
             let _slot = slot;
             let shaken = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await;
             let reason = match shaken {
-                Ok(Ok(stream)) => return Some((stream, peer)),
+                Ok(Ok(stream)) => return Some((stream, admitted)),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("it was not over within {} s", HANDSHAKE_MAX.as_secs()),
             };
@@ -162,30 +149,23 @@ impl TlsListener {
     }
 }
 
-impl Listener for TlsListener {
+impl Accept for TlsListener {
     type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
 
     // dropped half-way it loses nothing: handshakes stay in the set, and connections in the kernel's queue
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+    async fn accept(&mut self) -> Connection<Self::Io> {
         loop {
             tokio::select! {
-                Some(done) = self.handshakes.join_next() => if let Ok(Some(accepted)) = done {
-                    return accepted;
+                Some(done) = self.handshakes.join_next() => if let Ok(Some((stream, admitted))) = done {
+                    return Connection::new(stream, self.address, admitted);
                 },
-                accepted = self.tcp.accept(), if self.handshakes.len() < 2 * HANDSHAKES_MAX => match accepted {
-                    Ok((stream, peer)) => self.begin(stream, peer),
-                    Err(error) => {
-                        tracing::debug!("could not accept a connection: {error}");
-                        tokio::time::sleep(PAUSE).await;
+                accepted = next(&self.tcp, self.address, &self.shared), if self.handshakes.len() < 2 * HANDSHAKES_MAX => {
+                    if let Some((stream, admitted)) = accepted {
+                        self.begin(stream, admitted);
                     }
-                },
+                }
             }
         }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.tcp.local_addr()
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use hitherto_engine::{EvidenceColumns, Existing, Provenance, Spine, TrainingSetRequest};
+use hitherto_engine::{Engine, EvidenceColumns, Existing, Provenance, Spine, TrainingSetRequest};
+use hitherto_offline::OutputLocation;
 use hitherto_proto::v1::training_sets_server::{TrainingSets, TrainingSetsServer};
 use hitherto_proto::v1::{
     CreateTrainingSetRequest, Dataset, GetTrainingSetRequest, ListTrainingSetsRequest, ListTrainingSetsResponse,
@@ -61,13 +62,11 @@ impl Service {
         let actor = caller_of(&sent).map_or("grpc", |caller| caller.name.as_str()).to_owned();
         let sent = sent.into_inner();
         let NewTrainingSet { feature_set, spine, out_url, mode, event_timestamp, evidence, name } = sent.try_into()?;
-        let places = &self.shared.places;
         // both places are judged before any work is done
-        let out = places.output("out_url", &out_url, engine.offline()).await?;
-        let spine = match spine {
-            hitherto_proto::Spine::Url(url) => Spine::Input(places.input("spine_url", &url, engine.offline()).await?),
-            hitherto_proto::Spine::Sql(query) => Spine::Sql(query),
-        };
+        drop(self.judged(&engine, &out_url, &spine).await?);
+        let _permit = self.shared.builds.acquire().await;
+        // what a link led to while it waited may be elsewhere now
+        let (out, spine) = self.judged(&engine, &out_url, &spine).await?;
         let wanted = TrainingSetRequest {
             mode,
             event_timestamp,
@@ -78,10 +77,23 @@ impl Service {
             provenance: Provenance { actor, ..Provenance::default() },
             ..TrainingSetRequest::new(feature_set, spine, out)
         };
-        let _permit = self.shared.builds.acquire().await;
-        // what a link led to while it waited may be elsewhere now
-        let out = places.output("out_url", &out_url, engine.offline()).await?;
-        let wanted = TrainingSetRequest { out, ..wanted };
-        Ok(engine.training_set(&wanted, |_| {}).await?.into())
+        let work = async move { engine.training_set(&wanted, |_| {}).await };
+        Ok(self.shared.computed("build the training set", work).await?.into())
+    }
+
+    /// Where the training set goes, and its spine, if requests may write and read there now.
+    async fn judged(
+        &self,
+        engine: &Engine,
+        out_url: &str,
+        spine: &hitherto_proto::Spine,
+    ) -> Result<(OutputLocation, Spine), Refusal> {
+        let places = &self.shared.places;
+        let out = places.output("out_url", out_url, engine.offline()).await?;
+        let spine = match spine {
+            hitherto_proto::Spine::Url(url) => Spine::Input(places.input("spine_url", url, engine.offline()).await?),
+            hitherto_proto::Spine::Sql(query) => Spine::Sql(query.clone()),
+        };
+        Ok((out, spine))
     }
 }

@@ -32,6 +32,7 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
         pushes: config.pushes,
         slow_request: config.slow_request,
         round_trips_max: config.round_trips_max,
+        connections_max: config.connections_max,
     };
     let server = Server::bind(engine.clone(), options).await?;
     let address = server.grpc_address();

@@ -10,6 +10,7 @@ mod features;
 mod features_exec;
 mod fine_times;
 mod known;
+mod measure;
 mod parse;
 mod passed_over;
 mod planner;
@@ -40,6 +41,8 @@ use self::error::{carried, unsupported};
 pub(crate) use self::error::{failed, recovered};
 use self::fine_times::RefuseFineTimes;
 use self::known::ValueAt;
+use self::measure::MeasureResults;
+pub(crate) use self::measure::with_measures;
 use self::parse::{FEATURES_AS_OF, calls, parse};
 use self::planner::Planner;
 use self::relations::Relations;
@@ -136,6 +139,7 @@ impl Engine {
             .with_default_features()
             .with_query_planner(Arc::new(Planner(Arc::clone(&tables))))
             .with_analyzer_rule(Arc::new(RefuseFineTimes))
+            .with_analyzer_rule(Arc::new(MeasureResults))
             .with_optimizer_rules(optimizer_rules())
             .build();
         measure_results(&mut state).map_err(|error| failed("could not register the functions", &error))?;

@@ -1,8 +1,9 @@
 //! Functions whose result may be far larger than what they are given, such as `repeat('x', 2000000000)`: Arrow takes memory for
-//! it without asking the pool, and a process that gets none ends. So what they would make is measured first.
+//! it without asking the pool, and a process that gets none ends. So what they would make is measured first. That goes for what
+//! only puts together what it is given, too: a query that does it to its own result again and again doubles it each time.
 //!
-//! Not measured is what grows with what it is given: `||`, `concat`, `regexp_replace`, `array_to_string`, aggregates of texts
-//! and lists.
+//! Not measured is what grows by a small factor at most, such as `upper` and `string_to_array`. Aggregates of texts and lists tell
+//! the pool what they hold.
 
 use std::sync::Arc;
 
@@ -23,15 +24,29 @@ const VALUE_BYTES_MAX: u64 = 16 << 20;
 const BATCH_BYTES_MAX: u64 = 256 << 20;
 /// The bytes of the longest character.
 const CHARACTER_BYTES_MAX: u64 = 4;
+/// A number or a time as a text has no more.
+const ITEM_TEXT_BYTES: u64 = 32;
 const DAY_NS: i128 = 86_400_000_000_000;
 
 /// The functions by name, and what decides their results' sizes.
-const MEASURED: [(&str, Makes); 8] = [
+const MEASURED: [(&str, Makes); 19] = [
+    ("array_append", Makes::All),
+    ("array_concat", Makes::All),
+    ("array_prepend", Makes::All),
     ("array_repeat", Makes::Items),
+    ("array_replace", Makes::All),
+    ("array_replace_all", Makes::Exchanged),
+    ("array_replace_n", Makes::Exchanged),
     ("array_resize", Makes::Slots),
+    ("array_to_string", Makes::Listed),
+    ("concat", Makes::All),
+    ("concat_ws", Makes::Separated),
     ("generate_series", Makes::Series),
     ("lpad", Makes::Characters),
+    ("make_array", Makes::All),
     ("range", Makes::Series),
+    ("regexp_match", Makes::Groups),
+    ("regexp_replace", Makes::Matches),
     ("repeat", Makes::Copies),
     ("replace", Makes::Replacements),
     ("rpad", Makes::Characters),
@@ -39,7 +54,19 @@ const MEASURED: [(&str, Makes); 8] = [
 
 /// How large a function's result is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Makes {
+pub(super) enum Makes {
+    /// Any number of texts, lists or items: all of them.
+    All,
+    /// `(separator, text, …)`: all of them, with the separator between.
+    Separated,
+    /// `(list, separator[, null])`: each item as a text, with the separator between.
+    Listed,
+    /// `(list, from, to, …)`: the list with `to` in each place of `from`.
+    Exchanged,
+    /// `(text, pattern, …)`: what each group of the pattern matched.
+    Groups,
+    /// `(text, pattern, to[, flags])`: the text with each match become `to`, in which groups may stand.
+    Matches,
     /// `(text, count)`: the text so many times.
     Copies,
     /// `(text, length, …)`: so many characters.
@@ -58,9 +85,23 @@ enum Makes {
 pub(crate) fn measure_results(functions: &mut impl FunctionRegistry) -> DataFusionResult<()> {
     for (name, makes) in MEASURED {
         let inner = functions.udf(name)?;
-        functions.register_udf(Arc::new(ScalarUDF::new_from_impl(Measured { inner, makes })))?;
+        functions.register_udf(measured(inner, makes))?;
     }
     Ok(())
+}
+
+/// What takes the place of a function that does not measure its results.
+pub(super) fn in_place_of(function: &Arc<ScalarUDF>) -> Option<Arc<ScalarUDF>> {
+    if function.inner().is::<Measured>() {
+        return None;
+    }
+    let (_, makes) = MEASURED.iter().find(|(name, _)| *name == function.name())?;
+    Some(measured(Arc::clone(function), *makes))
+}
+
+/// The function, measuring what it makes.
+pub(super) fn measured(inner: Arc<ScalarUDF>, makes: Makes) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(Measured { inner, makes }))
 }
 
 /// A function that refuses to make too much.
@@ -79,6 +120,10 @@ impl ScalarUDFImpl for Measured {
         self.inner.aliases()
     }
 
+    fn schema_name(&self, args: &[Expr]) -> DataFusionResult<String> {
+        self.inner.schema_name(args)
+    }
+
     fn signature(&self) -> &Signature {
         self.inner.signature()
     }
@@ -95,8 +140,9 @@ impl ScalarUDFImpl for Measured {
         self.inner.coerce_types(arg_types)
     }
 
-    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> DataFusionResult<ExprSimplifyResult> {
-        self.inner.simplify(args, info)
+    /// Never: what is simpler would not be measured.
+    fn simplify(&self, args: Vec<Expr>, _info: &SimplifyContext) -> DataFusionResult<ExprSimplifyResult> {
+        Ok(ExprSimplifyResult::Original(args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
@@ -142,6 +188,40 @@ impl Makes {
     /// How many bytes each row's value has, or a little more.
     fn bytes(self, args: &[ColumnarValue]) -> DataFusionResult<Bytes> {
         Ok(match (self, args) {
+            (Self::All, parts) => all_of(parts)?,
+            (Self::Separated, [separator, parts @ ..]) => {
+                let (separator, all, gaps) = (lengths(separator)?, all_of(parts)?, parts.len() as u64);
+                Box::new(move |row| all(row).saturating_add(separator.at(row).saturating_mul(gaps)))
+            }
+            (Self::Listed, [list, between @ ..]) => {
+                let (list, between) = (items_of(list)?, all_of(between)?);
+                Box::new(move |row| {
+                    let Items { count, bytes } = list.at(row);
+                    let each = between(row).saturating_add(ITEM_TEXT_BYTES);
+                    bytes.saturating_add(count.saturating_mul(each))
+                })
+            }
+            (Self::Exchanged, [list, _, to, ..]) => {
+                let (list, to) = (items_of(list)?, sizes(to)?);
+                Box::new(move |row| {
+                    let Items { count, bytes } = list.at(row);
+                    bytes.saturating_add(count.saturating_mul(to.at(row)))
+                })
+            }
+            (Self::Groups, [text, pattern, ..]) => {
+                let (text, groups) = (lengths(text)?, marks(pattern, &['('])?);
+                Box::new(move |row| text.at(row).saturating_mul(groups.at(row).saturating_add(1)))
+            }
+            (Self::Matches, [text, _, to, flags @ ..]) => {
+                // matches do not overlap, so all that a group takes of the text is no more than the text
+                let (text, groups, to) = (lengths(text)?, marks(to, &['$', '\\'])?, lengths(to)?);
+                let is_once = flags.is_empty();
+                Box::new(move |row| {
+                    let places = if is_once { 1 } else { text.at(row).saturating_add(1) };
+                    let taken = text.at(row).saturating_mul(groups.at(row).saturating_add(1));
+                    taken.saturating_add(places.saturating_mul(to.at(row)))
+                })
+            }
             (Self::Copies, [text, count]) => {
                 let (text, count) = (lengths(text)?, counts(count)?);
                 Box::new(move |row| text.at(row).saturating_mul(count.at(row)))
@@ -212,19 +292,88 @@ fn lengths(arg: &ColumnarValue) -> DataFusionResult<PerRow<u64>> {
     Ok(PerRow(lengths.0.into_iter().map(i64::unsigned_abs).collect()))
 }
 
+/// All of the arguments.
+fn all_of(parts: &[ColumnarValue]) -> DataFusionResult<Bytes> {
+    let bytes = |part: &ColumnarValue| match part.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => lengths(part),
+        _ => sizes(part),
+    };
+    let parts = parts.iter().map(bytes).collect::<DataFusionResult<Vec<_>>>()?;
+    Ok(Box::new(move |row| parts.iter().map(|part| part.at(row)).fold(0, u64::saturating_add)))
+}
+
+/// How often one of these marks stands in each text.
+fn marks(arg: &ColumnarValue, marks: &[char]) -> DataFusionResult<PerRow<u64>> {
+    let texts = cast(&values(arg)?, &DataType::Utf8)?;
+    let count = |text: Option<&str>| text.map_or(0, |text| text.matches(marks).count() as u64);
+    Ok(PerRow(texts.as_string::<i32>().iter().map(count).collect()))
+}
+
+/// What is in a list, and in the lists in it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Items {
+    count: u64,
+    bytes: u64,
+}
+
+fn items_of(arg: &ColumnarValue) -> DataFusionResult<PerRow<Items>> {
+    let array = values(arg)?;
+    let items = |row: usize| {
+        let value = item(&array, row);
+        Ok(Items { count: leaves(&value), bytes: weight(&value)? })
+    };
+    Ok(PerRow((0..array.len()).map(items).collect::<DataFusionResult<_>>()?))
+}
+
+/// A row's list, or its value where it has none.
+fn item(array: &ArrayRef, row: usize) -> ArrayRef {
+    match (array.as_list_opt::<i32>(), array.as_list_opt::<i64>()) {
+        (Some(list), _) => list.value(row),
+        (_, Some(list)) => list.value(row),
+        _ => array.slice(row, 1),
+    }
+}
+
+/// The values of a list's rows, without what a slice has left out.
+fn flat(array: &ArrayRef) -> Option<ArrayRef> {
+    let (from, to, values) = if let Some(list) = array.as_list_opt::<i32>() {
+        let offsets = list.value_offsets();
+        (i64::from(*offsets.first()?), i64::from(*offsets.last()?), list.values())
+    } else {
+        let list = array.as_list_opt::<i64>()?;
+        let offsets = list.value_offsets();
+        (*offsets.first()?, *offsets.last()?, list.values())
+    };
+    let (from, to) = (usize::try_from(from).ok()?, usize::try_from(to).ok()?);
+    Some(values.slice(from, to.checked_sub(from)?))
+}
+
+fn leaves(array: &ArrayRef) -> u64 {
+    flat(array).map_or(array.len() as u64, |values| leaves(&values))
+}
+
+/// The bytes of an array; of one whose texts lie elsewhere, with those.
+fn weight(array: &ArrayRef) -> DataFusionResult<u64> {
+    const VIEW_BYTES: u64 = 16;
+    let own = array.len() as u64;
+    Ok(match array.data_type() {
+        DataType::Utf8View | DataType::BinaryView => {
+            own * VIEW_BYTES + integers(&length(array.as_ref())?)?.0.into_iter().map(i64::unsigned_abs).sum::<u64>()
+        }
+        _ => match flat(array) {
+            Some(values) => weight(&values)? + own * 8,
+            None => array.to_data().get_slice_memory_size()? as u64,
+        },
+    })
+}
+
 /// The bytes of values of any type.
 fn sizes(arg: &ColumnarValue) -> DataFusionResult<PerRow<u64>> {
     let array = values(arg)?;
     if let Some(width) = array.data_type().primitive_width() {
         return Ok(PerRow(vec![width as u64]));
     }
-    let size = |row: usize| -> DataFusionResult<u64> {
-        let value = match array.as_list_opt::<i32>() {
-            Some(list) => list.value(row),
-            None => array.slice(row, 1),
-        };
-        Ok(value.to_data().get_slice_memory_size()? as u64)
-    };
+    let size = |row: usize| weight(&item(&array, row));
     Ok(PerRow((0..array.len()).map(size).collect::<DataFusionResult<_>>()?))
 }
 

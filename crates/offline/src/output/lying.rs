@@ -49,7 +49,13 @@ impl OutputLocation {
         let mut parts: Vec<_> = self.path.parts().collect();
         parts.pop();
         let path = parts.into_iter().collect::<Path>().join(file);
-        Some(Self { store: Arc::clone(&self.store), path, name: place.to_owned(), place: place.to_owned() })
+        Some(Self {
+            store: Arc::clone(&self.store),
+            path,
+            name: place.to_owned(),
+            place: place.to_owned(),
+            judge: None,
+        })
     }
 }
 

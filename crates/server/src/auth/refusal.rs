@@ -27,11 +27,20 @@ pub(crate) enum Reason {
     Role,
     /// No TLS came about: no or another certificate, or no TLS at all.
     Handshake,
+    /// As many connections are open as may be, in all or of one machine.
+    Connections,
 }
 
 /// Every reason: the label of a metric.
-pub(crate) const REASONS: [Reason; 6] =
-    [Reason::Missing, Reason::Unknown, Reason::Expired, Reason::Revoked, Reason::Role, Reason::Handshake];
+pub(crate) const REASONS: [Reason; 7] = [
+    Reason::Missing,
+    Reason::Unknown,
+    Reason::Expired,
+    Reason::Revoked,
+    Reason::Role,
+    Reason::Handshake,
+    Reason::Connections,
+];
 
 impl Reason {
     /// As metrics and the log write it.
@@ -43,6 +52,7 @@ impl Reason {
             Self::Revoked => "revoked",
             Self::Role => "role",
             Self::Handshake => "handshake",
+            Self::Connections => "connections",
         }
     }
 }

@@ -87,6 +87,7 @@ pub(super) fn options() -> Options {
         pushes: Limits::PUSHES,
         slow_request: None,
         round_trips_max: Options::ROUND_TRIPS_MAX,
+        connections_max: Options::CONNECTIONS_MAX,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The server through the wire, over real stores in temporary folders.
 
 mod auth;
+mod connections;
 mod exchange;
 mod features;
 mod fixture;

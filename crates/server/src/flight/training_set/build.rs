@@ -52,7 +52,8 @@ pub(super) async fn built(
     let (staying, left) = oneshot::channel::<Infallible>();
     // in a task of its own: it must not be cut off between the file's last byte and its entry in the registry
     let building = build(Arc::clone(shared), asker.engine.clone(), wanted, Arc::clone(teller), left);
-    let built = tokio::spawn(building.in_current_span()).await;
+    let building = shared.threads.spawn(building.in_current_span());
+    let built = building.await;
     drop(staying);
     built.unwrap_or_else(|_| Err(internal("could not build the training set: a part of the server died")))
 }

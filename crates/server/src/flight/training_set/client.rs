@@ -53,7 +53,7 @@ impl Client {
     }
 }
 
-/// Does for a client what `work` does, in a task of its own, and stops when the client has left. What fails is the last that
+/// Does for a client what `work` does, on threads of its own, and stops when the client has left. What fails is the last that
 /// the client reads.
 pub(super) fn answered<W>(shared: &Arc<Shared>, method: &'static str, work: impl FnOnce(Client) -> W) -> Answers
 where
@@ -61,15 +61,15 @@ where
 {
     let (client, answers) = Client::new();
     let work = AssertUnwindSafe(work(client.clone())).catch_unwind();
-    let shared = Arc::clone(shared);
-    let answering = async move {
+    let own = Arc::clone(shared);
+    let task = async move {
         // an answer that only stopped would pass for a whole one
         let work = async { work.await.unwrap_or_else(|_| Err(internal("a part of the server died"))) };
         tokio::select! {
             // first, so that what could not be sent for this reason counts as cancelled
             biased;
             () = client.0.closed() => {}
-            outcome = answer(&shared.metrics, method, work) => {
+            outcome = answer(&own.metrics, method, work) => {
                 let outcome = match outcome {
                     Ok(_) => timeout(READ_MAX, client.0.read()).await.map_err(|_| Status::from(unread())),
                     Err(status) => Err(status),
@@ -80,7 +80,8 @@ where
             }
         }
     };
-    tokio::spawn(answering.in_current_span());
+    // rows are decoded and encoded there, and those who read features do not wait for it
+    drop(shared.threads.spawn(task.in_current_span()));
     answers
 }
 

@@ -19,9 +19,10 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow_flight::FlightData;
 use futures::{StreamExt, TryStreamExt};
-use hitherto_core::Dataset;
+use hitherto_core::{Dataset, Kind};
 use hitherto_engine::{Error, RowsFingerprint, Spine, TrainingSetRequest};
 use hitherto_offline::input::Input;
+use hitherto_proto::Failure;
 use serde_json::json;
 use tonic::{Request, Response, Streaming};
 
@@ -35,7 +36,7 @@ use self::request::Wanted;
 use self::upload::{Messages, Spooled, Upload};
 use self::wire::Wire;
 use crate::answer::Refusal;
-use crate::shared::Shared;
+use crate::shared::{OPEN_EXCHANGES_MAX, Shared};
 
 /// Whether a ticket is one of [`fetch`]: JSON, which no ticket of Flight SQL is.
 pub(crate) fn is_ticket(ticket: &[u8]) -> bool {
@@ -58,6 +59,7 @@ pub(crate) fn fetch(shared: &Arc<Shared>, ticket: &[u8]) -> Response<Answers> {
 }
 
 async fn exchanged(shared: Arc<Shared>, asker: Asker, messages: Messages, client: Client) -> Result<(), Refusal> {
+    let _open = shared.open_exchanges.try_acquire().map_err(|_| too_many())?;
     let (wanted, upload) = Upload::begin(messages).await?;
     // before a row is spooled, and until the training set is built: so much is spooled at once, and no more
     let place = shared.exchanges.acquire().await;
@@ -115,6 +117,13 @@ async fn requested(
             Ok((TrainingSetRequest { spine, ..request }, Some(columns)))
         }
     }
+}
+
+fn too_many() -> Refusal {
+    let message = format!(
+        "{OPEN_EXCHANGES_MAX} exchanges of training sets are open already, which is the most: try again when one has ended"
+    );
+    Refusal(Failure::new(Kind::Exhausted, message))
 }
 
 fn no_spine() -> Refusal {

@@ -120,7 +120,7 @@ pub use lookup::{Lookup, LookupColumn, LookupRequest, LookupView, Prepared};
 pub use materialize::Materialized;
 pub use model::Registration;
 pub use openlineage::{EventSink, RunEvent};
-pub use push::{PushProgress, PushStage};
+pub use push::{PlacedPush, PreparedPush, PushProgress, PushStage};
 pub use query::{Parameter, PlannedQuery, SqlCatalog, SqlColumns, SqlTable};
 pub use readings::{ServedReading, reading_of, served_readings};
 pub use rebuild::{Rebuilt, SpineSources};

@@ -26,6 +26,7 @@ mod online_features;
 mod options;
 mod place;
 mod places;
+mod push_stream;
 mod queries;
 mod readiness;
 mod registry;

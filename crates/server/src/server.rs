@@ -133,6 +133,7 @@ impl Server {
         tracing::info!("stopping: requests in flight finish");
         set_health(&health, ServingStatus::NotServing).await;
         stop.send_replace(true);
+        shared.ending.send_replace(true);
         finish(tasks).await;
         outcome
     }

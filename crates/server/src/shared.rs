@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hitherto_core::Role;
 use hitherto_engine::{Engine, ServedReading, Serving, SpineLimits, served_readings};
 use hitherto_online::{Marks, Reading};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tonic::Request;
 
 use crate::admission::{Admission, Work};
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     /// What was pushed to, and may have to be compacted.
     pub(crate) compactions: Compactions,
     pub(crate) slow: SlowLog,
+    /// Whether the server stops: whoever goes on without end, ends.
+    pub(crate) ending: watch::Sender<bool>,
     background: Mutex<Background>,
 }
 
@@ -112,6 +114,7 @@ impl Shared {
             pushes: Admission::new(Work::Pushes, options.pushes),
             compactions: Compactions::default(),
             slow: SlowLog::new(options.slow_request),
+            ending: watch::Sender::new(false),
             background: Mutex::default(),
         };
         shared.access.refresh(shared.engine().registry()).await.map_err(hitherto_engine::Error::from)?;

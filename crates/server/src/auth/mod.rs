@@ -8,5 +8,5 @@ mod refusal;
 mod stream;
 
 pub(crate) use access::{Access, Caller};
-pub(crate) use layer::{grpc, http};
+pub(crate) use layer::{grpc, http, tell};
 pub(crate) use refusal::{REASONS, Reason};

@@ -14,6 +14,7 @@ use hitherto_proto::v1::ingest_client::IngestClient;
 use hitherto_proto::v1::{PushRequest, PushResponse};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
 use tonic::{Code, Request, Streaming};
 
 use super::fixture::{
@@ -74,7 +75,10 @@ async fn small_files_are_compacted_in_the_background() {
 
 /// A stream as the wire has it, to a server that it may outlive.
 async fn opened(server: &Running, timeout: Option<Duration>) -> (mpsc::Sender<PushRequest>, Streaming<PushResponse>) {
-    let mut client = IngestClient::connect(format!("http://{}", server.grpc)).await.expect("it answers");
+    // a client that holds few answers which nobody reads
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).expect("a url");
+    let channel = endpoint.initial_stream_window_size(1_000).connect().await.expect("it answers");
+    let mut client = IngestClient::new(channel);
     let (sender, messages) = mpsc::channel(1);
     let mut request = Request::new(ReceiverStream::new(messages));
     if let Some(timeout) = timeout {
@@ -169,11 +173,11 @@ async fn a_stream_waits_for_its_place_where_a_single_push_is_refused() {
 async fn who_does_not_read_its_answers_is_not_read_on_and_keeps_nobody_from_anything() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = engine(folder.path()).await;
-    let pushes = Limits { at_once: 2, queued: 0 };
+    let pushes = Limits { at_once: 8, queued: 0 };
     let server = start(folder, engine, Options { pushes, ..options() }).await;
     server.apply(DEFINITIONS).await.expect("it applies");
     let (sender, answers) = opened(&server, None).await;
-    // far more than may be unanswered, and than any window of the transport holds
+    // far more than may be unanswered, and than the window of the transport holds
     let sending = tokio::spawn(async move {
         let mut sent = 0_usize;
         while sender.send(message(None)).await.is_ok() {

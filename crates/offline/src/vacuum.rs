@@ -7,7 +7,6 @@ use hitherto_core::{Span, Timestamp};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
-use crate::log::REMOVALS_KEPT;
 use crate::store::Leftover;
 use crate::{Error, History, Result};
 
@@ -41,11 +40,16 @@ impl History {
     ///
     /// `now` is the real present, never a pretended one: it is compared with times of the store. Within `retention`
     /// readers that pinned the table keep their files, and so do ingests and compactions that are still writing; it has
-    /// to be longer than any of them takes. It is at most 7 days, as long as the log remembers what was removed.
+    /// to be longer than any of them takes. It is at most as long as the log remembers what was removed: 7 days, or less
+    /// where [`History::remember_removals`] was told so.
     pub async fn vacuum(&self, retention: Span, now: Timestamp, sweep: Sweep) -> Result<Vacuumed> {
-        if u128::from(retention.micros().cast_unsigned()) > REMOVALS_KEPT.as_micros() {
+        let kept = self.removals_kept().await?;
+        if u128::from(retention.micros().cast_unsigned()) > kept.as_micros() {
+            let kept = i64::try_from(kept.as_micros()).ok().and_then(|micros| Span::from_micros(micros).ok());
+            let kept = kept.unwrap_or(Span::ZERO);
             return Err(Error::Invalid(format!(
-                "could not keep replaced files for {retention}: the log remembers for 7d when a file was replaced; use 7d or less"
+                "could not keep replaced files for {retention}: the log remembers for {kept} when a file was replaced; use {kept} \
+                 or less"
             )));
         }
         self.sweep(now.saturating_sub(retention), sweep).await

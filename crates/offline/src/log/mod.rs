@@ -12,6 +12,7 @@ mod entry;
 mod erase;
 mod line;
 mod purge;
+mod retain;
 mod rewrite;
 mod snapshot;
 mod tail;
@@ -63,6 +64,8 @@ pub struct History {
     cached: Mutex<Cached>,
     /// The snapshot that this process saw last, for who must not wait until a commit is done.
     seen: std::sync::Mutex<Option<Arc<Snapshot>>>,
+    /// The last checkpoint that was written after a group of appends.
+    checkpointed: std::sync::Mutex<Option<checkpoint::Written>>,
     /// Up to which version this process knows the log to be shortened.
     shortened_to: AtomicU64,
 }
@@ -101,6 +104,7 @@ impl History {
             log_store,
             cached: Mutex::default(),
             seen: std::sync::Mutex::default(),
+            checkpointed: std::sync::Mutex::default(),
             shortened_to: AtomicU64::new(0),
         })
     }

@@ -116,7 +116,7 @@ impl History {
     }
 
     /// Writes a checkpoint of the log as it is now, and makes sure that it says what the log does.
-    async fn stand_on_checkpoint(&self) -> Result<()> {
+    pub(super) async fn stand_on_checkpoint(&self) -> Result<()> {
         let what = || format!("write a checkpoint of the log of table '{}'", self.table.id);
         let mut cached = self.cached.lock().await;
         let expected = self.refresh_whole(&mut cached).await?;

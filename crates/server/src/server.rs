@@ -19,7 +19,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::background::{follow, purge, stopped, watch_certificate, watch_registry, watch_tokens};
-use crate::compactions::compact;
+use crate::compactions::{compact_quickly, compact_rest};
 use crate::deadline::NoteArrival;
 use crate::places::Places;
 use crate::readiness::pretended;
@@ -120,7 +120,8 @@ impl Server {
         spawn(&mut tasks, watch_tokens(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, purge(Arc::clone(&shared), stopping.clone()));
         if let Some(after) = self.compact_after {
-            spawn(&mut tasks, compact(Arc::clone(&shared), after, stopping.clone()));
+            spawn(&mut tasks, compact_quickly(Arc::clone(&shared), after, stopping.clone()));
+            spawn(&mut tasks, compact_rest(Arc::clone(&shared), after, stopping.clone()));
         }
         if let Some(interval) = self.follow {
             spawn(&mut tasks, follow(Arc::clone(&shared), interval, stopping));

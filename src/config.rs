@@ -7,18 +7,25 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hitherto_core::{Name, Span};
+use hitherto_engine::Retention;
 use hitherto_online::{Identity, Location};
-use hitherto_server::{Auth, Limits, Options, TlsOptions};
+use hitherto_server::{Auth, Limits, Options, TlsOptions, Upkeep};
 use serde::Deserialize;
 
 use crate::security::{AuthWord, ClientFiles, WrittenTls};
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 39] = [
+pub const ENVIRONMENT: [(&str, &str); 42] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
+    ("HITHERTO_OFFLINE__VACUUM_EVERY", "how often `serve` deletes what nobody needs any more: 1h; 0s for never"),
+    (
+        "HITHERTO_OFFLINE__VACUUM_RETENTION",
+        "how long `serve` and `vacuum` keep files that were replaced, for who reads them: 7d, the most",
+    ),
+    ("HITHERTO_OFFLINE__LOG_RETENTION", "how long `serve` keeps entries of tables' logs: 30d; 0s for ever"),
     (
         "HITHERTO_OFFLINE__MEMORY_LIMIT",
         "memory that training sets and queries share: 4GiB; half of the machine's by default",
@@ -74,6 +81,10 @@ pub const ENVIRONMENT: [(&str, &str); 39] = [
 
 /// How many small files a table may have before an ingest compacts it, unless configured.
 const COMPACT_AFTER: usize = 32;
+/// How long replaced files may be kept: at least, for those who are at work, and at most.
+const VACUUM_RETENTION: [&str; 2] = ["10m", "7d"];
+/// How long entries of a log are kept at least: who reads on in it is never so far behind.
+const LOG_RETENTION_MIN: &str = "1h";
 
 /// Everything configured, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +101,10 @@ pub struct Config {
     pub offline_url: String,
     /// How many small files of a table an ingest leaves before it compacts them; none for any number.
     pub compact_after: Option<NonZeroUsize>,
+    /// How often a server deletes what nobody needs any more, and how long it is kept; none for never.
+    pub upkeep: Option<Upkeep>,
+    /// How long files are kept that were replaced.
+    pub vacuum_retention: Span,
     /// Memory that training sets and queries share.
     pub memory_limit: Size,
     /// Where the online store is, with what opens it.
@@ -154,7 +169,35 @@ struct Offline {
     url: Option<String>,
     url_file: Option<PathBuf>,
     compact_after: Option<usize>,
+    vacuum_every: Option<String>,
+    vacuum_retention: Option<String>,
+    log_retention: Option<String>,
     memory_limit: Option<Size>,
+}
+
+impl Offline {
+    fn vacuum_retention(&self) -> Result<Span> {
+        let kept: Span =
+            self.vacuum_retention.as_deref().unwrap_or("7d").parse().context("offline.vacuum_retention")?;
+        let [least, most] = VACUUM_RETENTION;
+        if kept < least.parse::<Span>()? || kept > most.parse::<Span>()? {
+            bail!(
+                "offline.vacuum_retention: {kept} is not between {least}, which whoever reads or writes needs, and {most}, for which a \
+                 table remembers what it replaced"
+            );
+        }
+        Ok(kept)
+    }
+
+    fn upkeep(&self) -> Result<Option<Upkeep>> {
+        let every = duration(self.vacuum_every.as_deref().unwrap_or("1h"), "offline.vacuum_every")?;
+        let log: Span = self.log_retention.as_deref().unwrap_or("30d").parse().context("offline.log_retention")?;
+        if !log.is_zero() && log < LOG_RETENTION_MIN.parse::<Span>()? {
+            bail!("offline.log_retention: {log} is less than {LOG_RETENTION_MIN}; write 0s to keep all of it");
+        }
+        let retention = Retention { files: self.vacuum_retention()?, log: (!log.is_zero()).then_some(log) };
+        Ok(every.map(|every| Upkeep { every, retention }))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -284,6 +327,7 @@ impl Written {
         let sql_timeout = duration(self.sql.timeout.as_deref().unwrap_or("5m"), "sql.timeout")?;
         let follow = duration(self.online.follow.as_deref().unwrap_or("1s"), "online.follow")?;
         let slow_request = duration(self.server.slow_request.as_deref().unwrap_or("0s"), "server.slow_request")?;
+        let (vacuum_retention, upkeep) = (self.offline.vacuum_retention()?, self.offline.upkeep()?);
         let (requests, pushes) = (self.server.requests()?, self.server.pushes()?);
         let mut config = Config {
             project: self.project.as_deref().unwrap_or("default").parse().context("project")?,
@@ -292,6 +336,8 @@ impl Written {
             file,
             offline_url: String::new(),
             compact_after: NonZeroUsize::new(self.offline.compact_after.unwrap_or(COMPACT_AFTER)),
+            upkeep,
+            vacuum_retention,
             memory_limit: self.offline.memory_limit.unwrap_or_else(Size::half_of_the_machine),
             online: Location::default(),
             follow,

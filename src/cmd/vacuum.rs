@@ -16,9 +16,9 @@ use crate::stores::{self, Use};
 pub(crate) struct Args {
     /// Feature views; all of them where none is named
     views: Vec<Name>,
-    /// Keep files for so long after history ceased to need them, at most 7d
-    #[arg(long, value_name = "TIME", default_value = "7d")]
-    retention: Span,
+    /// Keep files for so long after history ceased to need them, at most 7d [default: offline.vacuum_retention, or 7d]
+    #[arg(long, value_name = "TIME")]
+    retention: Option<Span>,
     /// Delete nothing, only say what would be deleted
     #[arg(long)]
     dry_run: bool,
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     // definitions are only read: where there are none there is nothing to do, and nothing is made
     let engine = stores::open(config, Use::Existing, global.clock).await?;
     let sweep = if args.dry_run { Sweep::DryRun } else { Sweep::Delete };
-    let done = engine.vacuum(&args.views, args.retention, sweep).await?;
+    let done = engine.vacuum(&args.views, args.retention.unwrap_or(config.vacuum_retention), sweep).await?;
     match global.output {
         Format::Json => output::json(&done.iter().map(|table| object(table, sweep)).collect::<Vec<_>>())?,
         Format::Table => {

@@ -40,6 +40,7 @@ mod throttle;
 mod tls;
 mod training_sets;
 mod turns;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -47,3 +48,4 @@ mod tests;
 pub use error::{Error, Result};
 pub use options::{Auth, ClientAuth, Limits, Options, SqlLimits, TlsOptions};
 pub use server::Server;
+pub use upkeep::Upkeep;

@@ -25,6 +25,7 @@ use crate::places::Places;
 use crate::readiness::pretended;
 use crate::shared::Shared;
 use crate::tls::{H2, HTTP_1, Tls, TlsListener};
+use crate::upkeep::{Upkeep, keep_up};
 use crate::{Error, Options, Result, auth, flight, http, ingest, models, online_features, registry, training_sets};
 
 /// How long requests in flight may take once the server is told to stop.
@@ -53,6 +54,7 @@ pub struct Server {
     shared: Shared,
     follow: Option<Duration>,
     compact_after: Option<NonZeroUsize>,
+    upkeep: Option<Upkeep>,
     grpc: TcpListener,
     http: TcpListener,
     /// Of gRPC and of HTTP: they agree with their clients on different protocols.
@@ -74,8 +76,8 @@ impl Server {
         let (grpc, grpc_address) = listen(options.listen, "listen").await?;
         let (http, http_address) = listen(options.http, "http").await?;
         let shared = Shared::new(engine, places, &options).await?;
-        let Options { follow, compact_after, .. } = options;
-        Ok(Self { shared, follow, compact_after, grpc, http, tls, grpc_address, http_address })
+        let Options { follow, compact_after, upkeep, .. } = options;
+        Ok(Self { shared, follow, compact_after, upkeep, grpc, http, tls, grpc_address, http_address })
     }
 
     /// The same with credentials and endpoints of object stores, for files of requests outside the offline store's own
@@ -122,6 +124,9 @@ impl Server {
         if let Some(after) = self.compact_after {
             spawn(&mut tasks, compact_quickly(Arc::clone(&shared), after, stopping.clone()));
             spawn(&mut tasks, compact_rest(Arc::clone(&shared), after, stopping.clone()));
+        }
+        if let Some(upkeep) = self.upkeep {
+            spawn(&mut tasks, keep_up(Arc::clone(&shared), upkeep, stopping.clone()));
         }
         if let Some(interval) = self.follow {
             spawn(&mut tasks, follow(Arc::clone(&shared), interval, stopping));

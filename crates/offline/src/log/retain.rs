@@ -54,7 +54,8 @@ impl History {
     ///
     /// It is also the longest retention that [`History::vacuum`] then takes.
     pub async fn remember_removals(&self, retention: Span) -> Result<()> {
-        let wanted = Duration::from_micros(retention.micros().cast_unsigned()).min(REMOVALS_KEPT);
+        let seconds = retention.micros().cast_unsigned().div_ceil(1_000_000).max(1);
+        let wanted = Duration::from_secs(seconds).min(REMOVALS_KEPT);
         for attempt in 0..ATTEMPTS_MAX {
             if self.set_removals_kept(wanted).await.map_err(|failure| failure.error)? {
                 return Ok(());

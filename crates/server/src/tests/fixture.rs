@@ -79,6 +79,7 @@ pub(super) fn options() -> Options {
         http: free,
         follow: None,
         compact_after: None,
+        upkeep: None,
         allowed_urls: Vec::new(),
         auth: Auth::None,
         tls: None,

@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use hitherto_client::Pushed;
-use hitherto_core::{Kind, Name, Value};
+use hitherto_core::{Kind, Name, Span, Value};
+use hitherto_engine::Retention;
 use hitherto_proto::v1::ingest_client::IngestClient;
 use hitherto_proto::v1::{PushRequest, PushResponse};
 use tokio::sync::mpsc;
@@ -20,7 +21,7 @@ use tonic::{Code, Request, Streaming};
 use super::fixture::{
     DEFINITIONS, Running, engine, eventually, of_airports, options, push_weather, running, set, start, weather,
 };
-use crate::{Limits, Options};
+use crate::{Limits, Options, Upkeep};
 
 /// The files of the view's data: in all, and those of runs.
 fn data_files(folder: &Path) -> (usize, usize) {
@@ -67,6 +68,31 @@ async fn small_files_are_compacted_in_the_background() {
         server.push_weather(None).await.expect("it is pushed");
     }
     eventually(async || data_files(server.folder.path()).1 > 0).await;
+    let found = server.client.get_features(of_airports(set("outlook"), &["JFK"])).await.expect("features");
+    assert_eq!(found.columns[0].values, [Value::Float64(31.0)]);
+    assert_eq!(server.push_weather(None).await.expect("it is pushed").first_sequence, Some(12));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn what_compactions_replace_goes_by_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path()).await;
+    let second = Span::from_micros(1_000_000).expect("a length of time");
+    let retention = Retention { files: second, log: Some(second) };
+    let upkeep = Some(Upkeep { every: Duration::from_millis(50), retention });
+    let server = start(folder, engine, Options { compact_after: NonZeroUsize::new(3), upkeep, ..options() }).await;
+    server.apply(DEFINITIONS).await.expect("it applies");
+    for _ in 0..4 {
+        server.push_weather(None).await.expect("it is pushed");
+    }
+    // a run, and at most two that were too few to be compacted with it
+    eventually(async || matches!(data_files(server.folder.path()), (1..=3, 1))).await;
+    let (_, metrics) = server.page("/metrics").await;
+    let counted = "hitherto_deleted_files_total{view=\"weather\",kind=\"data\"} ";
+    let deleted: u64 =
+        metrics.lines().find_map(|line| line.strip_prefix(counted)).expect("it is counted").parse().expect("a number");
+    assert!(deleted >= 3, "{deleted}");
     let found = server.client.get_features(of_airports(set("outlook"), &["JFK"])).await.expect("features");
     assert_eq!(found.columns[0].values, [Value::Float64(31.0)]);
     assert_eq!(server.push_weather(None).await.expect("it is pushed").first_sequence, Some(12));

@@ -200,7 +200,8 @@ def push(bench):
     ]
     found.jobs["the table"] = {"commits": commits, "live_files": files, "live_files_most": most, "files_on_disk": on_disk}
     found.jobs["cold start"] = {"took_s": cold["ready_s"], "listens_s": cold["listens_s"]}
-    found.notes = [f"{commits} commits, {files} live files at the end; the server listens after {cold['listens_s']} s; failed: {said['failed'] or 'none'}"]
+    failed = said["failed"] or "none"
+    found.notes = [f"{commits} commits, {files} live files at the end; the server listens after {cold['listens_s']} s; failed: {failed}"]
     return found
 
 

@@ -13,7 +13,7 @@ use super::History;
 const INTERVAL: u64 = 20;
 /// The same where commits follow each other many times a second, at least and at most. In between, how long the last one took
 /// decides: it holds every file that was removed lately, which are many where many were small.
-const INTERVAL_OF_GROUPS: (u64, u64) = (100, 1_000);
+const INTERVAL_OF_GROUPS: (u64, u64) = (100, 500);
 /// Of the time at most one part in so many goes into checkpoints of groups.
 const SHARE: u32 = 20;
 
@@ -96,7 +96,7 @@ mod tests {
         let is_due = |version, seconds| is_due(last, version, at + Duration::from_secs(seconds));
         assert_eq!([is_due(599, 60), is_due(600, 3), is_due(600, 4)], [false, false, true]);
         assert_eq!(
-            [is_due(1_499, 3), is_due(1_500, 3)],
+            [is_due(999, 3), is_due(1_000, 3)],
             [false, true],
             "whoever opens the table reads no more than that"
         );

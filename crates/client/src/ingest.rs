@@ -34,7 +34,7 @@ impl Client {
     ///     for batch in batches {
     ///         pushes.send(batch).await?;
     ///     }
-    ///     Ok(())
+    ///     Ok::<_, hitherto_client::Error>(())
     /// };
     /// let reading = async {
     ///     while let Some(answer) = answers.next().await? {

@@ -107,7 +107,8 @@ impl Reader {
                 return Err(refused.status(PATH, None));
             }
             let call = Call::new(&self.shared, self.deadline_of_one());
-            let pushing = match self.place(message, &call.account).await {
+            let placed = self.place(message, &call.account).await;
+            let pushing = match placed {
                 Ok(placed) => Pushing(tokio::spawn(call.wait_for(placed))),
                 Err(refusal) => Pushing(tokio::spawn(call.refuse(refusal))),
             };

@@ -39,13 +39,15 @@ impl Engine {
     }
 
     async fn keep_up_table(&self, table: &Table, retention: Retention) -> Result<(Vacuumed, u64)> {
-        let history = self.history(table)?;
-        let history = history.history();
+        let kept = self.history(table)?;
+        let history = kept.history();
         // never the pretended clock: files are as old as the store says
         let now = Clock::System.now();
         // before the files go: each checkpoint tells of every file that was removed since
         history.remember_removals(retention.files).await?;
-        let vacuumed = history.vacuum(retention.files, now, Sweep::Delete).await?;
+        // readers in other processes have the retention alone, ours are known
+        let pins = kept.pins().await?;
+        let vacuumed = history.vacuum_but(&pins, retention.files, now, Sweep::Delete).await?;
         let shortened = match retention.log {
             Some(kept) => history.shorten(kept, now).await?,
             None => 0,

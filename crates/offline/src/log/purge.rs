@@ -43,7 +43,7 @@ impl History {
         let due: Vec<_> =
             snapshot.erasures.iter().filter(|erasure| erasure.forgotten_in.is_none() && erasure.due <= now).collect();
         if let Some(until) = due.iter().map(|erasure| erasure.swept_until()).max() {
-            let swept = self.sweep(until, Sweep::Delete).await?;
+            let swept = self.sweep(&[], until, Sweep::Delete).await?;
             (purged.files, purged.bytes) = (swept.deleted_files, swept.deleted_bytes);
             // whatever the clocks of the store and of who erased say, these held the rows
             let held = due.iter().flat_map(|erasure| &erasure.files);

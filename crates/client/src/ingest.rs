@@ -25,7 +25,7 @@ impl Client {
     /// the other. It has no timeout, and ends when the first end is dropped and everything is answered.
     ///
     /// The two ends belong into two tasks, or the answers are read between the pushes: a server that waits for its answers to be
-    /// read takes no more.
+    /// read takes no more. To drop both before all is answered is to cancel what is on its way.
     ///
     /// ```no_run
     /// # async fn run(client: hitherto_client::Client, batches: Vec<hitherto_client::Push>) -> hitherto_client::Result<()> {
@@ -43,7 +43,7 @@ impl Client {
     ///             Err(refused) => println!("refused: {refused}"),
     ///         }
     ///     }
-    ///     Ok(())
+    ///     Ok::<_, hitherto_client::Error>(())
     /// };
     /// futures::try_join!(sending, reading)?;
     /// # Ok(())

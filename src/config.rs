@@ -7,90 +7,26 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hitherto_core::{Name, Span};
+use hitherto_engine::Retention;
 use hitherto_online::{Identity, Location};
-use hitherto_server::{Auth, Limits, Options, TlsOptions};
+use hitherto_server::{Auth, Limits, Options, TlsOptions, Upkeep};
 use serde::Deserialize;
 
+use crate::environment::ENVIRONMENT;
 use crate::open_files;
 use crate::security::{AuthWord, ClientFiles, WrittenTls};
 use crate::size::Size;
 use crate::telemetry::{Telemetry, WrittenTelemetry};
-
-/// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 42] = [
-    ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
-    ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
-    ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
-    (
-        "HITHERTO_OFFLINE__MEMORY_LIMIT",
-        "memory that training sets and queries share: 4GiB; half of the machine's by default",
-    ),
-    (
-        "HITHERTO_ONLINE__URL",
-        "where the latest values lie: embedded:///…, redis://host:6379, redis-sentinel://…, redis-cluster://…, rediss…",
-    ),
-    ("HITHERTO_ONLINE__URL_FILE", "a file that holds the online store's URL, password included"),
-    ("HITHERTO_ONLINE__PASSWORD", "the password of the user in the online store's URL"),
-    ("HITHERTO_ONLINE__PASSWORD_FILE", "a file that holds that password"),
-    (
-        "HITHERTO_ONLINE__TLS__CA",
-        "a file with who may have signed the certificates of rediss://; the machine's by default",
-    ),
-    ("HITHERTO_ONLINE__TLS__CERT", "a file with our own certificate for rediss://, where servers ask for one"),
-    ("HITHERTO_ONLINE__TLS__KEY", "a file with that certificate's private key"),
-    ("HITHERTO_ONLINE__FOLLOW", "how often `serve` brings the online store up to date: 1s; 0s for never"),
-    (
-        "HITHERTO_ONLINE__MAX_ROUND_TRIPS",
-        "how many round trips to Redis are under way before reads are joined into the next: 4; 0 for never",
-    ),
-    ("HITHERTO_REGISTRY__URL", "where definitions and models lie: sqlite:///…"),
-    ("HITHERTO_REGISTRY__URL_FILE", "a file that holds the registry's URL"),
-    ("HITHERTO_LINEAGE__URL", "where OpenLineage events of runs go: a file, http://…, https://…; nowhere by default"),
-    ("HITHERTO_LINEAGE__URL_FILE", "a file that holds that URL, password included"),
-    ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
-    ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
-    ("HITHERTO_SQL__TIMEOUT", "how long a query may take that is asked of `serve`: 5m; 0s for any time"),
-    ("HITHERTO_SQL__MAX_ROWS", "how many rows it may have; 0, the default, for any number"),
-    (
-        "HITHERTO_SQL__MAX_CONCURRENT",
-        "how many queries make rows at once, more wait; 0, the default, for twice as many as the machine has cores",
-    ),
-    ("HITHERTO_SERVER__AUTH", "what callers of `serve` must show: none, token"),
-    ("HITHERTO_SERVER__TLS__CERT", "the certificate of `serve`, in PEM"),
-    ("HITHERTO_SERVER__TLS__KEY", "its private key, in PEM"),
-    ("HITHERTO_SERVER__TLS__CLIENT_CA", "roots that vouch for certificates of clients, in PEM"),
-    ("HITHERTO_SERVER__TLS__CLIENT_AUTH", "whether clients must show one: none, optional, required"),
-    ("HITHERTO_TOKEN", "the API token that `--server` shows"),
-    ("HITHERTO_CLIENT__TOKEN_FILE", "a file that holds that token"),
-    ("HITHERTO_CLIENT__CA", "roots that vouch for the server of `--server`, in PEM; the machine's by default"),
-    ("HITHERTO_CLIENT__CERT", "the certificate that `--server` shows where it is asked for one, in PEM"),
-    ("HITHERTO_CLIENT__KEY", "its private key, in PEM"),
-    ("HITHERTO_SERVER__MAX_CONCURRENT_REQUESTS", "how many reads of features are worked on at once: 256"),
-    ("HITHERTO_SERVER__MAX_QUEUED_REQUESTS", "how many more wait for their turn, the rest is refused: 512"),
-    ("HITHERTO_SERVER__MAX_CONCURRENT_PUSHES", "how many pushes are worked on at once: 256"),
-    ("HITHERTO_SERVER__MAX_QUEUED_PUSHES", "how many more wait for their turn, the rest is refused: 512"),
-    (
-        "HITHERTO_SERVER__MAX_CONNECTIONS",
-        "how many connections gRPC has at once, more are closed: 4096, or half of the files that the process may open",
-    ),
-    ("HITHERTO_SERVER__SLOW_REQUEST", "from how long on a request is logged as slow: 50ms; 0s, the default, for never"),
-    (
-        "HITHERTO_TELEMETRY__OTLP_ENDPOINT",
-        "the collector that traces go to, by OTLP over gRPC: http://localhost:4317; nowhere by default",
-    ),
-    (
-        "HITHERTO_TELEMETRY__OTLP_SAMPLE_RATIO",
-        "the share of calls that is traced where the caller has not decided: 0.01",
-    ),
-    ("HITHERTO_ACTOR", "who changes the registry, for its audit log; USER where it is not set"),
-    ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
-];
 
 /// By which names the field's tools call the collector; they count where ours does not, and before the file.
 const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
 /// How many small files a table may have before an ingest compacts it, unless configured.
 const COMPACT_AFTER: usize = 32;
+/// How long replaced files may be kept: at least, for those who are at work, and at most.
+const VACUUM_RETENTION: [&str; 2] = ["10m", "7d"];
+/// How long entries of a log are kept at least: who reads on in it is never so far behind.
+const LOG_RETENTION_MIN: &str = "1h";
 
 /// Everything configured, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +43,10 @@ pub struct Config {
     pub offline_url: String,
     /// How many small files of a table an ingest leaves before it compacts them; none for any number.
     pub compact_after: Option<NonZeroUsize>,
+    /// How often a server deletes what nobody needs any more, and how long it is kept; none for never.
+    pub upkeep: Option<Upkeep>,
+    /// How long files are kept that were replaced.
+    pub vacuum_retention: Span,
     /// Memory that training sets and queries share.
     pub memory_limit: Size,
     /// Where the online store is, with what opens it.
@@ -176,7 +116,35 @@ struct Offline {
     url: Option<String>,
     url_file: Option<PathBuf>,
     compact_after: Option<usize>,
+    vacuum_every: Option<String>,
+    vacuum_retention: Option<String>,
+    log_retention: Option<String>,
     memory_limit: Option<Size>,
+}
+
+impl Offline {
+    fn vacuum_retention(&self) -> Result<Span> {
+        let kept: Span =
+            self.vacuum_retention.as_deref().unwrap_or("7d").parse().context("offline.vacuum_retention")?;
+        let [least, most] = VACUUM_RETENTION;
+        if kept < least.parse::<Span>()? || kept > most.parse::<Span>()? {
+            bail!(
+                "offline.vacuum_retention: {kept} is not between {least}, which whoever reads or writes needs, and {most}, for which a \
+                 table remembers what it replaced"
+            );
+        }
+        Ok(kept)
+    }
+
+    fn upkeep(&self) -> Result<Option<Upkeep>> {
+        let every = duration(self.vacuum_every.as_deref().unwrap_or("1h"), "offline.vacuum_every")?;
+        let log: Span = self.log_retention.as_deref().unwrap_or("30d").parse().context("offline.log_retention")?;
+        if !log.is_zero() && log < LOG_RETENTION_MIN.parse::<Span>()? {
+            bail!("offline.log_retention: {log} is less than {LOG_RETENTION_MIN}; write 0s to keep all of it");
+        }
+        let retention = Retention { files: self.vacuum_retention()?, log: (!log.is_zero()).then_some(log) };
+        Ok(every.map(|every| Upkeep { every, retention }))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -321,6 +289,7 @@ impl Written {
         let sql_timeout = duration(self.sql.timeout.as_deref().unwrap_or("5m"), "sql.timeout")?;
         let follow = duration(self.online.follow.as_deref().unwrap_or("1s"), "online.follow")?;
         let slow_request = duration(self.server.slow_request.as_deref().unwrap_or("0s"), "server.slow_request")?;
+        let (vacuum_retention, upkeep) = (self.offline.vacuum_retention()?, self.offline.upkeep()?);
         let (requests, pushes) = (self.server.requests()?, self.server.pushes()?);
         let connections_max = self.server.connections()?;
         let mut config = Config {
@@ -330,6 +299,8 @@ impl Written {
             file,
             offline_url: String::new(),
             compact_after: NonZeroUsize::new(self.offline.compact_after.unwrap_or(COMPACT_AFTER)),
+            upkeep,
+            vacuum_retention,
             memory_limit: self.offline.memory_limit.unwrap_or_else(Size::half_of_the_machine),
             online: Location::default(),
             follow,

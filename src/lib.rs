@@ -4,6 +4,7 @@ mod allocator;
 mod args;
 mod cmd;
 mod config;
+mod environment;
 mod events;
 mod locations;
 mod open_files;
@@ -14,7 +15,8 @@ mod size;
 mod stores;
 mod telemetry;
 
-pub use config::{Config, ENVIRONMENT};
+pub use config::Config;
+pub use environment::ENVIRONMENT;
 pub use run::run;
 pub use security::ClientFiles;
 pub use telemetry::Telemetry;

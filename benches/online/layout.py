@@ -356,8 +356,9 @@ def middle(said):
 
 
 def live_files(folder, table):
-    """How many data files the table's log lists, and how many commits it has. The log is read from its first entry."""
-    files, entries = set(), sorted(folder.glob(f".hitherto/offline/**/{table}/_delta_log/*.json"))
+    """How many data files the table has by its log, how many it has had at most after any commit, and how many commits there were.
+    The log is read from its first entry."""
+    most, files, entries = 0, set(), sorted(folder.glob(f".hitherto/offline/**/{table}/_delta_log/*.json"))
     if not entries or int(entries[0].stem) != 0:
         raise measure.Failed(f"the log of {table} does not begin with its first entry")
     for entry in entries:
@@ -367,4 +368,5 @@ def live_files(folder, table):
                 files.add(action["add"]["path"])
             elif "remove" in action:
                 files.discard(action["remove"]["path"])
-    return len(files), len(entries)
+        most = max(most, len(files))
+    return len(files), most, len(entries)

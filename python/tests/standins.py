@@ -87,6 +87,12 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         def stream(requests: Any, context: grpc.ServicerContext) -> Any:
             yield answer(b"", context)
 
+        def answer_each(requests: Any, context: grpc.ServicerContext) -> Any:
+            for request in requests:
+                yield answer(request, context)
+
+        if method.endswith("/PushStream"):
+            return grpc.stream_stream_rpc_method_handler(answer_each)
         if "FlightService" in method:
             return grpc.stream_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(answer)

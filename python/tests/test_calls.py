@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from hitherto.v1 import common_pb2, ingest_pb2, models_pb2, online_features_pb2,
 QUICK = hitherto.Retry(attempts=3, first=0.001)
 GET_FEATURES = "/hitherto.v1.OnlineFeatures/GetFeatures"
 PUSH = "/hitherto.v1.Ingest/Push"
+PUSH_STREAM = "/hitherto.v1.Ingest/PushStream"
 DESCRIBE_VIEW = "/hitherto.v1.Registry/DescribeFeatureView"
 APPLY = "/hitherto.v1.Registry/Apply"
 ENTITIES = {"tailnum": ["N1", "N2", "N3"]}
@@ -267,6 +269,44 @@ def test_many_rows_are_pushed_in_batches_that_the_rows_decide(grpc_standin: stan
             asking.push("legs", {"k": ["x" * 600]})
         with pytest.raises(hitherto.InvalidArgument, match="there are no rows"):
             asking.push("legs", table.slice(0, 0))
+
+
+def test_a_stream_gives_what_became_of_each_batch(grpc_standin: standins.Grpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hitherto.pushes.ROWS", 2)
+
+    def take(request: bytes) -> Any:
+        message = ingest_pb2.PushRequest.FromString(request)
+        rows = len(message.columns[0].values.strings.values)
+        if message.batch_id == "bad":
+            trailer = standins.details(9, "the id was used before", "CONFLICT", hint="use another")
+            return ingest_pb2.PushResponse(error=ingest_pb2.PushError(code=10, message="the id was used before", details=trailer))
+        return ingest_pb2.PushResponse(rows=rows, first_sequence=5, last_sequence=5 + rows - 1)
+
+    grpc_standin.answers[PUSH_STREAM] = take
+    batches: list[Any] = [{"k": ["a", "b", "c"]}, ({"k": ["d"]}, "bad"), {"k": []}, ({"k": ["e"]}, "good")]
+    with client(grpc_standin) as asking:
+        told = list(asking.push_stream("legs", batches, to="offline"))
+        assert [type(one).__name__ for one in told] == ["Pushed", "Conflict", "InvalidArgument", "Pushed"]
+        first, refused, empty, last = told
+        assert isinstance(first, hitherto.Pushed) and (first.rows, first.batches) == (3, 2)
+        assert isinstance(refused, hitherto.Conflict) and refused.hint == "use another"
+        assert "there are no rows" in str(empty)
+        assert isinstance(last, hitherto.Pushed) and last.rows == 1
+        sent = [ingest_pb2.PushRequest.FromString(request) for _, request, _ in grpc_standin.calls]
+        assert [message.batch_id for message in sent] == ["", "", "bad", "good"]
+        assert {message.destination for message in sent} == {ingest_pb2.DESTINATION_OFFLINE}
+
+        def broken() -> Iterator[Any]:
+            yield {"k": ["a"]}
+            raise RuntimeError("no more")
+
+        stream = asking.push_stream("legs", broken())
+        assert isinstance(next(stream), hitherto.Pushed)
+        with pytest.raises(RuntimeError, match="no more"):
+            next(stream)
+        grpc_standin.answers[PUSH_STREAM] = failing(Refuse(grpc.StatusCode.UNAVAILABLE, "the server stops"))
+        with pytest.raises(hitherto.Unavailable, match="the server stops"):
+            list(asking.push_stream("legs", [{"k": ["a"]}]))
 
 
 def test_a_push_that_fails_midway_says_what_was_taken(grpc_standin: standins.Grpc, monkeypatch: pytest.MonkeyPatch) -> None:

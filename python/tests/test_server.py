@@ -128,6 +128,17 @@ def test_pushed_rows_are_served_with_their_types(client: hitherto.Client) -> Non
     assert bare["rides__fare"].event_times is None
 
 
+def test_batches_of_a_stream_are_kept_one_by_one(client: hitherto.Client) -> None:
+    batches = [(rides(minutes=30 + number), f"streamed {number}") for number in range(200)]
+    told = list(client.push_stream("rides", [*batches, rides().drop_columns(["fare"]), batches[0]]))
+    pushed = [one for one in told[:200] if isinstance(one, hitherto.Pushed)]
+    firsts = [one.first_sequence for one in pushed]
+    assert len(firsts) == 200 and None not in firsts and firsts == sorted(firsts, key=int), "their order is the order in history"
+    assert isinstance(told[200], hitherto.InvalidArgument) and "fare" in told[200].message
+    repeated = told[201]
+    assert isinstance(repeated, hitherto.Pushed) and (repeated.rows, repeated.already, repeated.first_sequence) == (2, 2, None)
+
+
 def test_frames_of_pandas_and_polars_are_pushed_and_asked_for(client: hitherto.Client) -> None:
     client.push("rides", rides(3, minutes=4).to_pandas(types_mapper=pandas.ArrowDtype), to="both")
     client.push("rides", polars.from_arrow(rides(3, minutes=3)), batch_id="polars")

@@ -27,6 +27,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         http: stores::address(args.http.as_ref().unwrap_or(&config.http))?,
         follow: config.follow,
         compact_after: config.compact_after,
+        upkeep: config.upkeep,
         allowed_urls: config.allowed_urls.clone(),
         sql: SqlLimits { timeout: config.sql_timeout, rows_max: config.sql_rows_max, at_once: config.sql_at_once },
         auth: config.auth,

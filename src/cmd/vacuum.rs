@@ -15,9 +15,9 @@ use crate::stores::{self, Use};
 pub(crate) struct Args {
     /// Feature views; all of them where none is named
     views: Vec<Name>,
-    /// Keep files for so long after history ceased to need them, at most 7d
-    #[arg(long, value_name = "TIME", default_value = "7d")]
-    retention: Span,
+    /// Keep files for so long after history ceased to need them, at most 7d [default: offline.vacuum_retention, or 7d]
+    #[arg(long, value_name = "TIME")]
+    retention: Option<Span>,
     /// Delete nothing, only say what would be deleted
     #[arg(long)]
     dry_run: bool,
@@ -41,14 +41,12 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     // definitions are only read: where there are none there is nothing to do, and nothing is made
     let engine = stores::open(config, Use::Existing, global.clock).await?;
     let sweep = if args.dry_run { Sweep::DryRun } else { Sweep::Delete };
-    let done = engine.vacuum(&args.views, args.retention, sweep).await?;
+    let retention = args.retention.unwrap_or(config.vacuum_retention);
+    let done = engine.vacuum(&args.views, retention, sweep).await?;
     let of_tables = done.iter().map(|table| (Some(&table.view), table.table.as_str(), table.found));
     let mut found: Vec<(Option<&Name>, &str, Vacuumed)> = of_tables.collect();
-    let clients = if args.views.is_empty() {
-        engine.vacuum_client_files(args.retention, sweep).await?
-    } else {
-        Vacuumed::default()
-    };
+    let clients =
+        if args.views.is_empty() { engine.vacuum_client_files(retention, sweep).await? } else { Vacuumed::default() };
     if clients != Vacuumed::default() {
         found.push((None, CLIENTS, clients));
     }

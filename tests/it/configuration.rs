@@ -80,6 +80,21 @@ fn what_is_wrong_is_told_with_its_place() {
                 .to_owned(),
         ),
         (
+            "[offline]\nvacuum_every = \"hourly\"",
+            "offline.vacuum_every: 'hourly' is not a duration: write a whole number and a unit, like 250us, 10ms, 5s, 10m, 3h or 2d"
+                .to_owned(),
+        ),
+        (
+            "[offline]\nvacuum_retention = \"8d\"",
+            "offline.vacuum_retention: 8d is not between 10m, which whoever reads or writes needs, and 7d, for which a table remembers \
+             what it replaced"
+                .to_owned(),
+        ),
+        (
+            "[offline]\nlog_retention = \"59m\"",
+            "offline.log_retention: 59m is less than 1h; write 0s to keep all of it".to_owned(),
+        ),
+        (
             "[sql]\ntimeout = \"5 minutes\"",
             "sql.timeout: '5 minutes' is not a duration: write a whole number and a unit, like 250us, 10ms, 5s, 10m, 3h or 2d"
                 .to_owned(),

@@ -74,6 +74,15 @@ impl Call<'_> {
         request
     }
 
+    /// The request that opens a stream of messages, which goes on for as long as it likes.
+    pub(crate) fn open<S>(self, messages: S) -> Request<S> {
+        let mut request = Request::new(messages);
+        if let Some(shown) = &self.client.authorization {
+            request.metadata_mut().insert("authorization", shown.clone());
+        }
+        request
+    }
+
     /// What the server answered.
     pub(crate) fn receive<M, T>(self, answer: Result<Response<M>, Status>) -> Result<T>
     where
@@ -97,7 +106,8 @@ impl Call<'_> {
         answer.map(Response::into_inner).map_err(|status| self.failed(status))
     }
 
-    fn failed(self, status: Status) -> Error {
+    /// How the call failed.
+    pub(crate) fn failed(self, status: Status) -> Error {
         let (call, url) = (self.words, self.client.url.to_string());
         let timed_out = status.code() == Code::Cancelled && status.message() == TIMEOUT_EXPIRED;
         if timed_out || status.code() == Code::DeadlineExceeded {

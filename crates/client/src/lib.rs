@@ -42,3 +42,4 @@ pub use hitherto_proto::{
     Features, GetFeatures, ModelPin, MoveAlias, NewTrainingSet, Planned, Push, Pushed, RegisterModel, Spine,
     ViewAnswer, Violation, Watermark,
 };
+pub use ingest::{PushAnswers, Pushes};

@@ -1,10 +1,12 @@
 //! `compact`: small files of history become few, sorted by key and time. No row changes, and no answer.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use hitherto_core::{Catalog, Name, Table};
 use hitherto_offline::{CompactOptions, Compacted, Reach};
 
+use crate::table_history::TableHistory;
 use crate::{Engine, Error, Result};
 
 /// What a compaction that nobody asked for may take of memory: about as much as the ingest before it.
@@ -43,16 +45,36 @@ impl Engine {
     /// large files hold stays where it is. Whoever appends calls this when the rows are safe: a failure here takes
     /// nothing back.
     pub async fn compact_when_due(&self, view: &Name, after: NonZeroUsize) -> Result<Option<CompactedTable>> {
+        let history = self.ingested_history(view).await?;
+        let is_due = history.history().small_files().await? >= after.get();
+        if is_due { self.compact_beside(view, &history, Reach::Small).await.map(Some) } else { Ok(None) }
+    }
+
+    /// The same in about a second, for whoever goes on adding files meanwhile: what is small and yet takes longer stays, for
+    /// [`Engine::compact_rest_when_due`]. The two leave each other's files alone.
+    pub async fn compact_quickly_when_due(&self, view: &Name, after: NonZeroUsize) -> Result<Option<CompactedTable>> {
+        let history = self.ingested_history(view).await?;
+        let is_due = history.history().small_files().await? >= after.get();
+        if is_due { self.compact_beside(view, &history, Reach::Quick).await.map(Some) } else { Ok(None) }
+    }
+
+    /// Compact what quick compactions have left of the table that `view` is ingested into, if it is much.
+    pub async fn compact_rest_when_due(&self, view: &Name, after: NonZeroUsize) -> Result<Option<CompactedTable>> {
+        let history = self.ingested_history(view).await?;
+        let is_due = history.history().leaves_much(after.get()).await?;
+        if is_due { self.compact_beside(view, &history, Reach::Small).await.map(Some) } else { Ok(None) }
+    }
+
+    async fn ingested_history(&self, view: &Name) -> Result<Arc<TableHistory>> {
         let known = self.definitions().await?;
         let (table, _) = crate::ingest::target_of(&known.catalog, view)?;
-        let history = self.history(&table)?;
-        if history.history().small_files().await? < after.get() {
-            return Ok(None);
-        }
-        let options =
-            CompactOptions { reach: Reach::Small, memory_bytes: BESIDE_MEMORY_BYTES, ..CompactOptions::default() };
+        self.history(&table)
+    }
+
+    async fn compact_beside(&self, view: &Name, history: &TableHistory, reach: Reach) -> Result<CompactedTable> {
+        let options = CompactOptions { reach, memory_bytes: BESIDE_MEMORY_BYTES, ..CompactOptions::default() };
         let outcome = history.history().compact(&options, &|_, _| ()).await?;
-        Ok(Some(CompactedTable { view: view.clone(), table: table.id, outcome }))
+        Ok(CompactedTable { view: view.clone(), table: history.table().id.clone(), outcome })
     }
 }
 

@@ -4,7 +4,10 @@
 //! timer: who comes alone waits for nobody. The work is a task of its own, because whoever waits may leave at any time.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 /// Those who wait, and whether somebody is at work.
 #[derive(Debug)]
@@ -12,6 +15,8 @@ pub(crate) struct Gathering<T> {
     /// What those who wait may weigh together; one alone may weigh more.
     weight_max: usize,
     state: Mutex<State<T>>,
+    /// Told whenever those who wait may weigh less.
+    eased: Notify,
 }
 
 #[derive(Debug)]
@@ -43,6 +48,9 @@ pub(crate) struct AtWork<T> {
     is_done: bool,
 }
 
+/// A place among those who wait, and, where nobody was at work, what must be set to work.
+pub(crate) type Joined<T> = (Place<T>, Option<AtWork<T>>);
+
 /// Those who wait weigh too much already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full {
@@ -53,14 +61,36 @@ pub(crate) struct Full {
 impl<T> Gathering<T> {
     pub(crate) fn new(weight_max: usize) -> Arc<Self> {
         let state = State { is_at_work: false, waiting: VecDeque::new(), weight: 0, next: 0 };
-        Arc::new(Self { weight_max, state: Mutex::new(state) })
+        Arc::new(Self { weight_max, state: Mutex::new(state), eased: Notify::new() })
     }
 
     /// Joins those who wait. Where nobody is at work, whoever joins must set to work what comes with the place.
-    pub(crate) fn join(self: &Arc<Self>, item: T, weight: usize) -> Result<(Place<T>, Option<AtWork<T>>), Full> {
+    pub(crate) fn join(self: &Arc<Self>, item: T, weight: usize) -> Result<Joined<T>, Full> {
+        self.try_join(item, weight).map_err(|(full, _)| full)
+    }
+
+    /// The same once there is room: whoever can leave what it has where it is waits, and is not refused. Who is dropped
+    /// meanwhile has not joined.
+    pub(crate) async fn join_when_there_is_room(self: &Arc<Self>, mut item: T, weight: usize) -> Joined<T>
+    where
+        T: Send,
+    {
+        loop {
+            let mut eased = pin!(self.eased.notified());
+            // heard from here on, so that room that is made between the look and the wait is not missed
+            eased.as_mut().enable();
+            match self.try_join(item, weight) {
+                Ok(joined) => return joined,
+                Err((_, refused)) => item = refused,
+            }
+            eased.await;
+        }
+    }
+
+    fn try_join(self: &Arc<Self>, item: T, weight: usize) -> Result<Joined<T>, (Full, T)> {
         let mut state = self.state();
         if !state.waiting.is_empty() && state.weight.saturating_add(weight) > self.weight_max {
-            return Err(Full { waiting: state.waiting.len() });
+            return Err((Full { waiting: state.waiting.len() }, item));
         }
         let number = state.next;
         state.next += 1;
@@ -100,6 +130,8 @@ impl<T> AtWork<T> {
             self.is_done = true;
             return None;
         }
+        drop(state);
+        self.gathering.eased.notify_waiters();
         Some(taken)
     }
 }
@@ -112,6 +144,7 @@ impl<T> Drop for Place<T> {
         let left = state.waiting.remove(index);
         state.weight -= left.as_ref().map_or(0, |left| left.weight);
         drop(state);
+        self.gathering.eased.notify_waiters();
         // what it has may be large
         drop(left);
     }
@@ -127,6 +160,7 @@ impl<T> Drop for AtWork<T> {
         state.weight = 0;
         let left = std::mem::take(&mut state.waiting);
         drop(state);
+        self.gathering.eased.notify_waiters();
         drop(left);
     }
 }
@@ -168,6 +202,34 @@ mod tests {
         let third = gathering.join("third", 300).expect("alone, it may weigh what it likes");
         assert_eq!(at_work.next(|_| true), Some(vec!["third"]));
         drop(third);
+        assert_eq!(at_work.next(|_| true), None);
+    }
+
+    #[tokio::test]
+    async fn who_can_wait_for_room_joins_as_soon_as_there_is_some() {
+        let gathering = Gathering::new(100);
+        let (_first, at_work) = gathering.join("first", 60).expect("there is room");
+        let mut at_work = at_work.expect("nobody is at work");
+        let patient = tokio::spawn({
+            let gathering = Arc::clone(&gathering);
+            async move { gathering.join_when_there_is_room("patient", 60).await }
+        });
+        let impatient = tokio::spawn({
+            let gathering = Arc::clone(&gathering);
+            async move { gathering.join_when_there_is_room("impatient", 60).await }
+        });
+        // both have looked, and wait
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(gathering.waiting(), 1);
+        impatient.abort();
+        assert!(impatient.await.expect_err("it is cut off").is_cancelled());
+        assert_eq!(at_work.next(|_| true), Some(vec!["first"]));
+        let (place, other) = patient.await.expect("no panic");
+        assert!(other.is_none(), "somebody is at work");
+        assert_eq!(at_work.next(|_| true), Some(vec!["patient"]));
+        drop(place);
         assert_eq!(at_work.next(|_| true), None);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hitherto_core::Table;
-use hitherto_offline::{History, OfflineStore, PinnedTable, Snapshot};
+use hitherto_offline::{History, OfflineStore, PinWatch, PinnedTable, Snapshot};
 
 use crate::Result;
 use crate::push::Pushes;
@@ -12,13 +12,20 @@ use crate::push::Pushes;
 pub(crate) struct TableHistory {
     history: History,
     last: Mutex<Option<PinnedTable>>,
+    /// Pins that somebody may have.
+    pins: Mutex<Vec<PinWatch>>,
     /// Who waits to append, or to see his rows online.
     pushes: Pushes,
 }
 
 impl TableHistory {
     pub(crate) fn new(store: &OfflineStore, table: &Table) -> Result<Self> {
-        Ok(Self { history: History::new(store, table.clone())?, last: Mutex::default(), pushes: Pushes::new() })
+        Ok(Self {
+            history: History::new(store, table.clone())?,
+            last: Mutex::default(),
+            pins: Mutex::default(),
+            pushes: Pushes::new(),
+        })
     }
 
     pub(crate) fn table(&self) -> &Table {
@@ -55,6 +62,18 @@ impl TableHistory {
             PinnedTable::new(Arc::clone(self.history.store().store()), table, files, last_sequence)
         };
         *last = Some(pinned.clone());
+        drop(last);
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.retain(|pin| !pin.is_over());
+        pins.push(pinned.watch());
+        drop(pins);
         pinned.found_in(snapshot)
+    }
+
+    /// What somebody in this process has pinned.
+    pub(crate) async fn pins(&self) -> Result<Vec<PinWatch>> {
+        // what was pinned last is held here: it is to be the table as it is now
+        self.pin().await?;
+        Ok(self.pins.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }

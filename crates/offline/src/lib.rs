@@ -28,7 +28,7 @@ pub use log::{
 };
 pub use output::{Judge, OutputLocation, Written, write_parquet};
 pub use scan::{
-    AVAILABLE, HistoryTable, Marks, PinnedTable, TableSource, available_column, changes_schema, descriptions,
+    AVAILABLE, HistoryTable, Marks, PinWatch, PinnedTable, TableSource, available_column, changes_schema, descriptions,
     recovered, spine_of_batches, spine_of_input,
 };
 pub use schema::{

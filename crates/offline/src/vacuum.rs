@@ -7,9 +7,8 @@ use hitherto_core::{Span, Timestamp};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
-use crate::log::REMOVALS_KEPT;
 use crate::store::Leftover;
-use crate::{Error, History, Result};
+use crate::{Error, History, PinWatch, Result};
 
 /// Whether a vacuum deletes, or only says what it would delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,18 +40,34 @@ impl History {
     ///
     /// `now` is the real present, never a pretended one: it is compared with times of the store. Within `retention`
     /// readers that pinned the table keep their files, and so do ingests and compactions that are still writing; it has
-    /// to be longer than any of them takes. It is at most 7 days, as long as the log remembers what was removed.
+    /// to be longer than any of them takes. It is at most as long as the log remembers what was removed: 7 days, or less
+    /// where [`History::remember_removals`] was told so.
     pub async fn vacuum(&self, retention: Span, now: Timestamp, sweep: Sweep) -> Result<Vacuumed> {
-        if u128::from(retention.micros().cast_unsigned()) > REMOVALS_KEPT.as_micros() {
-            return Err(Error::Invalid(format!(
-                "could not keep replaced files for {retention}: the log remembers for 7d when a file was replaced; use 7d or less"
-            )));
-        }
-        self.sweep(now.saturating_sub(retention), sweep).await
+        self.vacuum_but(&[], retention, now, sweep).await
     }
 
-    /// Deletes the files that the table has not needed since `until`.
-    pub(crate) async fn sweep(&self, until: Timestamp, sweep: Sweep) -> Result<Vacuumed> {
+    /// The same without the files of these pins: of them whoever vacuums knows that they are being read.
+    pub async fn vacuum_but(
+        &self,
+        pins: &[PinWatch],
+        retention: Span,
+        now: Timestamp,
+        sweep: Sweep,
+    ) -> Result<Vacuumed> {
+        let kept = self.removals_kept().await?;
+        if u128::from(retention.micros().cast_unsigned()) > kept.as_micros() {
+            let kept = i64::try_from(kept.as_micros()).ok().and_then(|micros| Span::from_micros(micros).ok());
+            let kept = kept.unwrap_or(Span::ZERO);
+            return Err(Error::Invalid(format!(
+                "could not keep replaced files for {retention}: the log remembers for {kept} when a file was replaced; use {kept} \
+                 or less"
+            )));
+        }
+        self.sweep(pins, now.saturating_sub(retention), sweep).await
+    }
+
+    /// Deletes the files that the table has not needed since `until`, without those of these pins.
+    pub(crate) async fn sweep(&self, pins: &[PinWatch], until: Timestamp, sweep: Sweep) -> Result<Vacuumed> {
         // the files first, then the log: what is committed in between is not taken for a leftover
         let data = self.root().clone().join("data");
         let found: Vec<ObjectMeta> = self
@@ -72,9 +87,11 @@ impl History {
         let active: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
         let unneeded: Vec<ObjectMeta> = found.into_iter().filter(|file| !active.contains(&file.location)).collect();
 
+        let pinned: HashSet<Path> = pins.iter().flat_map(PinWatch::files).collect();
         let mut vacuumed = Vacuumed::default();
-        let (files, young): (Vec<_>, Vec<_>) =
-            unneeded.into_iter().partition(|file| unneeded_since(file, &removed) <= until);
+        let (files, young): (Vec<_>, Vec<_>) = unneeded
+            .into_iter()
+            .partition(|file| unneeded_since(file, &removed) <= until && !pinned.contains(&file.location));
         let (leftovers, fresh): (Vec<_>, Vec<_>) = staged.into_iter().partition(|staged| staged.modified <= until);
         let sizes = |files: &[ObjectMeta], staged: &[Leftover]| {
             let bytes = files.iter().map(|file| file.size).chain(staged.iter().map(|staged| staged.size_bytes));

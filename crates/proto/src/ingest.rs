@@ -1,6 +1,7 @@
 //! Pushing rows.
 
 use hitherto_core::Name;
+use tonic::{Code, Status};
 
 use crate::column::Most;
 use crate::{Column, Error, column, field, row_count, v1};
@@ -96,7 +97,7 @@ impl From<Pushed> for v1::PushResponse {
     fn from(pushed: Pushed) -> Self {
         let Pushed { rows, already, first_sequence, last_sequence, online_rows, null_key_rows, backdated_rows } =
             pushed;
-        Self { rows, already, first_sequence, last_sequence, online_rows, null_key_rows, backdated_rows }
+        Self { rows, already, first_sequence, last_sequence, online_rows, null_key_rows, backdated_rows, error: None }
     }
 }
 
@@ -110,7 +111,43 @@ impl From<v1::PushResponse> for Pushed {
             online_rows,
             null_key_rows,
             backdated_rows,
+            error: _,
         } = sent;
         Self { rows, already, first_sequence, last_sequence, online_rows, null_key_rows, backdated_rows }
+    }
+}
+
+/// The status of a batch that was refused, as it travels in the answers of a stream.
+impl From<Status> for v1::PushError {
+    fn from(status: Status) -> Self {
+        Self {
+            code: i32::from(status.code()),
+            message: status.message().to_owned(),
+            details: status.details().to_vec(),
+        }
+    }
+}
+
+impl From<v1::PushError> for Status {
+    fn from(sent: v1::PushError) -> Self {
+        Self::with_details(Code::from_i32(sent.code), sent.message, sent.details.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hitherto_core::Kind;
+
+    use super::*;
+    use crate::Failure;
+
+    #[test]
+    fn a_refusal_within_a_stream_says_what_a_status_would() {
+        let failure = Failure::new(Kind::Conflict, "the batch id 'a' was used before with other content")
+            .with_hint("use a new id")
+            .with_violation("batch_id", "used before");
+        let sent = v1::PushError::from(Status::from(failure.clone()));
+        assert_eq!(sent.message, failure.message);
+        assert_eq!(Failure::from(&Status::from(sent)), failure);
     }
 }

@@ -3,11 +3,12 @@
 //! A server that takes whatever comes answers everybody too late. What is refused costs next to nothing, and its caller can
 //! ask another server while it is still worth it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hitherto_core::Kind;
 use hitherto_proto::Failure;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::Limits;
 use crate::account::{Account, Phase};
@@ -46,7 +47,7 @@ impl Work {
 pub(crate) struct Admission {
     pub(crate) work: Work,
     limits: Limits,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     queued: AtomicUsize,
     refused: AtomicU64,
     told: Throttle,
@@ -64,7 +65,7 @@ pub(crate) struct Load {
 impl Admission {
     pub(crate) fn new(work: Work, limits: Limits) -> Self {
         let limits = Limits { at_once: limits.at_once.clamp(1, Semaphore::MAX_PERMITS), ..limits };
-        let (places, told) = (Semaphore::new(limits.at_once), Throttle::default());
+        let (places, told) = (Arc::new(Semaphore::new(limits.at_once)), Throttle::default());
         Self { work, limits, places, queued: AtomicUsize::new(0), refused: AtomicU64::new(0), told }
     }
 
@@ -79,7 +80,16 @@ impl Admission {
         let place = self.places.acquire().await;
         drop(waiting);
         account.enter(Phase::Own);
-        place.map_err(|closed| Refusal(Failure::new(Kind::Internal, format!("could not let a request in: {closed}"))))
+        place.map_err(|closed| closed_door(&closed))
+    }
+
+    /// A place for one who is held back meanwhile, so that it need not be refused however many wait: a message of a stream,
+    /// after which no other is read.
+    pub(crate) async fn admit_patiently(&self, account: &Account) -> Result<OwnedSemaphorePermit, Refusal> {
+        account.enter(Phase::Queue);
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        account.enter(Phase::Own);
+        place.map_err(|closed| closed_door(&closed))
     }
 
     pub(crate) fn load(&self) -> Load {
@@ -109,6 +119,11 @@ impl Admission {
             format!("try again in a moment or ask another server; {of_places} and {of_queue} set how many are let in");
         Err(Refusal(Failure::new(Kind::Exhausted, message).with_hint(hint)))
     }
+}
+
+/// Never so while the server runs.
+fn closed_door(closed: &AcquireError) -> Refusal {
+    Refusal(Failure::new(Kind::Internal, format!("could not let a request in: {closed}")))
 }
 
 /// Somebody who waits; no longer once it is dropped.

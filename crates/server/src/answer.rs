@@ -127,14 +127,14 @@ pub(crate) async fn answer_in_time<T: Send>(
         Some(Ok(Err(refusal))) => refused(method, refusal),
         // the door has told it, and not once a request
         Some(Err(refusal)) => Status::from(refusal),
-        None => late(admission.work, account),
+        None => late(method, admission.work, account),
     };
     call.code = status.code();
     Err(status)
 }
 
 /// Logs what is a fault of ours.
-fn refused(method: &'static str, refusal: Refusal) -> Status {
+pub(crate) fn refused(method: &'static str, refusal: Refusal) -> Status {
     match refusal.0.kind {
         Kind::Internal => tracing::error!(method, "{}", refusal.0.message),
         Kind::Unavailable | Kind::Exhausted => tracing::warn!(method, "{}", refusal.0.message),
@@ -144,10 +144,10 @@ fn refused(method: &'static str, refusal: Refusal) -> Status {
 }
 
 /// The deadline has passed: where the time went, and what to do about it.
-fn late(work: Work, account: &Account) -> Status {
+pub(crate) fn late(method: &'static str, work: Work, account: &Account) -> Status {
     let timeout = account.deadline.timeout.unwrap_or_default();
     let mut message =
-        format!("{} was not done within {timeout:?}, the request's grpc-timeout: {}", work.method(), account.times());
+        format!("{method} was not done within {timeout:?}, the request's grpc-timeout: {}", account.times());
     let hint = match account.phase() {
         Phase::Queue => {
             let [of_places, _] = work.settings();
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_push_that_waits_is_told_that_nothing_was_kept() {
         let account = Account::open(Deadline { arrived: Instant::now(), timeout: Some(Duration::ZERO) });
-        let message = |work| late(work, &account).message().to_owned();
+        let message = |work: Work| late(work.method(), work, &account).message().to_owned();
         assert!(message(Work::Pushes).ends_with("; nothing of the rows was kept"), "{}", message(Work::Pushes));
         assert!(!message(Work::Reads).contains("kept"), "{}", message(Work::Reads));
     }

@@ -30,6 +30,7 @@ mod online_features;
 mod options;
 mod place;
 mod places;
+mod push_stream;
 mod queries;
 mod readiness;
 mod receiving;
@@ -46,6 +47,7 @@ mod tls;
 mod traces;
 mod training_sets;
 mod turns;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -54,3 +56,4 @@ pub use error::{Error, Result};
 pub use options::{Auth, ClientAuth, Limits, Options, SqlLimits, TlsOptions};
 pub use server::Server;
 pub use traces::{SpanCounts, TracedShare, Traces};
+pub use upkeep::Upkeep;

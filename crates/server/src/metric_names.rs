@@ -53,6 +53,9 @@ pub(crate) const FOLLOWER_FAILURES: &str = "hitherto_follower_failures_total";
 pub(crate) const FOLLOWER_ROWS: &str = "hitherto_follower_rows_total";
 /// Rows pushed, as they became durable. Label: `view`.
 pub(crate) const PUSHED_ROWS: &str = "hitherto_pushed_rows_total";
+/// Files that were deleted because nobody needed them any more. Labels: `view`, `kind` (`data`, or `log` for entries and
+/// checkpoints of the table's log).
+pub(crate) const DELETED_FILES: &str = "hitherto_deleted_files_total";
 /// Queries of SQL that run now.
 pub(crate) const QUERIES_RUNNING: &str = "hitherto_sql_queries_running";
 /// Queries of SQL that have ended. Label: `outcome` (`done`, `failed`, or `cancelled` where nobody waited for the rows).

@@ -145,6 +145,15 @@ impl Metrics {
         });
     }
 
+    /// So many files of a table's data, and of its log, were deleted.
+    pub(crate) fn kept_up(&self, view: &Name, data: u64, log: u64) {
+        self.record(|| {
+            for (kind, files) in [("data", data), ("log", log)] {
+                counter!(names::DELETED_FILES, "view" => view.to_string(), "kind" => kind).increment(files);
+            }
+        });
+    }
+
     /// Rows of a push are durable.
     pub(crate) fn pushed(&self, view: &Name, rows: u64) {
         self.record(|| counter!(names::PUSHED_ROWS, "view" => view.to_string()).increment(rows));
@@ -279,6 +288,7 @@ fn describe() {
     describe_counter!(names::FOLLOWER_FAILURES, "runs of the follower that failed");
     describe_counter!(names::FOLLOWER_ROWS, "rows that the follower wrote online");
     describe_counter!(names::PUSHED_ROWS, "rows pushed, as they became durable");
+    describe_counter!(names::DELETED_FILES, "files that were deleted because nobody needed them any more");
     describe_gauge!(names::QUERIES_RUNNING, "queries of SQL that run now");
     describe_counter!(names::QUERIES, "queries of SQL that have ended");
     describe_counter!(names::REFUSALS, "calls and connections that were refused");

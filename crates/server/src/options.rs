@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Upkeep};
 
 /// How to serve. Port 0 is a free port.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Options {
     pub follow: Option<Duration>,
     /// From how many small files on a table that is pushed to is compacted, in the background; none for never.
     pub compact_after: Option<NonZeroUsize>,
+    /// How often what nobody needs any more is deleted, and how long it is kept; none for never.
+    pub upkeep: Option<Upkeep>,
     /// The folders and URLs under which a request may have files read and written: nothing, unless listed.
     pub allowed_urls: Vec<String>,
     /// What callers must show.

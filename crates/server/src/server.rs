@@ -17,7 +17,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::background::{follow, purge, stopped, watch_certificate, watch_registry, watch_tokens};
-use crate::compactions::compact;
+use crate::compactions::{compact_quickly, compact_rest};
 use crate::connections::{Address, PlainListener, incoming};
 use crate::deadline::NoteArrival;
 use crate::places::Places;
@@ -26,6 +26,7 @@ use crate::receiving::Receiving;
 use crate::shared::Shared;
 use crate::tls::{H2, HTTP_1, Tls, TlsListener};
 use crate::traces::Traces;
+use crate::upkeep::{Upkeep, keep_up};
 use crate::{
     Error, Options, Result, auth, flight, http, ingest, models, online_features, registry, traces, training_sets,
 };
@@ -70,6 +71,7 @@ pub struct Server {
     shared: Shared,
     follow: Option<Duration>,
     compact_after: Option<NonZeroUsize>,
+    upkeep: Option<Upkeep>,
     grpc: TcpListener,
     http: TcpListener,
     /// Of gRPC and of HTTP: they agree with their clients on different protocols.
@@ -91,8 +93,8 @@ impl Server {
         let (grpc, grpc_address) = listen(options.listen, "listen").await?;
         let (http, http_address) = listen(options.http, "http").await?;
         let shared = Shared::new(engine, places, &options).await?;
-        let Options { follow, compact_after, .. } = options;
-        Ok(Self { shared, follow, compact_after, grpc, http, tls, grpc_address, http_address })
+        let Options { follow, compact_after, upkeep, .. } = options;
+        Ok(Self { shared, follow, compact_after, upkeep, grpc, http, tls, grpc_address, http_address })
     }
 
     /// The same with credentials and endpoints of object stores, for files of requests outside the offline store's own
@@ -143,7 +145,11 @@ impl Server {
         spawn(&mut tasks, watch_tokens(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, purge(Arc::clone(&shared), stopping.clone()));
         if let Some(after) = self.compact_after {
-            spawn(&mut tasks, compact(Arc::clone(&shared), after, stopping.clone()));
+            spawn(&mut tasks, compact_quickly(Arc::clone(&shared), after, stopping.clone()));
+            spawn(&mut tasks, compact_rest(Arc::clone(&shared), after, stopping.clone()));
+        }
+        if let Some(upkeep) = self.upkeep {
+            spawn(&mut tasks, keep_up(Arc::clone(&shared), upkeep, stopping.clone()));
         }
         if let Some(interval) = self.follow {
             spawn(&mut tasks, follow(Arc::clone(&shared), interval, stopping));
@@ -156,6 +162,7 @@ impl Server {
         tracing::info!("stopping: requests in flight finish");
         set_health(&health, ServingStatus::NotServing).await;
         stop.send_replace(true);
+        shared.ending.send_replace(true);
         finish(tasks).await;
         outcome
     }

@@ -9,7 +9,7 @@ use hitherto_core::{Kind, Role};
 use hitherto_engine::{Engine, ServedReading, Serving, SpineLimits, served_readings};
 use hitherto_online::{Marks, Reading};
 use hitherto_proto::Failure;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tonic::Request;
 
 use crate::admission::{Admission, Work};
@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     /// How calls are traced, if they are.
     pub(crate) traces: Option<Traces>,
     connections: [Connections; 2],
+    /// Whether the server stops: whoever goes on without end, ends.
+    pub(crate) ending: watch::Sender<bool>,
     background: Mutex<Background>,
 }
 
@@ -135,6 +137,7 @@ impl Shared {
             follows: options.follow.is_some(),
             traces: None,
             connections: [Address::Grpc, Address::Http].map(|of| Connections::new(of, options.connections_max)),
+            ending: watch::Sender::new(false),
             background: Mutex::default(),
         };
         shared.access.refresh(shared.engine().registry()).await.map_err(hitherto_engine::Error::from)?;

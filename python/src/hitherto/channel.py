@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -45,6 +46,23 @@ class Channel:
                 raise from_grpc(error) from error
 
         return self._retry.run(once, deadline, is_repeatable=_is_repeatable(method, is_idempotent))
+
+    def stream(self, method: Method[Request, Answer], requests: Iterator[Request], timeout: float | None) -> Iterator[Answer]:
+        """The answers to messages, which are taken from their iterator, in a thread of its own, as the server takes them. Never tried
+        again. Whoever closes this early cancels the call.
+        """
+        open_call: Any = self._channel.stream_stream(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.answer.FromString,
+        )
+        call = open_call(requests, timeout=timeout, metadata=self._metadata)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise from_grpc(error) from error
+        finally:
+            call.cancel()
 
     def close(self) -> None:
         self._channel.close()

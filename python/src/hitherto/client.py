@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from hitherto import applying, features, flight_sql, pushes
@@ -15,10 +15,10 @@ from hitherto.exchange import Exchange, fetched
 from hitherto.features import Features, consumer_of
 from hitherto.flight_sql import Params
 from hitherto.frames import Frame
-from hitherto.methods import APPLY, DESCRIBE_VIEW, GET_DATASET, GET_FEATURES, PLAN, PUSH
+from hitherto.methods import APPLY, DESCRIBE_VIEW, GET_DATASET, GET_FEATURES, PLAN, PUSH, PUSH_STREAM
 from hitherto.models import Models
 from hitherto.progress import ProgressLike, sink
-from hitherto.pushes import Pushed, To
+from hitherto.pushes import Batch, Pushed, Stream, To
 from hitherto.retry import Deadline, Retry
 from hitherto.rows import Rows
 from hitherto.spine import SQL, SpineLike, spine_of
@@ -165,6 +165,19 @@ class Client:
                 raise
             done = done.and_(size, answer)
         return done
+
+    def push_stream(
+        self, view: str, batches: Iterable[Batch], *, to: To = "both", timeout: float | None = None
+    ) -> Iterator[Pushed | Error]:
+        """Pushes batch after batch to a view, many of them on their way at once, and gives what became of each, in their order.
+
+        A batch is rows (as for `push`), or a pair of rows and a batch id. Each is kept or refused by itself: an `Error` that is given, not
+        raised, is one batch's. One that is raised is the stream's: what had no outcome by then may be kept or not, and can be pushed
+        again where it has an id. The batches are taken from their iterable as the server takes them, in another thread, and only
+        while the outcomes are read. To close the generator early cancels what is on its way. `timeout` is for the whole stream.
+        """
+        stream = Stream(view, to, lambda question: self._channel().call(DESCRIBE_VIEW, question, self._timeout))
+        return stream.outcomes(self._channel().stream(PUSH_STREAM, stream.messages(batches), timeout))
 
     def sql(self, query: str, params: Params = None, *, timeout: float | None = None) -> Rows:
         """The rows of a query over feature history, training sets and the registry: `.to_arrow()`, `.to_pandas()`, `.batches()`.

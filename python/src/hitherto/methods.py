@@ -31,6 +31,8 @@ def _of(service: str, name: str, request: type[Request], answer: type[Answer], *
 GET_FEATURES = _of("OnlineFeatures", "GetFeatures", online_features_pb2.GetFeaturesRequest, online_features_pb2.GetFeaturesResponse)
 # only with a batch id, which is looked at where it is called
 PUSH = _of("Ingest", "Push", ingest_pb2.PushRequest, ingest_pb2.PushResponse, again=False)
+# messages both ways
+PUSH_STREAM = _of("Ingest", "PushStream", ingest_pb2.PushRequest, ingest_pb2.PushResponse, again=False)
 PLAN = _of("Registry", "Plan", registry_pb2.PlanRequest, registry_pb2.PlanResponse)
 # a second answer would say that nothing changed
 APPLY = _of("Registry", "Apply", registry_pb2.ApplyRequest, registry_pb2.ApplyResponse, again=False)

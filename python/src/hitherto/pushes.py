@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TypeAlias, Union
 
 import pyarrow as pa
 
 from hitherto import columns, frames
 from hitherto.address import MESSAGE_BYTES_MAX
-from hitherto.errors import InvalidArgument
+from hitherto.errors import Error, InvalidArgument, from_code
 from hitherto.v1 import ingest_pb2 as v1
 from hitherto.v1 import registry_pb2
 
@@ -20,6 +21,9 @@ BYTES_MAX = MESSAGE_BYTES_MAX - (1 << 20)
 
 TIMES = frozenset({"event_timestamp", "created_timestamp"})
 """No feature and no key can be called so; a view may call its source's times otherwise."""
+
+Batch: TypeAlias = Union[frames.Frame, tuple[frames.Frame, str]]
+"""Rows, or rows with the id of their batch."""
 
 To: TypeAlias = Literal["both", "offline"]
 _DESTINATIONS = {"both": v1.DESTINATION_BOTH, "offline": v1.DESTINATION_OFFLINE}
@@ -116,3 +120,70 @@ def _fitting(
     half = rows // 2
     yield from _fitting(view, table.slice(0, half), destination, times)
     yield from _fitting(view, table.slice(half), destination, times)
+
+
+class Stream:
+    """Batches on their way, and what becomes of each, in their order."""
+
+    def __init__(self, view: str, to: To, describe: Callable[[registry_pb2.DescribeFeatureViewRequest], registry_pb2.FeatureView]) -> None:
+        self._view, self._to, self._describe = view, to, describe
+        self._described: registry_pb2.FeatureView | None = None
+        # what was sent and is not answered, or could not be sent; filled by who sends, emptied by who reads the answers
+        self._sent: collections.deque[_Sent] = collections.deque()
+        self._failure: BaseException | None = None
+
+    def messages(self, batches: Iterable[Batch]) -> Iterator[v1.PushRequest]:
+        """What is to be sent. Where the iterable itself fails, the rest is not sent, and whoever reads the answers hears why."""
+        try:
+            for batch in batches:
+                rows, batch_id = batch if isinstance(batch, tuple) else (batch, None)
+                try:
+                    parts = list(self._parts(rows, batch_id))
+                except Error as error:
+                    self._sent.append(_Sent([], error))
+                    continue
+                self._sent.append(_Sent([size for size, _ in parts]))
+                for _, message in parts:
+                    yield message
+        except Exception as error:
+            self._failure = error
+
+    def outcomes(self, answers: Iterator[v1.PushResponse]) -> Iterator[Pushed | Error]:
+        """One for each batch."""
+        for answer in answers:
+            yield from self._done()
+            self._sent[0].take(answer)
+            yield from self._done()
+        yield from self._done()
+        if self._failure is not None:
+            raise self._failure
+
+    def _parts(self, rows: frames.Frame, batch_id: str | None) -> Iterator[tuple[int, v1.PushRequest]]:
+        push = Push(self._view, rows, batch_id, self._to)
+        question = push.question()
+        if question is not None and self._described is None:
+            self._described = self._describe(question)
+        return push.messages(self._described)
+
+    def _done(self) -> Iterator[Pushed | Error]:
+        while self._sent and not self._sent[0].sizes:
+            sent = self._sent.popleft()
+            yield sent.done if sent.error is None else sent.error
+
+
+@dataclasses.dataclass
+class _Sent:
+    """A batch: how many rows each of its messages has that are not answered yet, and what the answers say."""
+
+    sizes: list[int]
+    error: Error | None = None
+    done: Pushed = dataclasses.field(default_factory=Pushed)
+
+    def take(self, answer: v1.PushResponse) -> None:
+        size = self.sizes.pop(0)
+        if not answer.HasField("error"):
+            self.done = self.done.and_(size, answer)
+        elif self.error is None:
+            self.error = from_code(answer.error.code, answer.error.message, answer.error.details)
+            if self.done.rows:
+                self.error.add_note(f"{self.done.rows:,} rows before were taken, in {self.done.batches} batches")

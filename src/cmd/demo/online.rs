@@ -24,6 +24,7 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
         http: stores::address("127.0.0.1:0")?,
         follow: config.follow,
         compact_after: config.compact_after,
+        upkeep: config.upkeep,
         allowed_urls: Vec::new(),
         auth: Auth::None,
         tls: None,

@@ -248,7 +248,7 @@ impl Logged {
     /// Where the telling begins, where it does so late: entries of the log that are gone are told of by nothing.
     pub(crate) fn beginning(&self) -> Option<String> {
         let Chronicle { begins_at, is_purged, .. } = self.chronicle;
-        let why = if is_purged { "an erasure was purged" } else { "another program deleted it" };
+        let why = if is_purged { "an erasure was purged" } else { "it was not to be kept any longer" };
         (begins_at > 0).then(|| format!("before version {begins_at} the log is gone ({why})"))
     }
 

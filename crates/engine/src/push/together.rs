@@ -7,7 +7,7 @@ use hitherto_offline::{Appended, ReadyBatch};
 use tokio::sync::{Mutex, oneshot};
 
 use super::{PushProgress, PushStage};
-use crate::gather::{AtWork, Gathering};
+use crate::gather::{AtWork, Gathering, Joined, Place};
 use crate::table_history::TableHistory;
 use crate::{Clock, Engine, Error, Materialized, Result};
 
@@ -47,19 +47,41 @@ impl Pushes {
     }
 }
 
+/// Rows that have their place. Dropped, they leave it, unless their commit has begun.
+#[derive(Debug)]
+pub(super) struct Appending {
+    told: oneshot::Receiver<Result<Appended>>,
+    place: Place<Append>,
+}
+
+impl Appending {
+    fn begun(history: &Arc<TableHistory>, joined: Joined<Append>, told: oneshot::Receiver<Result<Appended>>) -> Self {
+        let (place, at_work) = joined;
+        if let Some(at_work) = at_work {
+            tokio::spawn(commit_all(Arc::clone(history), at_work));
+        }
+        Self { told, place }
+    }
+
+    /// What became of them.
+    pub(super) async fn done(self) -> Result<Appended> {
+        let Self { told, place } = self;
+        let appended = told.await;
+        drop(place);
+        appended.unwrap_or_else(|_| Err(cut_off("append rows")))
+    }
+}
+
 impl Engine {
-    /// Appends a batch in one commit with those that wait at the same time.
-    pub(super) async fn append_with_others(
+    /// Has a batch wait for the next commit with those that wait at the same time; refused where they have too many rows.
+    pub(super) fn append_with_others(
         &self,
         history: &Arc<TableHistory>,
         batch: ReadyBatch,
         progress: &PushProgress,
-    ) -> Result<Appended> {
-        let (tell, told) = oneshot::channel();
-        let weight = batch.size_bytes();
-        let waiting = Append { batch, clock: self.clock(), progress: progress.clone(), tell };
-        let joined = history.pushes().appends.join(waiting, weight);
-        let (place, at_work) = joined.map_err(|full| {
+    ) -> Result<Appending> {
+        let (waiting, weight, told) = self.waiting(batch, progress);
+        let joined = history.pushes().appends.join(waiting, weight).map_err(|full| {
             Error::Exhausted(format!(
                 "could not append to table '{}': {} pushes wait for its store with {} MiB of rows; try again in a moment, or push \
                  fewer rows at once",
@@ -68,12 +90,29 @@ impl Engine {
                 WAITING_BYTES_MAX >> 20
             ))
         })?;
-        if let Some(at_work) = at_work {
-            tokio::spawn(commit_all(Arc::clone(history), at_work));
-        }
-        let appended = told.await;
-        drop(place);
-        appended.unwrap_or_else(|_| Err(cut_off("append rows")))
+        Ok(Appending::begun(history, joined, told))
+    }
+
+    /// The same once they have few enough.
+    pub(super) async fn append_when_there_is_room(
+        &self,
+        history: &Arc<TableHistory>,
+        batch: ReadyBatch,
+        progress: &PushProgress,
+    ) -> Appending {
+        let (waiting, weight, told) = self.waiting(batch, progress);
+        let joined = history.pushes().appends.join_when_there_is_room(waiting, weight).await;
+        Appending::begun(history, joined, told)
+    }
+
+    fn waiting(
+        &self,
+        batch: ReadyBatch,
+        progress: &PushProgress,
+    ) -> (Append, usize, oneshot::Receiver<Result<Appended>>) {
+        let (tell, told) = oneshot::channel();
+        let weight = batch.size_bytes();
+        (Append { batch, clock: self.clock(), progress: progress.clone(), tell }, weight, told)
     }
 
     /// Brings the online store up to what history has of `view` now, in one run with those that ask at the same time.

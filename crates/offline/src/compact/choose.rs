@@ -10,13 +10,16 @@
 //!
 //! Rows are what is counted, because a rewrite keeps their number. It changes bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::DataFile;
 
 /// How much a compaction takes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reach {
+    /// The same as [`Reach::Small`] up to [`Reach::QUICK_BYTES_MAX`] in all: what is done beside pushes, again and again, while
+    /// they go on adding files.
+    Quick,
     /// Fresh files that are small, and runs that are small beside them, up to [`Reach::SMALL_BYTES_MAX`] in all: what an
     /// ingest does by itself, in a time that has a bound.
     Small,
@@ -32,11 +35,35 @@ impl Reach {
     pub const SMALL_FILE_BYTES: u64 = 64 << 20;
     /// What a compaction of [`Reach::Small`] rewrites, at most.
     pub const SMALL_BYTES_MAX: u64 = 2 << 30;
+    /// What a compaction of [`Reach::Quick`] rewrites, at most: less than a second's work.
+    pub const QUICK_BYTES_MAX: u64 = 16 << 20;
+
+    /// Whether it happens by itself, beside others of its kind.
+    pub(super) fn is_beside(self) -> bool {
+        matches!(self, Self::Quick | Self::Small)
+    }
+
+    fn bytes_max(self) -> u64 {
+        match self {
+            Self::Quick => Self::QUICK_BYTES_MAX,
+            Self::Small => Self::SMALL_BYTES_MAX,
+            Self::New | Self::All => u64::MAX,
+        }
+    }
 }
 
 /// How many files of the table are fresh and small.
 pub(super) fn small_files(files: &[DataFile]) -> usize {
     files.iter().filter(|file| is_small(file)).count()
+}
+
+/// Whether there is work for [`Reach::Small`] that [`Reach::Quick`] leaves undone: `after` small files, or runs that are small
+/// beside each other, and more of them than are quick to rewrite.
+pub(super) fn is_left(files: &[DataFile], after: usize) -> bool {
+    let inputs = chosen(files, Reach::Small);
+    let runs: BTreeSet<&str> = inputs.iter().filter_map(DataFile::run).collect();
+    let is_much = inputs.iter().map(|file| file.size_bytes).sum::<u64>() > Reach::QUICK_BYTES_MAX;
+    is_much && (runs.len() > 1 || small_files(&inputs) >= after)
 }
 
 /// The files to be rewritten into one run; none where there is nothing to gain.
@@ -50,8 +77,8 @@ pub(super) fn chosen(files: &[DataFile], reach: Reach) -> Vec<DataFile> {
     let mut runs: Vec<Group<'_>> = by_name.into_values().collect();
     // of runs with as many rows, always the same first
     runs.sort_by_key(|run| (run.rows, run.files[0].path.clone()));
-    let bytes_max = if reach == Reach::Small { Reach::SMALL_BYTES_MAX } else { u64::MAX };
-    if reach == Reach::Small {
+    let bytes_max = reach.bytes_max();
+    if reach.is_beside() {
         fresh.retain(|file| is_small(file));
         fresh.sort_by_key(|file| (file.size_bytes, file.first_sequence));
     }
@@ -64,7 +91,7 @@ pub(super) fn chosen(files: &[DataFile], reach: Reach) -> Vec<DataFile> {
     let count = if reach == Reach::All { runs.len() } else { beginning(&new, &runs, bytes_max) };
     let is_idle = new.files.is_empty() && count < 2;
     // an ingest that compacts by itself does so for many files, never for one
-    let is_lone = reach == Reach::Small && count == 0 && new.files.len() < 2;
+    let is_lone = reach.is_beside() && count == 0 && new.files.len() < 2;
     if is_idle || is_lone {
         return Vec::new();
     }
@@ -186,7 +213,47 @@ mod tests {
         assert!(bytes <= Reach::SMALL_BYTES_MAX && bytes > Reach::SMALL_BYTES_MAX / 2, "{bytes}");
     }
 
+    #[test]
+    fn what_is_quick_is_done_at_once_and_the_rest_when_it_is_worth_it() {
+        let mib = (1 << 20) / WIDTH;
+        let few = [vec![fresh(mib), fresh(mib)], run(&[2 * mib]), run(&[3 * mib])].concat();
+        assert_eq!(rows(&chosen(&few, Reach::Quick)), rows(&few));
+        assert!(!is_left(&few, 2), "that is all there is");
+        // runs that were quick to write grow until they are not
+        let more = [vec![fresh(mib), fresh(mib)], run(&[9 * mib]), run(&[9 * mib])].concat();
+        assert_eq!(rows(&chosen(&more, Reach::Quick)), [mib, mib], "all together would be too much");
+        assert!(is_left(&more, 32));
+        assert!(!is_left(&[run(&[9 * mib]), run(&[30 * mib])].concat(), 32), "each is large beside what is smaller");
+        // files that are small and not quick
+        let wide: Vec<DataFile> = (0..3).map(|_| fresh(17 * mib)).collect();
+        assert_eq!(chosen(&wide, Reach::Quick), []);
+        assert_eq!([is_left(&wide, 3), is_left(&wide, 4)], [true, false]);
+    }
+
     proptest! {
+        /// A table that is pushed to without end has few files, and each quick compaction is quick.
+        #[test]
+        fn files_stay_few_however_many_are_pushed(
+            portions in proptest::collection::vec((32_usize..120, 1_u64..2_000), 1..400),
+        ) {
+            let mut table: Vec<DataFile> = Vec::new();
+            for (files, rows) in portions {
+                table.extend((0..files).map(|_| fresh(rows)));
+                for reach in [Reach::Quick, Reach::Small] {
+                    if reach == Reach::Small && !is_left(&table, 32) {
+                        continue;
+                    }
+                    let inputs = chosen(&table, reach);
+                    let bytes: u64 = inputs.iter().map(|file| file.size_bytes).sum();
+                    prop_assert!(bytes <= reach.bytes_max());
+                    table.retain(|file| !inputs.contains(file));
+                    table.extend(run(&[inputs.iter().map(|file| file.rows).sum()]));
+                }
+                prop_assert_eq!(small_files(&table), 0, "all that is new is in a run");
+                prop_assert!(table.len() <= 32, "{} files", table.len());
+            }
+        }
+
         /// Whatever comes, in whatever portions, the work of all compactions together is within the bound.
         #[test]
         fn a_row_is_rewritten_once_for_every_doubling(

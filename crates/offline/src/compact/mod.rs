@@ -8,6 +8,7 @@ mod choose;
 mod run;
 mod sort;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use hitherto_core::Kind;
+use object_store::path::Path;
 
 use self::run::RunWriter;
 use self::sort::Memory;
@@ -125,25 +127,24 @@ impl History {
             )));
         }
         let snapshot = self.snapshot().await?;
-        let inputs = choose::chosen(&snapshot.files, options.reach);
+        let claim = self.claim(&snapshot, options.reach);
+        let inputs = &claim.inputs;
         if inputs.is_empty() {
             return Ok(Compacted::Nothing { files: snapshot.files.len() });
         }
         self.refuse_unknown_columns(&snapshot)?;
         let mut outputs = Vec::new();
-        let request = RunRequest { inputs: &inputs, rows: Rows::All, options, progress };
+        let request = RunRequest { inputs, rows: Rows::All, options, progress };
         let written = match self.write_run(&request, &mut outputs).await {
             Ok(()) => self.refuse_missing(&outputs).await,
             failed => failed,
         };
         let done = match written {
-            Ok(()) => {
-                self.rewrite(&Rewrite { inputs: &inputs, outputs: &outputs, file_bytes: options.file_bytes }).await
-            }
+            Ok(()) => self.rewrite(&Rewrite { inputs, outputs: &outputs, file_bytes: options.file_bytes }).await,
             Err(error) => Err(error.into()),
         };
         match done {
-            Ok(Rewritten::Done { version }) => Ok(Compacted::Done(compaction(version, &snapshot, &inputs, &outputs))),
+            Ok(Rewritten::Done { version }) => Ok(Compacted::Done(compaction(version, &snapshot, inputs, &outputs))),
             Ok(Rewritten::Overtaken) => {
                 self.discard(&outputs).await;
                 Ok(Compacted::Overtaken)
@@ -153,7 +154,7 @@ impl History {
                     self.discard(&outputs).await;
                 }
                 // whoever came first may have been followed by a vacuum
-                if error.kind() == Kind::NotFound && !self.has_all(&inputs).await? {
+                if error.kind() == Kind::NotFound && !self.has_all(inputs).await? {
                     return Ok(Compacted::Overtaken);
                 }
                 Err(error)
@@ -161,9 +162,31 @@ impl History {
         }
     }
 
-    /// How many files of the table are fresh and small: what [`Reach::Small`] is for.
+    /// How many files of the table are fresh and small, without those that are just being rewritten: what [`Reach::Small`] is
+    /// for.
     pub async fn small_files(&self) -> Result<usize> {
-        Ok(choose::small_files(&self.snapshot().await?.files))
+        let snapshot = self.snapshot().await?;
+        Ok(choose::small_files(&unclaimed(&snapshot.files, &self.claimed())))
+    }
+
+    /// Whether there is work for [`Reach::Small`] that [`Reach::Quick`] leaves undone, be it for `after` small files.
+    pub async fn leaves_much(&self, after: usize) -> Result<bool> {
+        let snapshot = self.snapshot().await?;
+        Ok(choose::is_left(&unclaimed(&snapshot.files, &self.claimed()), after))
+    }
+
+    /// The files to be rewritten. Compactions that happen by themselves leave each other's files alone; one that was asked for
+    /// takes what it is to take, and may come first.
+    fn claim(&self, snapshot: &Snapshot, reach: Reach) -> Claim<'_> {
+        if !reach.is_beside() {
+            return Claim { history: self, inputs: choose::chosen(&snapshot.files, reach), paths: Vec::new() };
+        }
+        let mut claimed = self.claimed();
+        let inputs = choose::chosen(&unclaimed(&snapshot.files, &claimed), reach);
+        let paths: Vec<Path> = inputs.iter().map(|file| file.path.clone()).collect();
+        claimed.extend(paths.iter().cloned());
+        drop(claimed);
+        Claim { history: self, inputs, paths }
     }
 
     /// Writes the rows of some files as a run; the files that it closes go to `outputs`, also where it fails later.
@@ -240,6 +263,26 @@ impl History {
             ))),
         }
     }
+}
+
+/// Files that nobody else rewrites by himself meanwhile.
+struct Claim<'a> {
+    history: &'a History,
+    inputs: Vec<DataFile>,
+    paths: Vec<Path>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut claimed = self.history.claimed();
+        for path in &self.paths {
+            claimed.remove(path);
+        }
+    }
+}
+
+fn unclaimed(files: &[DataFile], claimed: &HashSet<Path>) -> Vec<DataFile> {
+    files.iter().filter(|file| !claimed.contains(&file.path)).cloned().collect()
 }
 
 fn compaction(version: u64, before: &Snapshot, inputs: &[DataFile], outputs: &[NewFile]) -> Compaction {

@@ -6,6 +6,7 @@ use arrow::compute::concat_batches;
 use arrow::row::{RowConverter, SortField};
 use hitherto_core::{Created, KeyType, Table, Timestamp, ValueType};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
 use super::samples::{Rows, append, append_batch, history, memory, name, objects, read, read_files, samples, table};
 use super::*;
@@ -370,4 +371,25 @@ async fn columns_that_came_later_are_kept_and_never_left_behind() {
     assert!(error.to_string().contains("'speed'"), "{error}");
     done(compact(&ahead, Reach::New).await);
     assert_eq!(read(&ahead, i64::MAX).await, expected);
+}
+
+#[tokio::test]
+async fn compactions_that_nobody_asked_for_leave_each_others_files_alone() {
+    let log = history(&memory(), &table(&[KeyType::Int64], Created::Absent));
+    let mut expected = Rows::new();
+    let rows = samples().new_tree(&mut proptest::test_runner::TestRunner::deterministic()).expect("rows").current();
+    for commit in 0..3 {
+        append(&log, &rows, Timestamp(commit), &mut expected).await;
+    }
+    let first = log.claim(&log.snapshot().await.expect("a snapshot"), Reach::Small);
+    assert_eq!((first.inputs.len(), log.small_files().await.expect("a snapshot")), (3, 0));
+    assert_eq!(compact(&log, Reach::Quick).await, Compacted::Nothing { files: 3 });
+    for commit in 3..5 {
+        append(&log, &rows, Timestamp(commit), &mut expected).await;
+    }
+    assert_eq!(done(compact(&log, Reach::Quick).await).rewritten_files, 2, "what came meanwhile");
+    drop(first);
+    let rest = done(compact(&log, Reach::Small).await);
+    assert_eq!((rest.rewritten_files, rest.files_after), (4, 1), "three files, and the run beside them");
+    assert_eq!(read(&log, i64::MAX).await, expected);
 }

@@ -1,31 +1,52 @@
 //! Checkpoints: what a process that opens a table reads in the place of the entries before.
 
+use std::sync::PoisonError;
+use std::time::Duration;
+
 use deltalake_core::DeltaTable;
 use deltalake_core::checkpoints::create_checkpoint;
+use tokio::time::Instant;
 
 use super::History;
 
 /// Commits between checkpoints: what a process that opens the table reads one by one.
 const INTERVAL: u64 = 20;
-/// The same where commits follow each other many times a second. A checkpoint costs a listing of the log's folder.
-const INTERVAL_OF_GROUPS: u64 = 100;
+/// The same where commits follow each other many times a second, at least and at most. In between, how long the last one took
+/// decides: it holds every file that was removed lately, which are many where many were small.
+const INTERVAL_OF_GROUPS: (u64, u64) = (100, 500);
+/// Of the time at most one part in so many goes into checkpoints of groups.
+const SHARE: u32 = 20;
+
+/// The last checkpoint that this process has written after a group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    version: u64,
+    took: Duration,
+    at: Instant,
+}
 
 impl History {
     /// Writes a checkpoint, if one is due after the commit that made `version`; nobody waits for the log meanwhile. It only
     /// makes opening faster, so its failure is no failure of the commit.
     pub(crate) async fn checkpoint_when_due(&self, version: u64) {
-        self.checkpoint_each(INTERVAL, version).await;
+        if version > 0 && version.is_multiple_of(INTERVAL) {
+            self.checkpoint().await;
+        }
     }
 
     /// The same after a commit of a group.
     pub(crate) async fn checkpoint_after_group(&self, version: u64) {
-        self.checkpoint_each(INTERVAL_OF_GROUPS, version).await;
-    }
-
-    async fn checkpoint_each(&self, interval: u64, version: u64) {
-        if version == 0 || !version.is_multiple_of(interval) {
+        let last = *self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
+        if !is_due(last, version, began) {
             return;
         }
+        self.checkpoint().await;
+        let written = Written { version, took: began.elapsed(), at: Instant::now() };
+        *self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner) = Some(written);
+    }
+
+    async fn checkpoint(&self) {
         let Some(mut delta) = self.cached.lock().await.delta.clone() else { return };
         let done = match delta.update_incremental(None).await {
             Ok(()) => create_checkpoint(&delta, None).await,
@@ -49,5 +70,37 @@ impl History {
             cached.recent.retain(|_, batch| batch.version > version);
             cached.delta = Some(delta);
         }
+    }
+}
+
+/// Whether a checkpoint is due after a group's commit that made `version`. A process that has written none does so where all of
+/// them would, so that those which come and go do not leave it undone.
+fn is_due(last: Option<Written>, version: u64, now: Instant) -> bool {
+    let (least, most) = INTERVAL_OF_GROUPS;
+    let Some(Written { version: before, took, at }) = last else {
+        return version > 0 && version.is_multiple_of(least);
+    };
+    let commits = version.saturating_sub(before);
+    let is_rested = now.saturating_duration_since(at) >= took.saturating_mul(SHARE);
+    commits >= most || (commits >= least && is_rested)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_of_groups_take_a_small_part_of_the_time() {
+        let at = Instant::now();
+        let last = Some(Written { version: 500, took: Duration::from_millis(200), at });
+        let is_due = |version, seconds| is_due(last, version, at + Duration::from_secs(seconds));
+        assert_eq!([is_due(599, 60), is_due(600, 3), is_due(600, 4)], [false, false, true]);
+        assert_eq!(
+            [is_due(999, 3), is_due(1_000, 3)],
+            [false, true],
+            "whoever opens the table reads no more than that"
+        );
+        let first = |version| super::is_due(None, version, at);
+        assert_eq!([first(0), first(100), first(150), first(1_200)], [false, true, false, true]);
     }
 }

@@ -22,7 +22,8 @@ const AT_ONCE: usize = 16;
 pub struct Chronicle {
     /// The version of the log with which the telling begins: 0 where the log is whole.
     pub begins_at: u64,
-    /// Whether it begins so late because an erasure was purged; where not, another program has deleted old entries.
+    /// Whether it begins so late because an erasure was purged; where not, older entries were not kept any longer, or another
+    /// program has deleted them.
     pub is_purged: bool,
     /// The batches that were appended, in the order of their rows.
     pub batches: Vec<LoggedBatch>,
@@ -129,8 +130,10 @@ impl History {
             chronicle.tell(version, &lines, &mut known);
         }
         self.tell_untold(&snapshot, &mut chronicle, &known);
-        let is_purged = snapshot.erasures.iter().any(|erasure| erasure.forgotten_in.is_some());
-        chronicle.is_purged = chronicle.begins_at > 0 && is_purged;
+        // what was deleted beyond that was too old, or is another program's doing
+        let purged_to = snapshot.erasures.iter().filter_map(|erasure| erasure.forgotten_in).max();
+        chronicle.is_purged =
+            chronicle.begins_at > 0 && purged_to.is_some_and(|version| version >= chronicle.begins_at);
         Ok(chronicle)
     }
 

@@ -12,6 +12,7 @@ mod entry;
 mod erase;
 mod line;
 mod purge;
+mod retain;
 mod rewrite;
 mod snapshot;
 mod tail;
@@ -28,10 +29,10 @@ pub use purge::Purged;
 pub(crate) use rewrite::{Rewrite, Rewritten};
 pub(crate) use snapshot::timestamp_text;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deltalake_core::DeltaTable;
@@ -63,6 +64,10 @@ pub struct History {
     cached: Mutex<Cached>,
     /// The snapshot that this process saw last, for who must not wait until a commit is done.
     seen: std::sync::Mutex<Option<Arc<Snapshot>>>,
+    /// The last checkpoint that was written after a group of appends.
+    checkpointed: std::sync::Mutex<Option<checkpoint::Written>>,
+    /// Files that are being rewritten by compactions that nobody asked for.
+    compacted: std::sync::Mutex<HashSet<Path>>,
     /// Up to which version this process knows the log to be shortened.
     shortened_to: AtomicU64,
 }
@@ -101,6 +106,8 @@ impl History {
             log_store,
             cached: Mutex::default(),
             seen: std::sync::Mutex::default(),
+            checkpointed: std::sync::Mutex::default(),
+            compacted: std::sync::Mutex::default(),
             shortened_to: AtomicU64::new(0),
         })
     }
@@ -118,6 +125,11 @@ impl History {
     /// The table's folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Files that are being rewritten by compactions that nobody asked for.
+    pub(crate) fn claimed(&self) -> MutexGuard<'_, HashSet<Path>> {
+        self.compacted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The table as it is now; without files where nothing was ever appended. Later commits do not change it.

@@ -43,7 +43,7 @@ impl History {
         let due: Vec<_> =
             snapshot.erasures.iter().filter(|erasure| erasure.forgotten_in.is_none() && erasure.due <= now).collect();
         if let Some(until) = due.iter().map(|erasure| erasure.swept_until()).max() {
-            let swept = self.sweep(until, Sweep::Delete).await?;
+            let swept = self.sweep(&[], until, Sweep::Delete).await?;
             (purged.files, purged.bytes) = (swept.deleted_files, swept.deleted_bytes);
             // whatever the clocks of the store and of who erased say, these held the rows
             let held = due.iter().flat_map(|erasure| &erasure.files);
@@ -116,7 +116,7 @@ impl History {
     }
 
     /// Writes a checkpoint of the log as it is now, and makes sure that it says what the log does.
-    async fn stand_on_checkpoint(&self) -> Result<()> {
+    pub(super) async fn stand_on_checkpoint(&self) -> Result<()> {
         let what = || format!("write a checkpoint of the log of table '{}'", self.table.id);
         let mut cached = self.cached.lock().await;
         let expected = self.refresh_whole(&mut cached).await?;

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use datafusion::physical_plan::metrics::Count;
 use hitherto_core::Table;
 use object_store::ObjectStore;
+use object_store::path::Path;
 use tokio::sync::OnceCell;
 
 use super::footer::Footer;
@@ -30,6 +31,29 @@ pub struct PinnedTable {
 struct PinnedFile {
     file: DataFile,
     footer: OnceCell<Footer>,
+}
+
+/// Tells whether files are pinned still, without pinning them itself.
+#[derive(Clone)]
+pub struct PinWatch(Weak<[PinnedFile]>);
+
+impl PinWatch {
+    /// The files, while anybody has the pin or a clone of it.
+    pub fn files(&self) -> Vec<Path> {
+        let pinned = self.0.upgrade();
+        pinned.iter().flat_map(|files| files.iter()).map(|pinned| pinned.file.path.clone()).collect()
+    }
+
+    /// Whether nobody has it any more.
+    pub fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
+impl fmt::Debug for PinWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinWatch").field("is_over", &self.is_over()).finish()
+    }
 }
 
 impl PinnedTable {
@@ -103,6 +127,11 @@ impl PinnedTable {
     /// The files, without those that begin after the pin.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &DataFile> {
         self.files.iter().map(|pinned| &pinned.file)
+    }
+
+    /// Whether the pin is still there can be asked of this.
+    pub fn watch(&self) -> PinWatch {
+        PinWatch(Arc::downgrade(&self.files))
     }
 
     pub(super) fn shared_table(&self) -> &Arc<Table> {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -26,6 +26,7 @@ use object_store::{
 use uuid::Uuid;
 
 use super::Disk;
+use super::entries::LogFrom;
 
 const NAME: &str = "local folder";
 
@@ -101,7 +102,21 @@ impl ObjectStore for DurableFileSystem {
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.reads.list_with_offset(prefix, offset)
+        let Some(from) = LogFrom::asked(prefix, offset) else { return self.reads.list_with_offset(prefix, offset) };
+        let (reads, prefix, offset) = (self.reads.clone(), prefix.cloned(), offset.clone());
+        let listed = async move {
+            let folder = match reads.path_to_filesystem(from.log()) {
+                Ok(folder) => folder,
+                Err(error) => return stream::iter([Err(error)]).boxed(),
+            };
+            let found = blocking(move || from.read(&folder).map_err(|error| failed("read", &folder, error))).await;
+            match found {
+                Ok(Some(found)) => stream::iter(found.into_iter().map(Ok)).boxed(),
+                Ok(None) => reads.list_with_offset(prefix.as_ref(), &offset),
+                Err(error) => stream::iter([Err(error)]).boxed(),
+            }
+        };
+        stream::once(listed).flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -1,6 +1,7 @@
 //! Where history lies: a folder of this machine, or a bucket.
 
 mod disk;
+mod entries;
 #[cfg(test)]
 pub(crate) mod faults;
 mod kept;

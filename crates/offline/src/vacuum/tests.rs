@@ -127,6 +127,31 @@ async fn who_pinned_the_table_reads_on_until_the_vacuum() {
 }
 
 #[tokio::test]
+async fn what_is_known_to_be_read_stays_as_long_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_on(folder.path(), Arc::new(RealDisk));
+    let log = history(&store, &things());
+    let rows = samples().new_tree(&mut TestRunner::deterministic()).expect("rows").current();
+    append(&log, &rows, Timestamp(0), &mut Rows::new()).await;
+    let files = log.snapshot().await.expect("a snapshot").files.clone();
+    let pinned = PinnedTable::new(Arc::clone(store.store()), things(), &files, i64::MAX);
+    let pins = [pinned.watch()];
+    log.compact(&CompactOptions::default(), &|_, _| ()).await.expect("compacted");
+    let now = youngest(&store).await;
+    let vacuum = async || log.vacuum_but(&pins, Span::ZERO, now, Sweep::Delete).await.expect("vacuumed");
+    let kept = vacuum().await;
+    assert_eq!((kept.deleted_files, kept.kept_files), (0, 1));
+    let read: Vec<_> =
+        pinned.whole_rows(1 << 20).await.expect("the old file").stream().try_collect().await.expect("rows");
+    assert_eq!(read.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), rows.len());
+    let clone = pinned.clone();
+    drop(pinned);
+    assert_eq!((vacuum().await.deleted_files, pins[0].is_over()), (0, false), "a clone reads them as well");
+    drop(clone);
+    assert_eq!((vacuum().await.deleted_files, pins[0].is_over()), (1, true));
+}
+
+#[tokio::test]
 async fn an_ingest_whose_files_a_vacuum_took_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, expected) = compacted(folder.path()).await;

@@ -20,9 +20,10 @@ const ADMIN: Needs = Needs::Role(Role::Admin);
 
 /// Paths of methods. A writer moves aliases as their gates let it; definitions are an admin's. Flight only reads: what is put
 /// there is the spine of a training set, or the parameters of a query. Health is open, so that a balancer can ask.
-const METHODS: [(&str, Needs); 33] = [
+const METHODS: [(&str, Needs); 34] = [
     ("/hitherto.v1.OnlineFeatures/GetFeatures", READER),
     ("/hitherto.v1.Ingest/Push", WRITER),
+    ("/hitherto.v1.Ingest/PushStream", WRITER),
     ("/hitherto.v1.Registry/Plan", READER),
     ("/hitherto.v1.Registry/Apply", ADMIN),
     ("/hitherto.v1.Registry/ListEntities", READER),
@@ -123,6 +124,7 @@ mod tests {
             .collect();
         let expected = [
             "/hitherto.v1.Ingest/Push",
+            "/hitherto.v1.Ingest/PushStream",
             "/hitherto.v1.Registry/Apply",
             "/hitherto.v1.Models/Register",
             "/hitherto.v1.Models/MoveAlias",

@@ -8,6 +8,6 @@ mod refusal;
 mod stream;
 
 pub(crate) use access::{Access, Caller};
-pub(crate) use layer::{grpc, http};
+pub(crate) use layer::{grpc, http, tell};
 pub(crate) use methods::method;
 pub(crate) use refusal::{REASONS, Reason};

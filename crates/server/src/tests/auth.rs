@@ -18,7 +18,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use super::fixture::{
-    DEFINITIONS, HOUR_US, NOW, Running, engine, eventually, of_airports, options, push_weather, set, start,
+    DEFINITIONS, HOUR_US, NOW, Running, engine, eventually, of_airports, options, push_weather, set, start, weather,
 };
 use crate::auth::{Access, Reason};
 use crate::{Auth, Options};
@@ -322,5 +322,28 @@ async fn health_is_open_and_other_pages_are_not() {
     assert!(status == 401 && body.starts_with("could not call the page: no token was shown"), "{body}");
     assert_eq!(server.page("/elsewhere").await.0, 401, "what may come to be there is not open by itself");
     assert_eq!(server.page_with("/elsewhere", reader).await.0, 404);
+    guarded.server.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_pushes_ends_when_its_token_does() {
+    let guarded = guarded().await;
+    let [reader, writer, admin] = guarded.clients().await;
+    admin.apply(definitions()).await.expect("definitions are an admin's");
+    let refused = reader.push_stream().await.map(drop).expect_err("pushes are a writer's");
+    assert!(refused.to_string().contains("has the role reader, and this needs writer"), "{refused}");
+    let (mut pushes, mut answers) = writer.push_stream().await.expect("it is taken");
+    pushes.send(weather(None)).await.expect("it is sent");
+    let pushed = answers.next().await.expect("the stream goes on").expect("an answer").expect("it is pushed");
+    assert_eq!(pushed.rows, 3);
+    guarded.engine.revoke_token(&guarded.tokens[1].token.id).await.expect("it is revoked");
+    let before = push_weather(&admin, None).await.expect("it is pushed").first_sequence;
+    eventually(async || writer.catalog_revision().await.is_err()).await;
+    // it may be sent, and is not taken
+    drop(pushes.send(weather(None)).await);
+    let error = answers.next().await.expect_err("the token counts no longer");
+    assert!(error.to_string().contains("revoked"), "{error}");
+    let after = push_weather(&admin, None).await.expect("it is pushed").first_sequence;
+    assert_eq!(after, before.map(|before| before + 3), "nothing came between");
     guarded.server.end().await;
 }

@@ -79,6 +79,7 @@ pub(super) fn options() -> Options {
         http: free,
         follow: None,
         compact_after: None,
+        upkeep: None,
         allowed_urls: Vec::new(),
         auth: Auth::None,
         tls: None,
@@ -159,6 +160,11 @@ impl Running {
 
 /// The same by another client: see [`Running::push_weather`].
 pub(super) async fn push_weather(client: &Client, batch_id: Option<&str>) -> hitherto_client::Result<Pushed> {
+    client.push(weather(batch_id)).await
+}
+
+/// The rows of that push.
+pub(super) fn weather(batch_id: Option<&str>) -> Push {
     let ago = |hours: i64| Value::Timestamp(Timestamp(NOW.0 - hours * HOUR_US));
     let columns = vec![
         strings("airport", &["JFK", "LGA", "EWR"]),
@@ -168,7 +174,7 @@ pub(super) async fn push_weather(client: &Client, batch_id: Option<&str>) -> hit
     ];
     let view = "weather".parse().expect("a name");
     let batch_id = batch_id.map(str::to_owned);
-    client.push(Push { view, columns, batch_id, destination: Destination::Both }).await
+    Push { view, columns, batch_id, destination: Destination::Both }
 }
 
 pub(super) fn strings(name: &str, values: &[&str]) -> Column {

@@ -4,11 +4,24 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use futures::future::join_all;
-use hitherto_core::Value;
+use std::time::Duration;
 
-use super::fixture::{DEFINITIONS, engine, eventually, of_airports, options, push_weather, running, set, start};
-use crate::Options;
+use futures::StreamExt;
+use futures::future::join_all;
+use hitherto_client::Pushed;
+use hitherto_core::{Kind, Name, Span, Value};
+use hitherto_engine::Retention;
+use hitherto_proto::v1::ingest_client::IngestClient;
+use hitherto_proto::v1::{PushRequest, PushResponse};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
+use tonic::{Code, Request, Streaming};
+
+use super::fixture::{
+    DEFINITIONS, Running, engine, eventually, of_airports, options, push_weather, running, set, start, weather,
+};
+use crate::{Limits, Options, Upkeep};
 
 /// The files of the view's data: in all, and those of runs.
 fn data_files(folder: &Path) -> (usize, usize) {
@@ -59,4 +72,178 @@ async fn small_files_are_compacted_in_the_background() {
     assert_eq!(found.columns[0].values, [Value::Float64(31.0)]);
     assert_eq!(server.push_weather(None).await.expect("it is pushed").first_sequence, Some(12));
     server.end().await;
+}
+
+#[tokio::test]
+async fn what_compactions_replace_goes_by_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path()).await;
+    let second = Span::from_micros(1_000_000).expect("a length of time");
+    let retention = Retention { files: second, log: Some(second) };
+    let upkeep = Some(Upkeep { every: Duration::from_millis(50), retention });
+    let server = start(folder, engine, Options { compact_after: NonZeroUsize::new(3), upkeep, ..options() }).await;
+    server.apply(DEFINITIONS).await.expect("it applies");
+    for _ in 0..4 {
+        server.push_weather(None).await.expect("it is pushed");
+    }
+    // a run, and at most two that were too few to be compacted with it
+    eventually(async || matches!(data_files(server.folder.path()), (1..=3, 1))).await;
+    let counted = "hitherto_deleted_files_total{view=\"weather\",kind=\"data\"} ";
+    eventually(async || {
+        let (_, metrics) = server.page("/metrics").await;
+        let deleted = metrics.lines().find_map(|line| line.strip_prefix(counted)?.parse::<u64>().ok());
+        deleted.is_some_and(|files| files >= 3)
+    })
+    .await;
+    let found = server.client.get_features(of_airports(set("outlook"), &["JFK"])).await.expect("features");
+    assert_eq!(found.columns[0].values, [Value::Float64(31.0)]);
+    assert_eq!(server.push_weather(None).await.expect("it is pushed").first_sequence, Some(12));
+    server.end().await;
+}
+
+/// A stream as the wire has it, to a server that it may outlive.
+async fn opened(server: &Running, timeout: Option<Duration>) -> (mpsc::Sender<PushRequest>, Streaming<PushResponse>) {
+    // a client that holds few answers which nobody reads
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).expect("a url");
+    let channel = endpoint.initial_stream_window_size(1_000).connect().await.expect("it answers");
+    let mut client = IngestClient::new(channel);
+    let (sender, messages) = mpsc::channel(1);
+    let mut request = Request::new(ReceiverStream::new(messages));
+    if let Some(timeout) = timeout {
+        request.set_timeout(timeout);
+    }
+    (sender, client.push_stream(request).await.expect("it is taken").into_inner())
+}
+
+fn message(batch_id: Option<&str>) -> PushRequest {
+    weather(batch_id).try_into().expect("it can be sent")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_stream_is_answered_in_its_order_which_is_the_order_in_history() {
+    const PUSHES: usize = 300;
+    let server = running().await;
+    let (mut pushes, mut answers) = server.client.push_stream().await.expect("it is taken");
+    let sending = tokio::spawn(async move {
+        for _ in 0..PUSHES {
+            pushes.send(weather(None)).await.expect("it is sent");
+        }
+    });
+    let mut firsts = Vec::new();
+    while let Some(answer) = answers.next().await.expect("the stream goes on") {
+        firsts.push(answer.expect("it is pushed").first_sequence.expect("rows"));
+    }
+    sending.await.expect("no panic");
+    assert!(firsts.iter().copied().eq((0..PUSHES as i64).map(|push| 3 + push * 3)), "{firsts:?}");
+    let (files, _) = data_files(server.folder.path());
+    assert!(files < PUSHES / 2, "{files} files");
+    let (_, metrics) = server.page("/metrics").await;
+    let counted = format!("hitherto_grpc_requests_total{{method=\"Ingest/PushStream\",code=\"Ok\"}} {PUSHES}\n");
+    assert!(metrics.contains(&counted), "{metrics}");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_bad_batch_fails_alone_and_the_stream_goes_on() {
+    let server = running().await;
+    let (mut pushes, mut answers) = server.client.push_stream().await.expect("it is taken");
+    let mut odd = weather(Some("odd"));
+    odd.columns.pop();
+    let unknown: Name = "wether".parse().expect("a name");
+    let other = hitherto_client::Push { view: unknown, ..weather(None) };
+    let mut fewer = weather(Some("one"));
+    fewer.columns.iter_mut().for_each(|column| column.values.truncate(1));
+    let mut told = Vec::new();
+    for push in [weather(Some("one")), odd, weather(Some("one")), other, fewer, weather(None)] {
+        pushes.send(push).await.expect("it is sent");
+        told.push(answers.next().await.expect("the stream goes on").expect("an answer"));
+    }
+    drop(pushes);
+    assert!(answers.next().await.expect("it ends well").is_none());
+    let kinds: Vec<_> =
+        told.iter().map(|told| told.as_ref().map(|pushed| pushed.already).map_err(|e| e.kind())).collect();
+    let expected =
+        [Ok(false), Err(Kind::InvalidArgument), Ok(true), Err(Kind::NotFound), Err(Kind::Conflict), Ok(false)];
+    assert_eq!(kinds, expected);
+    let refused = told[1].as_ref().expect_err("a column is missing").to_string();
+    assert!(refused.contains("visibility"), "{refused}");
+    let last: Pushed = *told[5].as_ref().expect("it is pushed");
+    assert_eq!((last.first_sequence, last.online_rows), (Some(6), 3), "nothing of what was refused is in history");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_waits_for_its_place_where_a_single_push_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path()).await;
+    let pushes = Limits { at_once: 1, queued: 0 };
+    let server = start(folder, engine, Options { pushes, ..options() }).await;
+    server.apply(DEFINITIONS).await.expect("it applies");
+    let stream = async || {
+        let (sender, answers) = opened(&server, None).await;
+        let sending = tokio::spawn(async move {
+            for _ in 0..20 {
+                sender.send(message(None)).await.expect("it is sent");
+            }
+        });
+        let told: Vec<_> = answers.collect().await;
+        sending.await.expect("no panic");
+        told
+    };
+    for told in join_all([stream(), stream()]).await {
+        let refused: Vec<_> = told.iter().filter(|told| told.as_ref().is_ok_and(|told| told.error.is_some())).collect();
+        assert!(told.len() == 20 && refused.is_empty(), "{refused:?}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_its_answers_is_not_read_on_and_keeps_nobody_from_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(folder.path()).await;
+    let pushes = Limits { at_once: 8, queued: 0 };
+    let server = start(folder, engine, Options { pushes, ..options() }).await;
+    server.apply(DEFINITIONS).await.expect("it applies");
+    let (sender, answers) = opened(&server, None).await;
+    // far more than may be unanswered, and than the window of the transport holds
+    let sending = tokio::spawn(async move { while sender.send(message(None)).await.is_ok() {} });
+    let stands_still = async {
+        let mut before = None;
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            ticks.tick().await;
+            let kept = server.client.push(weather(None)).await.ok().and_then(|pushed| pushed.first_sequence);
+            // nobody else has pushed between two of ours
+            if kept.is_some() && before == kept.map(|kept| kept - 3) {
+                break;
+            }
+            before = kept.or(before);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), stands_still).await.expect("it is read no further");
+    assert!(!sending.is_finished(), "it is held back, not refused");
+    // whoever leaves takes along what was not taken
+    sending.abort();
+    drop(answers);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_its_deadline_and_when_the_server_stops() {
+    let mut server = running().await;
+    let (sender, mut answers) = opened(&server, Some(Duration::from_millis(300))).await;
+    sender.send(message(None)).await.expect("it is sent");
+    let pushed = answers.message().await.expect("in time").expect("an answer");
+    assert_eq!((pushed.rows, pushed.error), (3, None));
+    let status = answers.message().await.expect_err("its time is over");
+    assert!([Code::DeadlineExceeded, Code::Cancelled].contains(&status.code()), "{status:?}");
+
+    let (sender, mut answers) = opened(&server, None).await;
+    sender.send(message(None)).await.expect("it is sent");
+    assert_eq!(answers.message().await.expect("in time").expect("an answer").rows, 3);
+    server.stop();
+    let status = answers.message().await.expect_err("the server stops");
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("the server stops; what has no answer was not kept"), "{status:?}");
+    server.task.await.expect("no panic").expect("it ends well");
 }

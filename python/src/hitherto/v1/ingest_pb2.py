@@ -25,19 +25,21 @@ _sym_db = _symbol_database.Default()
 from hitherto.v1 import common_pb2 as hitherto_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hitherto/v1/ingest.proto\x12\x0bhitherto.v1\x1a\x18hitherto/v1/common.proto\"\x94\x01\n\x0bPushRequest\x12\x0c\n\x04view\x18\x01 \x01(\t\x12$\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x13.hitherto.v1.Column\x12\x15\n\x08\x62\x61tch_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12-\n\x0b\x64\x65stination\x18\x04 \x01(\x0e\x32\x18.hitherto.v1.DestinationB\x0b\n\t_batch_id\"\xcf\x01\n\x0cPushResponse\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\x0f\n\x07\x61lready\x18\x02 \x01(\x08\x12\x1b\n\x0e\x66irst_sequence\x18\x03 \x01(\x12H\x00\x88\x01\x01\x12\x1a\n\rlast_sequence\x18\x04 \x01(\x12H\x01\x88\x01\x01\x12\x13\n\x0bonline_rows\x18\x05 \x01(\x04\x12\x15\n\rnull_key_rows\x18\x06 \x01(\x04\x12\x16\n\x0e\x62\x61\x63kdated_rows\x18\x07 \x01(\x04\x42\x11\n\x0f_first_sequenceB\x10\n\x0e_last_sequence*Y\n\x0b\x44\x65stination\x12\x1b\n\x17\x44\x45STINATION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44\x45STINATION_OFFLINE\x10\x01\x12\x14\n\x10\x44\x45STINATION_BOTH\x10\x02\x32\x45\n\x06Ingest\x12;\n\x04Push\x12\x18.hitherto.v1.PushRequest\x1a\x19.hitherto.v1.PushResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hitherto/v1/ingest.proto\x12\x0bhitherto.v1\x1a\x18hitherto/v1/common.proto\"\x94\x01\n\x0bPushRequest\x12\x0c\n\x04view\x18\x01 \x01(\t\x12$\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x13.hitherto.v1.Column\x12\x15\n\x08\x62\x61tch_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12-\n\x0b\x64\x65stination\x18\x04 \x01(\x0e\x32\x18.hitherto.v1.DestinationB\x0b\n\t_batch_id\"\xf6\x01\n\x0cPushResponse\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\x0f\n\x07\x61lready\x18\x02 \x01(\x08\x12\x1b\n\x0e\x66irst_sequence\x18\x03 \x01(\x12H\x00\x88\x01\x01\x12\x1a\n\rlast_sequence\x18\x04 \x01(\x12H\x01\x88\x01\x01\x12\x13\n\x0bonline_rows\x18\x05 \x01(\x04\x12\x15\n\rnull_key_rows\x18\x06 \x01(\x04\x12\x16\n\x0e\x62\x61\x63kdated_rows\x18\x07 \x01(\x04\x12%\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x16.hitherto.v1.PushErrorB\x11\n\x0f_first_sequenceB\x10\n\x0e_last_sequence\";\n\tPushError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\x0c*Y\n\x0b\x44\x65stination\x12\x1b\n\x17\x44\x45STINATION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44\x45STINATION_OFFLINE\x10\x01\x12\x14\n\x10\x44\x45STINATION_BOTH\x10\x02\x32\x8c\x01\n\x06Ingest\x12;\n\x04Push\x12\x18.hitherto.v1.PushRequest\x1a\x19.hitherto.v1.PushResponse\x12\x45\n\nPushStream\x12\x18.hitherto.v1.PushRequest\x1a\x19.hitherto.v1.PushResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hitherto.v1.ingest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DESTINATION']._serialized_start=428
-  _globals['_DESTINATION']._serialized_end=517
+  _globals['_DESTINATION']._serialized_start=528
+  _globals['_DESTINATION']._serialized_end=617
   _globals['_PUSHREQUEST']._serialized_start=68
   _globals['_PUSHREQUEST']._serialized_end=216
   _globals['_PUSHRESPONSE']._serialized_start=219
-  _globals['_PUSHRESPONSE']._serialized_end=426
-  _globals['_INGEST']._serialized_start=519
-  _globals['_INGEST']._serialized_end=588
+  _globals['_PUSHRESPONSE']._serialized_end=465
+  _globals['_PUSHERROR']._serialized_start=467
+  _globals['_PUSHERROR']._serialized_end=526
+  _globals['_INGEST']._serialized_start=620
+  _globals['_INGEST']._serialized_end=760
 # @@protoc_insertion_point(module_scope)

@@ -30,7 +30,7 @@ class PushRequest(_message.Message):
     def __init__(self, view: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[_common_pb2.Column, _Mapping]]] = ..., batch_id: _Optional[str] = ..., destination: _Optional[_Union[Destination, str]] = ...) -> None: ...
 
 class PushResponse(_message.Message):
-    __slots__ = ("rows", "already", "first_sequence", "last_sequence", "online_rows", "null_key_rows", "backdated_rows")
+    __slots__ = ("rows", "already", "first_sequence", "last_sequence", "online_rows", "null_key_rows", "backdated_rows", "error")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     ALREADY_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class PushResponse(_message.Message):
     ONLINE_ROWS_FIELD_NUMBER: _ClassVar[int]
     NULL_KEY_ROWS_FIELD_NUMBER: _ClassVar[int]
     BACKDATED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     rows: int
     already: bool
     first_sequence: int
@@ -45,4 +46,15 @@ class PushResponse(_message.Message):
     online_rows: int
     null_key_rows: int
     backdated_rows: int
-    def __init__(self, rows: _Optional[int] = ..., already: bool = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., online_rows: _Optional[int] = ..., null_key_rows: _Optional[int] = ..., backdated_rows: _Optional[int] = ...) -> None: ...
+    error: PushError
+    def __init__(self, rows: _Optional[int] = ..., already: bool = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., online_rows: _Optional[int] = ..., null_key_rows: _Optional[int] = ..., backdated_rows: _Optional[int] = ..., error: _Optional[_Union[PushError, _Mapping]] = ...) -> None: ...
+
+class PushError(_message.Message):
+    __slots__ = ("code", "message", "details")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    details: bytes
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., details: _Optional[bytes] = ...) -> None: ...

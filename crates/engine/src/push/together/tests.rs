@@ -8,7 +8,6 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::gather::Place;
 use crate::readings::served_readings;
 use crate::{Destination, Ingested};
 

@@ -1,0 +1,77 @@
+//! The variables of the environment.
+
+/// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
+pub const ENVIRONMENT: [(&str, &str); 45] = [
+    ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
+    ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
+    ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
+    ("HITHERTO_OFFLINE__VACUUM_EVERY", "how often `serve` deletes what nobody needs any more: 1h; 0s for never"),
+    (
+        "HITHERTO_OFFLINE__VACUUM_RETENTION",
+        "how long `serve` and `vacuum` keep files that were replaced, for who reads them: 7d, the most",
+    ),
+    ("HITHERTO_OFFLINE__LOG_RETENTION", "how long `serve` keeps entries of tables' logs: 30d; 0s for ever"),
+    (
+        "HITHERTO_OFFLINE__MEMORY_LIMIT",
+        "memory that training sets and queries share: 4GiB; half of the machine's by default",
+    ),
+    (
+        "HITHERTO_ONLINE__URL",
+        "where the latest values lie: embedded:///…, redis://host:6379, redis-sentinel://…, redis-cluster://…, rediss…",
+    ),
+    ("HITHERTO_ONLINE__URL_FILE", "a file that holds the online store's URL, password included"),
+    ("HITHERTO_ONLINE__PASSWORD", "the password of the user in the online store's URL"),
+    ("HITHERTO_ONLINE__PASSWORD_FILE", "a file that holds that password"),
+    (
+        "HITHERTO_ONLINE__TLS__CA",
+        "a file with who may have signed the certificates of rediss://; the machine's by default",
+    ),
+    ("HITHERTO_ONLINE__TLS__CERT", "a file with our own certificate for rediss://, where servers ask for one"),
+    ("HITHERTO_ONLINE__TLS__KEY", "a file with that certificate's private key"),
+    ("HITHERTO_ONLINE__FOLLOW", "how often `serve` brings the online store up to date: 1s; 0s for never"),
+    (
+        "HITHERTO_ONLINE__MAX_ROUND_TRIPS",
+        "how many round trips to Redis are under way before reads are joined into the next: 4; 0 for never",
+    ),
+    ("HITHERTO_REGISTRY__URL", "where definitions and models lie: sqlite:///…"),
+    ("HITHERTO_REGISTRY__URL_FILE", "a file that holds the registry's URL"),
+    ("HITHERTO_LINEAGE__URL", "where OpenLineage events of runs go: a file, http://…, https://…; nowhere by default"),
+    ("HITHERTO_LINEAGE__URL_FILE", "a file that holds that URL, password included"),
+    ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
+    ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
+    ("HITHERTO_SQL__TIMEOUT", "how long a query may take that is asked of `serve`: 5m; 0s for any time"),
+    ("HITHERTO_SQL__MAX_ROWS", "how many rows it may have; 0, the default, for any number"),
+    (
+        "HITHERTO_SQL__MAX_CONCURRENT",
+        "how many queries make rows at once, more wait; 0, the default, for twice as many as the machine has cores",
+    ),
+    ("HITHERTO_SERVER__AUTH", "what callers of `serve` must show: none, token"),
+    ("HITHERTO_SERVER__TLS__CERT", "the certificate of `serve`, in PEM"),
+    ("HITHERTO_SERVER__TLS__KEY", "its private key, in PEM"),
+    ("HITHERTO_SERVER__TLS__CLIENT_CA", "roots that vouch for certificates of clients, in PEM"),
+    ("HITHERTO_SERVER__TLS__CLIENT_AUTH", "whether clients must show one: none, optional, required"),
+    ("HITHERTO_TOKEN", "the API token that `--server` shows"),
+    ("HITHERTO_CLIENT__TOKEN_FILE", "a file that holds that token"),
+    ("HITHERTO_CLIENT__CA", "roots that vouch for the server of `--server`, in PEM; the machine's by default"),
+    ("HITHERTO_CLIENT__CERT", "the certificate that `--server` shows where it is asked for one, in PEM"),
+    ("HITHERTO_CLIENT__KEY", "its private key, in PEM"),
+    ("HITHERTO_SERVER__MAX_CONCURRENT_REQUESTS", "how many reads of features are worked on at once: 256"),
+    ("HITHERTO_SERVER__MAX_QUEUED_REQUESTS", "how many more wait for their turn, the rest is refused: 512"),
+    ("HITHERTO_SERVER__MAX_CONCURRENT_PUSHES", "how many pushes are worked on at once: 256"),
+    ("HITHERTO_SERVER__MAX_QUEUED_PUSHES", "how many more wait for their turn, the rest is refused: 512"),
+    (
+        "HITHERTO_SERVER__MAX_CONNECTIONS",
+        "how many connections gRPC has at once, more are closed: 4096, or half of the files that the process may open",
+    ),
+    ("HITHERTO_SERVER__SLOW_REQUEST", "from how long on a request is logged as slow: 50ms; 0s, the default, for never"),
+    (
+        "HITHERTO_TELEMETRY__OTLP_ENDPOINT",
+        "the collector that traces go to, by OTLP over gRPC: http://localhost:4317; nowhere by default",
+    ),
+    (
+        "HITHERTO_TELEMETRY__OTLP_SAMPLE_RATIO",
+        "the share of calls that is traced where the caller has not decided: 0.01",
+    ),
+    ("HITHERTO_ACTOR", "who changes the registry, for its audit log; USER where it is not set"),
+    ("HITHERTO_LOG", "which log lines go to stderr: warn, info, debug, or a filter such as hitherto=debug"),
+];

@@ -7,7 +7,7 @@ use crate::{Engine, Materialized, Result};
 
 impl Engine {
     /// Materialize every served reading each `interval` until `stopped` completes. `seen` is told of each run's outcome:
-    /// a failed run changes no mark, so the next one does its work.
+    /// a failed run changes no mark, so the next one does its work. Beside it, what rebuilds leave behind is dropped.
     pub async fn follow(
         &self,
         interval: Duration,
@@ -19,13 +19,19 @@ impl Engine {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tokio::pin!(stopped);
-        loop {
-            tokio::select! {
-                () = &mut stopped => return,
-                _ = ticks.tick() => {}
+        let following = async {
+            loop {
+                tokio::select! {
+                    () = &mut stopped => return,
+                    _ = ticks.tick() => {}
+                }
+                // a run under way ends first: what it wrote is then marked, and need not be written again
+                seen(engine.materialize(&[]).await);
             }
-            // a run under way ends first: what it wrote is then marked, and need not be written again
-            seen(engine.materialize(&[]).await);
+        };
+        tokio::select! {
+            () = following => {}
+            never = engine.tend_generations() => match never {},
         }
     }
 }

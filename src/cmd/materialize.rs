@@ -12,24 +12,24 @@ use crate::stores::{self, Use};
 
 /// Flags of `materialize`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER)]
 pub(crate) struct Args {
     /// Feature views; all of them where none is named
     views: Vec<Name>,
-    /// Load every row again, not only what is new
-    ///
-    /// The rows go to a new generation beside the one that is read, and take its place at once when they are complete; until
-    /// then, and where this fails or is killed, what was read before goes on being read. Pushes and a running `hitherto serve`
-    /// write to both meanwhile.
-    ///
-    /// Wanted where `materialize` alone finds nothing to do and the online store is wrong all the same: keys were deleted or
-    /// changed by hand, a backup was restored in part, a new version of hitherto packs rows otherwise. Not wanted after Redis
-    /// was emptied or restarted: `materialize` sees that by itself.
-    ///
-    /// The store holds the view's rows twice until a minute after the end; then `hitherto serve`, or the next `hitherto
-    /// materialize`, drops the old ones. A view that is being rebuilt already is refused; what a killed rebuild left is replaced.
+    /// Load every row again, beside what is read, which it replaces at once when it is complete
     #[arg(long)]
     rebuild: bool,
 }
+
+const AFTER: &str = "\
+--rebuild is for an online store that is wrong although `materialize` finds nothing to do: keys were deleted or changed by \
+hand, a backup was restored in part, a new version of hitherto packs rows otherwise. It is not needed after Redis was \
+emptied or restarted: `materialize` sees that by itself.
+
+The rows go to a new generation. Until that is complete, and where this fails or is killed, what was read before goes on being \
+read; pushes and a running `hitherto serve` write to both. The store holds the view's rows twice until a minute after the \
+end: then `hitherto serve`, or the next `hitherto materialize`, drops the old ones. A view that is being rebuilt already is \
+refused; what a killed rebuild left is replaced.";
 
 /// Bring the online store up to date, once.
 pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<()> {
@@ -58,11 +58,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
 
 async fn rebuild(engine: &Engine, views: &[Name]) -> Result<Vec<Materialized>> {
     let bar = output::progress("rebuilding", None);
-    let seen = {
-        let bar = bar.clone();
-        move |rows| bar.set_position(rows)
-    };
-    let done = engine.rebuild_online(views, &seen).await;
+    let done = engine.rebuild_online(views, &|rows| bar.set_position(rows)).await;
     bar.finish_and_clear();
     Ok(done?)
 }

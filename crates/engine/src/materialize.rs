@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use futures::future::try_join;
 use hitherto_core::{Name, Timestamp};
 use hitherto_offline::Marks as ScanMarks;
-use hitherto_online::{Advance, Marks, OnlineStore, Reading, Run, Write};
+use hitherto_online::{Advance, Generation, Marks, OnlineStore, Reading, Run, Write};
 
 use crate::definitions::Definitions;
 use crate::online_rows::OnlineRows;
@@ -29,6 +29,8 @@ pub struct Materialized {
     pub written: u64,
     /// What has reached the store now.
     pub marks: Marks,
+    /// The generation that a rebuild was filling beside it, and which got the rows as well.
+    pub beside: Option<Generation>,
 }
 
 impl Engine {
@@ -70,11 +72,13 @@ impl Engine {
             rows: 0,
             written: 0,
             marks: NOTHING,
+            beside: None,
         };
         for _ in 0..ATTEMPTS {
             let runs = Runs::begin(online, &reading.id).await?;
             if let Some(marks) = self.bring(reading, online, &runs, &mut total).await? {
-                return Ok(Materialized { marks, ..total });
+                let beside = runs.beside.as_ref().and(runs.current.beside());
+                return Ok(Materialized { marks, beside, ..total });
             }
         }
         Err(Error::Unavailable(format!(

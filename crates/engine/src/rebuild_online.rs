@@ -133,7 +133,7 @@ impl Engine {
                 Switch::Done => {
                     let Loaded { rows, written } = loaded;
                     let (view, reading) = (reading.view.clone(), reading.id.clone());
-                    return Ok(Materialized { view, reading, rows, written, marks });
+                    return Ok(Materialized { view, reading, rows, written, marks, beside: None });
                 }
                 Switch::Behind => {}
                 Switch::Gone => return Err(gone(online, reading)),

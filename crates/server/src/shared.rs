@@ -1,10 +1,10 @@
 //! What every part of a running server shares.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hitherto_core::Role;
+use hitherto_core::{Name, Role};
 use hitherto_engine::{Engine, ServedReading, Serving, SpineLimits, served_readings};
 use hitherto_online::{Marks, Reading};
 use tokio::sync::Semaphore;
@@ -71,6 +71,8 @@ pub(crate) struct Background {
     tokens_problem: Option<String>,
     /// Why the follower's last run failed.
     pub(crate) follower_problem: Option<String>,
+    /// The views that were being rebuilt when the follower last ran.
+    pub(crate) rebuilding: BTreeSet<Name>,
     /// The furthest marks of each reading that this server has seen: marks do not go back, unless rows were lost.
     pub(crate) marks_seen: HashMap<Reading, Marks>,
 }

@@ -181,11 +181,10 @@ impl RedisStore {
         let mut command = redis::cmd("GET");
         command.arg(self.keys.beat(reading));
         let replies = self.run("read from", &self.writes, &[self.call(0, command)], None).await?;
-        let beats = replies.into_iter().map(|reply| match reply.value {
-            Value::BulkString(beat) => beat,
+        Ok(match replies.into_iter().next().map(|reply| reply.value) {
+            Some(Value::BulkString(beat)) => beat,
             _ => Vec::new(),
-        });
-        Ok(beats.last().unwrap_or_default())
+        })
     }
 
     /// Begins a next generation in one bucket, in the place of one that may be under way there.

@@ -63,17 +63,23 @@ impl GenerationStore for RedisStore {
         if !found.iter().filter(is_next).all(is_ready) {
             return Ok(Switch::Behind);
         }
-        let mut is_behind = false;
-        self.settle(reading, Some(generation), self.all_buckets(), |found| {
+        let (mut is_behind, mut is_current) = (false, false);
+        let decide = |found: &Found| {
             if found.numbers.next != Some(generation) {
+                is_current |= found.numbers.current == generation;
                 return None;
             }
             let change = self.switching(reading, found, generation, due);
             is_behind |= change.is_none();
             change
+        };
+        let switched = self.settle(reading, Some(generation), self.all_buckets(), decide).await?;
+        Ok(match (is_behind, switched > 0 || is_current) {
+            (true, _) => Switch::Behind,
+            (false, true) => Switch::Done,
+            // somebody gave it up just now
+            (false, false) => Switch::Gone,
         })
-        .await?;
-        Ok(if is_behind { Switch::Behind } else { Switch::Done })
     }
 
     async fn abandon_generation(&self, reading: &Reading, generation: Generation, due: Timestamp) -> Result<bool> {

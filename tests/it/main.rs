@@ -28,6 +28,7 @@ mod models;
 mod properties;
 mod python_client;
 mod readme;
+mod rebuilds;
 mod redis_down;
 mod serving;
 mod sql;

@@ -10,7 +10,7 @@ use crate::{Engine, Materialized, Result};
 
 impl Engine {
     /// Materialize every served reading each `interval` until `stopped` completes. `seen` is told of each run's outcome:
-    /// a failed run changes no mark, so the next one does its work.
+    /// a failed run changes no mark, so the next one does its work. Beside it, what rebuilds leave behind is dropped.
     pub async fn follow(
         &self,
         interval: Duration,
@@ -22,19 +22,25 @@ impl Engine {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tokio::pin!(stopped);
-        loop {
-            tokio::select! {
-                () = &mut stopped => return,
-                _ = ticks.tick() => {}
+        let following = async {
+            loop {
+                tokio::select! {
+                    () = &mut stopped => return,
+                    _ = ticks.tick() => {}
+                }
+                // a run under way ends first: what it wrote is then marked, and need not be written again
+                let span = tracing::trace_span!(target: spans::RUN, "follow", otel.status_code = tracing::field::Empty);
+                let outcome = engine.materialize(&[]).instrument(span.clone()).await;
+                if outcome.is_err() {
+                    span.record("otel.status_code", "ERROR");
+                }
+                drop(span);
+                seen(outcome);
             }
-            // a run under way ends first: what it wrote is then marked, and need not be written again
-            let span = tracing::trace_span!(target: spans::RUN, "follow", otel.status_code = tracing::field::Empty);
-            let outcome = engine.materialize(&[]).instrument(span.clone()).await;
-            if outcome.is_err() {
-                span.record("otel.status_code", "ERROR");
-            }
-            drop(span);
-            seen(outcome);
+        };
+        tokio::select! {
+            () = following => {}
+            never = engine.tend_generations() => match never {},
         }
     }
 }

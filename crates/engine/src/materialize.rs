@@ -1,18 +1,22 @@
 //! `materialize`: bring the online store up to date, once.
 
 use futures::TryStreamExt;
+use futures::future::try_join;
 use hitherto_core::{Kind, Name, Timestamp};
 use hitherto_offline::Marks as ScanMarks;
-use hitherto_online::{Advance, Marks, Reading, Written, spans};
+use hitherto_online::{Advance, Generation, Marks, OnlineStore, Reading, Run, Write, spans};
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use crate::definitions::Definitions;
 use crate::online_rows::OnlineRows;
 use crate::readings::ServedReading;
 use crate::{Engine, Error, Result, RunEvent};
 
-/// How often a run begins again when somebody else moved the marks meanwhile.
-const ATTEMPTS: usize = 4;
+/// How often a run begins again when somebody else moved the marks meanwhile, or a rebuild began or ended.
+pub(crate) const ATTEMPTS: usize = 16;
+/// Where nothing has reached a reading.
+pub(crate) const NOTHING: Marks = Marks { sequence: -1, clock: Timestamp::MIN };
 
 /// What one reading's run did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub struct Materialized {
     pub written: u64,
     /// What has reached the store now.
     pub marks: Marks,
+    /// The generation that a rebuild was filling beside it, and which got the rows as well.
+    pub beside: Option<Generation>,
 }
 
 impl Engine {
@@ -36,12 +42,7 @@ impl Engine {
     /// fails leaves the others as they would be without it; the first failure is told.
     pub async fn materialize(&self, views: &[Name]) -> Result<Vec<Materialized>> {
         let known = self.definitions().await?;
-        let catalog = &known.catalog;
-        if let Some(view) = views.iter().find(|view| !catalog.views.contains_key(*view)) {
-            return Err(Error::unknown("feature view", view.as_str(), catalog.views.keys().map(Name::as_str)));
-        }
-        let is_wanted = |reading: &&ServedReading| views.is_empty() || views.contains(&reading.view);
-        let readings: Vec<&ServedReading> = known.readings.iter().filter(is_wanted).collect();
+        let readings = wanted_readings(&known, views)?;
         // told when all is done: nobody waits for rows because somebody does not take events
         let mut events = Vec::new();
         let done = self.materialize_readings(&readings, &mut events).await;
@@ -92,41 +93,21 @@ impl Engine {
         failure.map_or(Ok(done), Err)
     }
 
-    async fn materialize_reading(&self, reading: &ServedReading) -> Result<Materialized> {
+    pub(crate) async fn materialize_reading(&self, reading: &ServedReading) -> Result<Materialized> {
         let online = self.online()?;
         let mut total = Materialized {
             view: reading.view.clone(),
             reading: reading.id.clone(),
             rows: 0,
             written: 0,
-            marks: Marks { sequence: -1, clock: Timestamp::MIN },
+            marks: NOTHING,
+            beside: None,
         };
-        'run: for _ in 0..ATTEMPTS {
-            let run = online.begin(&reading.id).await?;
-            let pinned = self.history(&reading.table)?.pin().await?;
-            let now = self.clock().now();
-            let from = run.marks().unwrap_or(total.marks);
-            let to = Marks { sequence: pinned.last_sequence().max(from.sequence), clock: now };
-            refuse_earlier_clock(reading, from, now)?;
-            let after = ScanMarks { sequence: from.sequence, clock: from.clock };
-            let mut changes = pinned.changes(after, now, reading.source_delay);
-            let rows = OnlineRows::new(&reading.table);
-            while let Some(batch) = changes.try_next().await? {
-                total.rows += batch.num_rows() as u64;
-                match online.write(&reading.id, &run, &rows.writes(&batch)?).await {
-                    Ok(Written { written, .. }) => total.written += written,
-                    // what was read before an erasure is not to be written after it
-                    Err(hitherto_online::Error::Overtaken { .. }) => continue 'run,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            match online.advance(&reading.id, &run, to).await? {
-                Advance::Done => return Ok(Materialized { marks: to, ..total }),
-                // somebody else got as far, or further
-                Advance::Moved(Some(marks)) if marks.sequence >= to.sequence && marks.clock >= to.clock => {
-                    return Ok(Materialized { marks, ..total });
-                }
-                Advance::Moved(_) => {}
+        for _ in 0..ATTEMPTS {
+            let runs = Runs::begin(online, &reading.id).await?;
+            if let Some(marks) = self.bring(reading, online, &runs, &mut total).await? {
+                let beside = runs.beside.as_ref().and(runs.current.beside());
+                return Ok(Materialized { marks, beside, ..total });
             }
         }
         Err(Error::Unavailable(format!(
@@ -134,6 +115,117 @@ impl Engine {
             reading.view,
             online.describe()
         )))
+    }
+
+    /// Brings a reading up to the present, in every generation; the marks then, or none where it has to begin again.
+    async fn bring(
+        &self,
+        reading: &ServedReading,
+        online: &dyn OnlineStore,
+        runs: &Runs,
+        total: &mut Materialized,
+    ) -> Result<Option<Marks>> {
+        let pinned = self.history(&reading.table)?.pin().await?;
+        let now = self.clock().now();
+        let (from, furthest) = (runs.from(), runs.furthest());
+        refuse_earlier_clock(reading, furthest, now)?;
+        let to = Marks { sequence: pinned.last_sequence().max(furthest.sequence), clock: now };
+        let after = ScanMarks { sequence: from.sequence, clock: from.clock };
+        let mut changes = pinned.changes(after, now, reading.source_delay);
+        let rows = OnlineRows::new(&reading.table);
+        while let Some(batch) = changes.try_next().await? {
+            total.rows += batch.num_rows() as u64;
+            let Some(written) = runs.write(online, &reading.id, &rows.writes(&batch)?).await? else { return Ok(None) };
+            total.written += written;
+        }
+        runs.advance(online, &reading.id, to).await
+    }
+}
+
+/// The served readings of these views, of all views where none is named.
+pub(crate) fn wanted_readings<'a>(known: &'a Definitions, views: &[Name]) -> Result<Vec<&'a ServedReading>> {
+    let catalog = &known.catalog;
+    if let Some(view) = views.iter().find(|view| !catalog.views.contains_key(*view)) {
+        return Err(Error::unknown("feature view", view.as_str(), catalog.views.keys().map(Name::as_str)));
+    }
+    let is_wanted = |reading: &&ServedReading| views.is_empty() || views.contains(&reading.view);
+    Ok(known.readings.iter().filter(is_wanted).collect())
+}
+
+/// A run on what is read, and one on what is being rebuilt beside it.
+#[derive(Debug)]
+struct Runs {
+    current: Run,
+    beside: Option<Run>,
+}
+
+impl Runs {
+    async fn begin(online: &dyn OnlineStore, reading: &Reading) -> Result<Self> {
+        let current = online.begin(reading).await?;
+        let beside = match current.beside() {
+            Some(generation) => online.begin_beside(reading, generation).await?,
+            None => None,
+        };
+        Ok(Self { current, beside })
+    }
+
+    /// The marks of all generations that have some. One without is being filled by whoever rebuilds.
+    fn filled(&self) -> impl Iterator<Item = Marks> {
+        // where nothing has reached what is read, everything is to
+        let current = self.current.marks().unwrap_or(NOTHING);
+        std::iter::once(current).chain(self.beside.as_ref().and_then(Run::marks))
+    }
+
+    /// What has reached all of them.
+    fn from(&self) -> Marks {
+        let least = |one: Marks, other: Marks| Marks {
+            sequence: one.sequence.min(other.sequence),
+            clock: one.clock.min(other.clock),
+        };
+        self.filled().reduce(least).unwrap_or(NOTHING)
+    }
+
+    /// How far the furthest of them is, in each half: marks do not go back.
+    fn furthest(&self) -> Marks {
+        let greatest = |one: Marks, other: Marks| Marks {
+            sequence: one.sequence.max(other.sequence),
+            clock: one.clock.max(other.clock),
+        };
+        self.filled().fold(NOTHING, greatest)
+    }
+
+    /// Writes to all of them; how many rows superseded others in what is read. None where what was read before an erasure is
+    /// not to be written after it, or a rebuild has ended.
+    async fn write(&self, online: &dyn OnlineStore, reading: &Reading, writes: &[Write]) -> Result<Option<u64>> {
+        let beside = async {
+            match &self.beside {
+                Some(run) => online.write(reading, run, writes).await.map(drop),
+                None => Ok(()),
+            }
+        };
+        match try_join(online.write(reading, &self.current, writes), beside).await {
+            Ok((written, ())) => Ok(Some(written.written)),
+            Err(hitherto_online::Error::Overtaken { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Moves the marks, those of what is read last: so the others are not behind. None where that has to begin again.
+    async fn advance(&self, online: &dyn OnlineStore, reading: &Reading, to: Marks) -> Result<Option<Marks>> {
+        if let Some(run) = self.beside.as_ref().filter(|run| run.marks().is_some())
+            && reached(online.advance(reading, run, to).await?, to).is_none()
+        {
+            return Ok(None);
+        }
+        Ok(reached(online.advance(reading, &self.current, to).await?, to))
+    }
+}
+
+/// Where the marks are, if that is at `to` or beyond: somebody else may have got as far.
+pub(crate) fn reached(advance: Advance, to: Marks) -> Option<Marks> {
+    match advance {
+        Advance::Done => Some(to),
+        Advance::Moved(marks) => marks.filter(|marks| marks.have_reached(to)),
     }
 }
 
@@ -143,7 +235,7 @@ fn is_of_the_store(error: &Error) -> bool {
 }
 
 /// A run at an earlier clock than the last would take rows back that have been served: refused, never guessed.
-fn refuse_earlier_clock(reading: &ServedReading, from: Marks, now: Timestamp) -> Result<()> {
+pub(crate) fn refuse_earlier_clock(reading: &ServedReading, from: Marks, now: Timestamp) -> Result<()> {
     if now >= from.clock {
         return Ok(());
     }

@@ -54,3 +54,20 @@ pub fn served_readings(catalog: &Catalog, models: &[ModelVersion]) -> Vec<Served
     }
     served.into_values().collect()
 }
+
+/// Every reading of which the online store may have rows, whether or not somebody may ask for it now.
+pub(crate) fn every_reading(catalog: &Catalog) -> Vec<ServedReading> {
+    let mut readings = BTreeMap::new();
+    for version in catalog.views.values().flatten() {
+        let Some(table) = catalog.tables.get(&version.table) else { continue };
+        let source_delay = version.definition.source_delay;
+        let id = Reading::new(&table.id, source_delay);
+        readings.entry(id.clone()).or_insert_with(|| ServedReading {
+            id,
+            view: table.view.clone(),
+            table: table.clone(),
+            source_delay,
+        });
+    }
+    readings.into_values().collect()
+}

@@ -34,6 +34,7 @@ pub mod encoding;
 mod error;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+mod generation;
 mod location;
 mod open;
 mod record;
@@ -43,6 +44,7 @@ mod store;
 
 pub use embedded::EmbeddedStore;
 pub use error::{Error, Result};
+pub use generation::{Generation, GenerationStore, Generations, NextGeneration, OldGeneration, Switch};
 pub use location::{Identity, Location, Tls};
 pub use open::{open, open_existing};
 pub use redis::RedisStore;

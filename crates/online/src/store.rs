@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hitherto_core::{Span, Timestamp};
 
-use crate::Result;
+use crate::{Generation, GenerationStore, Result};
 
 /// The id of a reading: a table as seen with one source delay. The unit of storage; view versions that differ in ttl or
 /// in their list of features share it.
@@ -84,6 +84,13 @@ pub struct Marks {
     pub clock: Timestamp,
 }
 
+impl Marks {
+    /// Whether these are at the others or beyond, in both halves: what has reached those has reached these.
+    pub fn have_reached(self, others: Self) -> bool {
+        self.sequence >= others.sequence && self.clock >= others.clock
+    }
+}
+
 impl fmt::Display for Marks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sequence {} at {}", self.sequence, self.clock)
@@ -99,12 +106,24 @@ impl fmt::Display for Marks {
 pub struct Run {
     marks: Option<Marks>,
     witness: Bytes,
+    beside: Option<Generation>,
 }
 
 impl Run {
     /// For stores: the marks found, and whatever the store wants to see again.
     pub fn new(marks: Option<Marks>, witness: impl Into<Bytes>) -> Self {
-        Self { marks, witness: witness.into() }
+        Self { marks, witness: witness.into(), beside: None }
+    }
+
+    /// For stores: the same, with the generation that is under way beside the one of this run.
+    pub fn with_beside(self, beside: Option<Generation>) -> Self {
+        Self { beside, ..self }
+    }
+
+    /// The next generation, where the reading is being rebuilt. Whoever brings the current one up to date brings that one too,
+    /// by a run that [`GenerationStore::begin_beside`] begins.
+    pub fn beside(&self) -> Option<Generation> {
+        self.beside
     }
 
     /// The marks at the beginning; none when nothing has reached the store yet.
@@ -167,24 +186,26 @@ pub enum Advance {
 
 /// Latest values per reading and entity key. All calls may be repeated: doing one twice is the same as doing it once.
 #[async_trait]
-pub trait OnlineStore: fmt::Debug + Send + Sync {
-    /// The rows of all keys of all groups, and the marks of each group's reading, in one round trip.
+pub trait OnlineStore: GenerationStore + fmt::Debug + Send + Sync {
+    /// The rows of all keys of all groups, and the marks of each group's reading, in one round trip. They are of one generation;
+    /// where a reading was rebuilt since it was read last, that takes a second one.
     async fn read(&self, groups: &[Group<'_>]) -> Result<Vec<Answer>>;
 
     /// Writes rows of a run, any number of them, each only if it is greater than the row held for its key.
     ///
-    /// Refused with [`Error::Overtaken`](crate::Error::Overtaken) if a key was erased since the run began: its rows may be of
-    /// that key. On an error some rows may have been written. That does no harm: the marks have not moved.
+    /// Refused with [`Error::Overtaken`](crate::Error::Overtaken) if a key was erased since the run began, as its rows may be of
+    /// that key, or if its generation has changed its place. On an error some rows may have been written. That does no harm: the
+    /// marks have not moved.
     async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written>;
 
-    /// Removes the row of one entity key, and stops every run that has begun: none of them writes again. Says whether there
-    /// was a row. The marks stay; history must have lost the key before.
+    /// Removes the row of one entity key from every generation, and stops every run that has begun: none of them writes again.
+    /// Says whether there was a row. The marks stay; history must have lost the key before.
     async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool>;
 
     /// What has reached each of these readings.
     async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>>;
 
-    /// Begins a run: what has reached the reading, to be given to [`OnlineStore::advance`] after the writes.
+    /// Begins a run on the current generation: what has reached the reading, to be given to [`OnlineStore::advance`] after the writes.
     async fn begin(&self, reading: &Reading) -> Result<Run>;
 
     /// Moves the marks of a reading to `to`, if they and the store are still as they were when `run` began, or if the
@@ -213,6 +234,15 @@ mod tests {
         let delay: Span = "10m".parse().expect("a duration");
         assert_eq!(Reading::new("weather-1", delay).as_str(), "weather-1:600000000");
         assert_eq!(Reading::new("a:0\0\u{e9}", Span::ZERO).as_str(), "a%3A0%00%C3%A9:0");
+    }
+
+    #[test]
+    fn marks_are_reached_in_both_halves() {
+        let marks = |sequence, clock| Marks { sequence, clock: Timestamp(clock) };
+        let ahead = [marks(5, 5), marks(6, 5), marks(5, 6)];
+        assert!(ahead.iter().all(|ahead| ahead.have_reached(marks(5, 5))), "{ahead:?}");
+        let behind = [marks(4, 6), marks(6, 4), marks(4, 4)];
+        assert!(!behind.iter().any(|behind| behind.have_reached(marks(5, 5))), "{behind:?}");
     }
 
     #[test]

@@ -112,6 +112,8 @@ pub(crate) async fn follow(shared: Arc<Shared>, interval: Duration, stopping: wa
             for done in &done {
                 background.see(&done.reading, done.marks);
             }
+            let rebuilding = done.iter().filter(|done| done.beside.is_some());
+            background.rebuilding = rebuilding.map(|done| done.view.clone()).collect();
             if background.follower_problem.take().is_some() {
                 tracing::info!("the follower is at work again");
             }

@@ -83,7 +83,7 @@ pub(crate) async fn readiness(shared: &Shared) -> Readiness {
             "problem": background.registry_problem,
         },
         "online": { "store": store, "problem": problem },
-        "follower": { "problem": background.follower_problem },
+        "follower": { "problem": background.follower_problem, "rebuilding": background.rebuilding },
         "views": views.unwrap_or_default().iter().map(describe).collect::<Vec<_>>(),
         "clock": clock(shared),
     });

@@ -1,11 +1,11 @@
 //! What every part of a running server shares.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hitherto_core::{Kind, Role};
+use hitherto_core::{Kind, Name, Role};
 use hitherto_engine::{Engine, ServedReading, Serving, SpineLimits, served_readings};
 use hitherto_online::{Marks, Reading};
 use hitherto_proto::Failure;
@@ -91,6 +91,8 @@ pub(crate) struct Background {
     pub(crate) follower_problem: Option<String>,
     /// Whether the follower has had its first go at every reading.
     pub(crate) has_followed: bool,
+    /// The views that were being rebuilt when the follower last ran.
+    pub(crate) rebuilding: BTreeSet<Name>,
     /// The furthest marks of each reading that this server has seen: marks do not go back, unless rows were lost.
     pub(crate) marks_seen: HashMap<Reading, Marks>,
 }

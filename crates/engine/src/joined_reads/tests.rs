@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hitherto_core::{Span, Timestamp};
 use hitherto_online::{Advance, Marks, OnlineRow, RowVersion, Run, Write, Written};
+use hitherto_online::{Generation, GenerationStore, Generations, OldGeneration, Switch};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -96,6 +97,51 @@ impl OnlineStore for Clockwork {
 
     fn is_remote(&self) -> bool {
         self.is_remote
+    }
+}
+
+/// It has one generation, and no rebuild.
+#[async_trait]
+impl GenerationStore for Clockwork {
+    async fn generations(&self, _: &Reading) -> hitherto_online::Result<Generations> {
+        Ok(Generations::default())
+    }
+
+    async fn start_generation(
+        &self,
+        _: &Reading,
+        _: Option<Generation>,
+        _: Timestamp,
+    ) -> hitherto_online::Result<Option<Generation>> {
+        Ok(None)
+    }
+
+    async fn begin_beside(&self, _: &Reading, _: Generation) -> hitherto_online::Result<Option<Run>> {
+        Ok(None)
+    }
+
+    async fn switch_generation(&self, _: &Reading, _: Generation, _: Timestamp) -> hitherto_online::Result<Switch> {
+        Ok(Switch::Gone)
+    }
+
+    async fn abandon_generation(&self, _: &Reading, _: Generation, _: Timestamp) -> hitherto_online::Result<bool> {
+        Ok(false)
+    }
+
+    async fn beat(&self, _: &Reading) -> hitherto_online::Result<()> {
+        Ok(())
+    }
+
+    async fn postpone(&self, _: &Reading, _: OldGeneration, _: Timestamp) -> hitherto_online::Result<bool> {
+        Ok(false)
+    }
+
+    async fn drop_rows(&self, _: &Reading, _: Generation, _: &[Vec<u8>]) -> hitherto_online::Result<u64> {
+        Ok(0)
+    }
+
+    async fn forget_generation(&self, _: &Reading, _: Generation) -> hitherto_online::Result<()> {
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ mod footer;
 mod held;
 mod history_exec;
 mod history_table;
+mod keys;
 mod morsel;
 mod object;
 mod pinned;

@@ -175,6 +175,14 @@ proptest! {
                 found.extend(changed(&table, batch));
             }
             found.sort_by_key(|(_, row, _)| row.sequence);
+            let mut keys = Vec::new();
+            for batch in pinned.keys().try_collect::<Vec<_>>().await.expect("keys") {
+                let reader = KeyReader::try_new(batch.columns(), &[KeyType::Int64, KeyType::String]).expect("keys");
+                keys.extend((0..batch.num_rows()).map(|row| reader.key(row)));
+            }
+            let all: Vec<_> =
+                seen.iter().filter(|seen| seen.row.sequence <= last).map(|seen| seen.key.clone()).collect();
+            assert_eq!(keys, all);
             let reading = Reading { source_delay: delay, ttl: None };
             let mut expected: Vec<_> = seen
                 .into_iter()

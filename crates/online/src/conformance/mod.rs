@@ -7,6 +7,7 @@
 //! ```
 
 mod erasure;
+mod generations;
 mod marks;
 mod rows;
 
@@ -44,6 +45,14 @@ pub async fn run(store: Arc<dyn OnlineStore>, other: Arc<dyn OnlineStore>) {
     marks::marks_never_go_back(one).await;
     marks::marks_come_with_rows(one, other.as_ref()).await;
     marks::one_of_many_runs_moves_the_marks(Arc::clone(&store)).await;
+    generations::a_rebuild_takes_the_place_of_what_was_read(one, other.as_ref()).await;
+    generations::who_began_before_a_rebuild_begins_again(one).await;
+    generations::nothing_is_switched_before_it_has_caught_up(one).await;
+    generations::a_rebuild_that_was_killed_is_replaced(one).await;
+    generations::one_of_many_rebuilds_begins(Arc::clone(&store)).await;
+    generations::readers_miss_nothing_while_generations_change(Arc::clone(&store)).await;
+    generations::what_is_left_is_dropped_and_nothing_else(one).await;
+    generations::an_erasure_reaches_every_generation(one).await;
 }
 
 fn reading(name: &str) -> Reading {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hitherto_core::Name;
 use sha2::{Digest, Sha256};
 
-use crate::Reading;
+use crate::{Generation, Reading};
 
 /// Keys up to this length are stored as they are; longer ones as a hash, and whole within the value.
 const WHOLE_LEN: usize = 400;
@@ -13,6 +13,11 @@ const ROW: u8 = b'r';
 const MARKS: u8 = b'm';
 const ERASURES: u8 = b'e';
 const HASHED: u8 = b'h';
+const OLD: u8 = b'o';
+const BEAT: u8 = b'b';
+/// Of generations but the first, whose number follows: rows, and the marks of the next one.
+const ROW_OF: u8 = b'R';
+const MARKS_OF: u8 = b'M';
 
 /// The place of one record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,23 +28,42 @@ pub(super) struct Address {
 }
 
 impl Address {
-    pub(super) fn row(project: &Name, reading: &Reading, key: &[u8]) -> Self {
-        Self::new(ROW, project, reading, key)
+    pub(super) fn row(project: &Name, reading: &Reading, generation: Generation, key: &[u8]) -> Self {
+        match generation {
+            Generation::FIRST => Self::new(&[ROW], project, reading, key),
+            Generation(number) => Self::new(&numbered(ROW_OF, number), project, reading, key),
+        }
     }
 
+    /// The entry: marks, and the numbers of generations where the reading was ever rebuilt.
     pub(super) fn marks(project: &Name, reading: &Reading) -> Self {
-        Self::new(MARKS, project, reading, &[])
+        Self::new(&[MARKS], project, reading, &[])
+    }
+
+    /// The marks of a next generation.
+    pub(super) fn beside(project: &Name, reading: &Reading, generation: Generation) -> Self {
+        Self::new(&numbered(MARKS_OF, generation.0), project, reading, &[])
     }
 
     /// Where the number of erasures is kept.
     pub(super) fn erasures(project: &Name, reading: &Reading) -> Self {
-        Self::new(ERASURES, project, reading, &[])
+        Self::new(&[ERASURES], project, reading, &[])
     }
 
-    fn new(what: u8, project: &Name, reading: &Reading, key: &[u8]) -> Self {
+    /// The old generations whose rows are to go.
+    pub(super) fn old(project: &Name, reading: &Reading) -> Self {
+        Self::new(&[OLD], project, reading, &[])
+    }
+
+    /// What whoever rebuilds counts up.
+    pub(super) fn beat(project: &Name, reading: &Reading) -> Self {
+        Self::new(&[BEAT], project, reading, &[])
+    }
+
+    fn new(what: &[u8], project: &Name, reading: &Reading, key: &[u8]) -> Self {
         let (project, reading) = (project.as_str().as_bytes(), reading.as_str().as_bytes());
         // neither a project nor a reading has a zero byte, so no two triples give the same bytes
-        let whole = [&[what], project, &[0], reading, &[0], key].concat();
+        let whole = [what, project, &[0], reading, &[0], key].concat();
         if whole.len() <= WHOLE_LEN {
             return Self { key: whole, whole: None };
         }
@@ -82,6 +106,12 @@ impl Address {
     }
 }
 
+/// A letter and a number, always of five bytes.
+fn numbered(what: u8, number: u32) -> [u8; 5] {
+    let [a, b, c, d] = number.to_be_bytes();
+    [what, a, b, c, d]
+}
+
 #[cfg(test)]
 mod tests {
     use hitherto_core::Span;
@@ -92,13 +122,16 @@ mod tests {
     fn long_keys_are_hashed_and_told_apart() {
         let project: Name = "p".parse().expect("a name");
         let reading = Reading::new("t", Span::ZERO);
-        let short = Address::row(&project, &reading, b"k");
+        let row = |key: &[u8]| Address::row(&project, &reading, Generation::FIRST, key);
+        let short = row(b"k");
         assert_eq!(short.key(), b"rp\0t:0\0k");
+        assert_eq!(Address::row(&project, &reading, Generation(258), b"k").key(), b"R\0\0\x01\x02p\0t:0\0k");
+        assert_eq!(Address::beside(&project, &reading, Generation(1)).key(), b"M\0\0\0\x01p\0t:0\0");
         assert_eq!(short.value(|out| out.push(7)), [7]);
 
         let edge = WHOLE_LEN - b"rp\0t:0\0".len();
-        assert_eq!(Address::row(&project, &reading, &vec![1; edge]).key().len(), WHOLE_LEN);
-        let long = Address::row(&project, &reading, &vec![1; edge + 1]);
+        assert_eq!(row(&vec![1; edge]).key().len(), WHOLE_LEN);
+        let long = row(&vec![1; edge + 1]);
         assert_eq!((long.key().len(), long.key()[0]), (33, b'h'));
         let value = long.value(|out| out.extend(b"record"));
         assert_eq!(long.record(&value), Ok(&b"record"[..]));

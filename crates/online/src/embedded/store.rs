@@ -5,10 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use heed::RwTxn;
 use hitherto_core::Name;
 
 use super::address::Address;
+use super::entry::{Entry, Place};
 use super::environment::Environment;
+use super::failure::Failure;
+use super::witness::{Target, Witness};
 use crate::batch::{Limit, pieces};
 use crate::record::{self, VERSION_LEN};
 use crate::{Advance, Answer, Error, Group, Marks, OnlineRow, OnlineStore, Reading, Result, Run, Write, Written};
@@ -17,8 +21,6 @@ use crate::{Advance, Answer, Error, Group, Marks, OnlineRow, OnlineStore, Readin
 const COMMIT: Limit = Limit { rows: 4096, bytes: 16 << 20 };
 /// Reads of more keys leave the async threads alone.
 const INLINE_KEYS: usize = 1000;
-/// Length of the number of erasures; where there was none, there is no number.
-const ERASURES_LEN: usize = 8;
 
 /// A store in a folder on a local disk (LMDB's locks do not work on network file systems).
 ///
@@ -48,6 +50,27 @@ impl EmbeddedStore {
         Ok(Self { environment: Environment::share(path, &[map_size])?, project: project.clone() })
     }
 
+    /// Where what is known of a reading lies.
+    pub(super) fn place<'a>(&'a self, reading: &'a Reading) -> Place<'a> {
+        Place { project: &self.project, reading }
+    }
+
+    /// What `task` finds without waiting for anybody.
+    pub(super) fn inline<T>(&self, task: impl FnOnce(&Environment) -> Result<T, Failure>) -> Result<T> {
+        task(&self.environment).map_err(|failure| failure.named("read", &self.environment))
+    }
+
+    /// What `task` does to a reading, on a thread that may wait.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        reading: &Reading,
+        task: impl FnOnce(&Environment, Place<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let (project, reading) = (self.project.clone(), reading.clone());
+        let task = move |environment: &Environment| task(environment, Place { project: &project, reading: &reading });
+        self.blocking("write to", task).await
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -68,44 +91,43 @@ impl fmt::Debug for EmbeddedStore {
 #[async_trait]
 impl OnlineStore for EmbeddedStore {
     async fn read(&self, groups: &[Group<'_>]) -> Result<Vec<Answer>> {
-        let asked: Vec<Asked> = groups
-            .iter()
-            .map(|group| Asked {
-                marks: Address::marks(&self.project, group.reading),
-                rows: group.keys.iter().map(|key| Address::row(&self.project, group.reading, key)).collect(),
-            })
-            .collect();
         if groups.iter().map(|group| group.keys.len()).sum::<usize>() > INLINE_KEYS {
-            return self.blocking("read", move |environment| read(environment, &asked)).await;
+            let project = self.project.clone();
+            let own = |group: &Group<'_>| (group.reading.clone(), group.keys.to_vec());
+            let owned: Vec<(Reading, Vec<Vec<u8>>)> = groups.iter().map(own).collect();
+            let task = move |environment: &Environment| {
+                let groups: Vec<Group<'_>> = owned.iter().map(|(reading, keys)| Group { reading, keys }).collect();
+                read(environment, &project, &groups)
+            };
+            return self.blocking("read", task).await;
         }
-        read(&self.environment, &asked).map_err(|failure| failure.named("read", &self.environment))
+        self.inline(|environment| read(environment, &self.project, groups))
     }
 
     async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written> {
+        let begun = begun(reading, run)?;
         let mut written = Written::default();
         for piece in pieces(writes, COMMIT) {
             let mut records: Vec<Record> = piece
                 .iter()
                 .map(|write| {
-                    let address = Address::row(&self.project, reading, &write.key);
+                    let address = self.place(reading).row(begun.target.generation(), &write.key);
                     let value = address.value(|out| record::push_row(out, &write.row));
                     Record { address, value }
                 })
                 .collect();
             // neighbours share pages of the tree
             records.sort_unstable_by(|a, b| a.address.cmp(&b.address));
-            let (erasures, begun) = (Address::erasures(&self.project, reading), run.witness().to_vec());
-            let done =
-                self.blocking("write to", move |environment| supersede(environment, &erasures, &begun, &records));
+            let begun = begun.clone();
+            let done = self.change(reading, move |environment, place| supersede(environment, place, &begun, &records));
             written += done.await?.ok_or_else(|| Error::Overtaken { reading: reading.to_string() })?;
         }
         Ok(written)
     }
 
     async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool> {
-        let row = Address::row(&self.project, reading, key);
-        let erasures = Address::erasures(&self.project, reading);
-        self.blocking("write to", move |environment| erase(environment, &erasures, &row)).await
+        let key = key.to_vec();
+        self.change(reading, move |environment, place| erase(environment, place, &key)).await
     }
 
     async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>> {
@@ -114,21 +136,15 @@ impl OnlineStore for EmbeddedStore {
     }
 
     async fn begin(&self, reading: &Reading) -> Result<Run> {
-        // what is committed here stays: beside the marks, only erasures need a witness
-        let (marks, erasures) = (Address::marks(&self.project, reading), Address::erasures(&self.project, reading));
-        begin(&self.environment, &marks, &erasures).map_err(|failure| failure.named("read", &self.environment))
+        self.inline(|environment| begin(environment, self.place(reading)))
     }
 
     async fn advance(&self, reading: &Reading, run: &Run, to: Marks) -> Result<Advance> {
         if let Some(from) = run.marks().filter(|from| to.sequence < from.sequence || to.clock < from.clock) {
             return Err(Error::Backward { reading: reading.to_string(), from, to });
         }
-        if ![0, ERASURES_LEN].contains(&run.witness().len()) {
-            return Err(Error::ForeignRun { reading: reading.to_string() });
-        }
-        let address = Address::marks(&self.project, reading);
-        let from = run.marks();
-        self.blocking("write to", move |environment| advance(environment, &address, from, to)).await
+        let (target, from) = (begun(reading, run)?.target, run.marks());
+        self.change(reading, move |environment, place| advance(environment, place, target, from, to)).await
     }
 
     async fn ping(&self) -> Result<()> {
@@ -145,71 +161,80 @@ impl OnlineStore for EmbeddedStore {
     }
 }
 
-struct Asked {
-    marks: Address,
-    rows: Vec<Address>,
-}
-
 struct Record {
     address: Address,
     value: Vec<u8>,
 }
 
-fn read(environment: &Environment, asked: &[Asked]) -> Result<Vec<Answer>, Failure> {
-    // one transaction: marks and rows of all groups are of one moment
-    let txn = environment.env.read_txn()?;
-    let row = |address: &Address| -> Result<Option<OnlineRow>, Failure> {
-        let Some(value) = environment.records.get(&txn, address.key())? else {
-            return Ok(None);
-        };
-        Ok(Some(record::row(address.owned_record(value)?)?))
-    };
-    let answer = |asked: &Asked| {
-        let marks = match environment.records.get(&txn, asked.marks.key())? {
-            Some(value) => Some(record::marks(asked.marks.record(value)?)?),
-            None => None,
-        };
-        Ok(Answer { marks, is_stale: false, rows: asked.rows.iter().map(row).collect::<Result<_, Failure>>()? })
-    };
-    asked.iter().map(answer).collect()
+fn begun(reading: &Reading, run: &Run) -> Result<Witness> {
+    Witness::parse(run.witness()).ok_or_else(|| Error::ForeignRun { reading: reading.to_string() })
 }
 
-fn begin(environment: &Environment, marks: &Address, erasures: &Address) -> Result<Run, Failure> {
+fn read(environment: &Environment, project: &Name, groups: &[Group<'_>]) -> Result<Vec<Answer>, Failure> {
+    // one transaction: generations, marks and rows of all groups are of one moment
     let txn = environment.env.read_txn()?;
-    let held = environment.records.get(&txn, marks.key())?;
-    let held = held.map(|value| Ok::<_, Failure>(record::marks(marks.record(value)?)?)).transpose()?;
-    let erased = environment.records.get(&txn, erasures.key())?.map(|value| erasures.record(value)).transpose()?;
-    Ok(Run::new(held, erased.unwrap_or_default().to_vec()))
+    let answer = |group: &Group<'_>| {
+        let place = Place { project, reading: group.reading };
+        let entry = place.entry(environment, &txn)?;
+        let row = |key: &Vec<u8>| -> Result<Option<OnlineRow>, Failure> {
+            let address = place.row(entry.numbers.current, key);
+            let Some(value) = environment.records.get(&txn, address.key())? else {
+                return Ok(None);
+            };
+            Ok(Some(record::row(address.owned_record(value)?)?))
+        };
+        let rows = group.keys.iter().map(row).collect::<Result<_, Failure>>()?;
+        Ok(Answer { marks: entry.marks, is_stale: false, rows })
+    };
+    groups.iter().map(answer).collect()
 }
 
-/// Removes a row and counts the erasure, in one transaction; whether there was a row.
-fn erase(environment: &Environment, erasures: &Address, row: &Address) -> Result<bool, Failure> {
+fn begin(environment: &Environment, place: Place<'_>) -> Result<Run, Failure> {
+    let txn = environment.env.read_txn()?;
+    let entry = place.entry(environment, &txn)?;
+    let erasures = place.erasures(environment, &txn)?.to_vec();
+    let next = entry.numbers.next;
+    let witness = Witness { target: Target::Current(entry.numbers.current, next), erasures };
+    Ok(Run::new(entry.marks, witness.bytes()).with_beside(next))
+}
+
+/// Removes the rows of a key in all generations and counts the erasure, in one transaction; whether there was a row.
+fn erase(environment: &Environment, place: Place<'_>, key: &[u8]) -> Result<bool, Failure> {
     let mut txn = environment.env.write_txn()?;
-    // a hash that another key shares is not this key's
-    let held = environment.records.get(&txn, row.key())?.is_some_and(|value| row.record(value).is_ok());
-    if held {
-        environment.records.delete(&mut txn, row.key())?;
+    let numbers = place.entry(environment, &txn)?.numbers;
+    let old = place.old(environment, &txn)?;
+    let mut was_held = false;
+    for generation in std::iter::once(numbers.current).chain(numbers.next).chain(old.iter().map(|old| old.generation)) {
+        was_held |= delete(environment, &mut txn, &place.row(generation, key))?;
     }
-    let before = environment.records.get(&txn, erasures.key())?.map(|value| erasures.record(value)).transpose()?;
-    let before = before.and_then(|count| count.first_chunk()).map_or(0, |count| u64::from_be_bytes(*count));
-    let value = erasures.value(|out| out.extend((before + 1).to_be_bytes()));
-    environment.records.put(&mut txn, erasures.key(), &value)?;
+    place.count_erasure(environment, &mut txn)?;
     txn.commit()?;
-    Ok(held)
+    Ok(was_held)
 }
 
-/// Writes the records that are greater than what is held; none of them if keys were erased since `begun`.
+/// Deletes a row; whether there was one.
+pub(super) fn delete(environment: &Environment, txn: &mut RwTxn<'_>, row: &Address) -> Result<bool, Failure> {
+    // a hash that another key shares is not this key's
+    let is_held = environment.records.get(txn, row.key())?.is_some_and(|value| row.record(value).is_ok());
+    if is_held {
+        environment.records.delete(txn, row.key())?;
+    }
+    Ok(is_held)
+}
+
+/// Writes the records that are greater than what is held; none of them if keys were erased since the run began, or its
+/// generation has lost its place.
 fn supersede(
     environment: &Environment,
-    erasures: &Address,
-    begun: &[u8],
+    place: Place<'_>,
+    begun: &Witness,
     records: &[Record],
 ) -> Result<Option<Written>, Failure> {
     environment.env.clear_stale_readers()?;
     let mut written = Written::default();
     let mut txn = environment.env.write_txn()?;
-    let erased = environment.records.get(&txn, erasures.key())?.map(|value| erasures.record(value)).transpose()?;
-    if erased.unwrap_or_default() != begun {
+    let numbers = place.entry(environment, &txn)?.numbers;
+    if !begun.target.stands(numbers) || place.erasures(environment, &txn)? != begun.erasures {
         return Ok(None);
     }
     for Record { address, value } in records {
@@ -229,51 +254,34 @@ fn supersede(
     Ok(Some(written))
 }
 
-fn advance(environment: &Environment, address: &Address, from: Option<Marks>, to: Marks) -> Result<Advance, Failure> {
+fn advance(
+    environment: &Environment,
+    place: Place<'_>,
+    target: Target,
+    from: Option<Marks>,
+    to: Marks,
+) -> Result<Advance, Failure> {
     let mut txn = environment.env.write_txn()?;
-    let held = match environment.records.get(&txn, address.key())? {
-        Some(value) => Some(record::marks(address.record(value)?)?),
-        None => None,
+    let entry = place.entry(environment, &txn)?;
+    let held = match target {
+        Target::Current(..) => entry.marks,
+        Target::Beside(generation) => place.beside(environment, &txn, generation)?,
     };
     if held == Some(to) {
         return Ok(Advance::Done);
     }
-    if held != from {
+    // who began before a rebuild did has not written to the next generation
+    let has_moved = match target {
+        Target::Current(_, next) => entry.numbers.next != next,
+        Target::Beside(_) => false,
+    };
+    if held != from || has_moved || !target.stands(entry.numbers) {
         return Ok(Advance::Moved(held));
     }
-    let value = address.value(|out| out.extend(record::marks_bytes(to)));
-    environment.records.put(&mut txn, address.key(), &value)?;
+    match target {
+        Target::Current(..) => place.set_entry(environment, &mut txn, Entry { marks: Some(to), ..entry })?,
+        Target::Beside(generation) => place.set_beside(environment, &mut txn, generation, Some(to))?,
+    }
     txn.commit()?;
     Ok(Advance::Done)
-}
-
-/// A failure that does not yet know where it happened.
-enum Failure {
-    Heed(heed::Error),
-    Record(&'static str),
-}
-
-impl Failure {
-    fn named(self, doing: &'static str, environment: &Environment) -> Error {
-        match self {
-            Self::Heed(source) => Error::embedded(doing, environment.path())(source),
-            Self::Record(problem) => Error::Corrupt {
-                what: "a record".to_owned(),
-                store: format!("the embedded store at {}", environment.path().display()),
-                problem,
-            },
-        }
-    }
-}
-
-impl From<heed::Error> for Failure {
-    fn from(error: heed::Error) -> Self {
-        Self::Heed(error)
-    }
-}
-
-impl From<&'static str> for Failure {
-    fn from(problem: &'static str) -> Self {
-        Self::Record(problem)
-    }
 }

@@ -4,10 +4,12 @@
 //! slots that its own bytes fall into, and all keys of a bucket have the same hash tag, so that they are in one slot. The
 //! rows of an entity, of whichever view, are together, and each bucket has marks of its own beside its rows.
 
+use std::io::Write as _;
+
 use hitherto_core::Name;
 
 use super::cluster::{SLOTS, slot};
-use crate::Reading;
+use crate::{Generation, Reading};
 
 /// Buckets of a cluster. Marks are moved in each of them, and no bucket is split among servers.
 pub(super) const BUCKETS: u16 = 64;
@@ -55,15 +57,55 @@ impl Keys {
     }
 
     /// `hitherto:<project>:r:<reading>:<entity key>`; a reading has exactly one `:` in it. In a cluster `{<tag>}:` comes
-    /// before the `r`.
-    pub(super) fn row(&self, reading: &Reading, key: &[u8]) -> Vec<u8> {
-        let prefix = &self.buckets[self.bucket(key)].prefix;
-        [prefix.as_bytes(), b"r:", reading.as_str().as_bytes(), b":", key].concat()
+    /// before the `r`. After it comes the number of the generation, but for the first.
+    pub(super) fn row(&self, reading: &Reading, generation: Generation, key: &[u8]) -> Vec<u8> {
+        self.key(b'r', generation, reading, self.bucket(key), Some(key))
     }
 
-    /// `hitherto:<project>:m:<reading>`, for each bucket of a cluster with its tag.
+    /// `hitherto:<project>:m:<reading>`, for each bucket of a cluster with its tag: the entry of the current generation.
     pub(super) fn marks(&self, reading: &Reading, bucket: usize) -> Vec<u8> {
-        [self.buckets[bucket].prefix.as_bytes(), b"m:", reading.as_str().as_bytes()].concat()
+        self.key(b'm', Generation::FIRST, reading, bucket, None)
+    }
+
+    /// `hitherto:<project>:m<generation>:<reading>`: the entry of a next generation, or else that of the current one.
+    pub(super) fn entry(&self, reading: &Reading, beside: Option<Generation>, bucket: usize) -> Vec<u8> {
+        self.key(b'm', beside.unwrap_or(Generation::FIRST), reading, bucket, None)
+    }
+
+    /// `hitherto:<project>:o:<reading>`: the old generations whose rows are to go.
+    pub(super) fn old(&self, reading: &Reading, bucket: usize) -> Vec<u8> {
+        self.key(b'o', Generation::FIRST, reading, bucket, None)
+    }
+
+    /// `hitherto:<project>:b:<reading>`, in the first bucket: what whoever rebuilds changes again and again.
+    pub(super) fn beat(&self, reading: &Reading) -> Vec<u8> {
+        self.key(b'b', Generation::FIRST, reading, 0, None)
+    }
+
+    fn key(
+        &self,
+        what: u8,
+        generation: Generation,
+        reading: &Reading,
+        bucket: usize,
+        entity: Option<&[u8]>,
+    ) -> Vec<u8> {
+        let (prefix, reading) = (self.buckets[bucket].prefix.as_bytes(), reading.as_str().as_bytes());
+        // a letter, a number and two colons
+        let mut key = Vec::with_capacity(prefix.len() + reading.len() + entity.map_or(0, <[u8]>::len) + 13);
+        key.extend_from_slice(prefix);
+        key.push(what);
+        if generation != Generation::FIRST {
+            // memory takes every write
+            let _ = write!(key, "{generation}");
+        }
+        key.push(b':');
+        key.extend_from_slice(reading);
+        if let Some(entity) = entity {
+            key.push(b':');
+            key.extend_from_slice(entity);
+        }
+        key
     }
 }
 
@@ -92,8 +134,14 @@ mod tests {
     #[test]
     fn golden_keys_of_a_cluster() {
         let (keys, reading) = (cluster(), Reading::new("t-1", Span::ZERO));
-        assert_eq!(keys.row(&reading, b"k"), b"hitherto:default:{59}:r:t-1:0:k");
-        assert_eq!(keys.marks(&reading, keys.bucket(b"k")), b"hitherto:default:{59}:m:t-1:0");
+        let (bucket, second) = (keys.bucket(b"k"), Generation(12));
+        assert_eq!(keys.row(&reading, Generation::FIRST, b"k"), b"hitherto:default:{59}:r:t-1:0:k");
+        assert_eq!(keys.row(&reading, second, b"k"), b"hitherto:default:{59}:r12:t-1:0:k");
+        assert_eq!(keys.marks(&reading, bucket), b"hitherto:default:{59}:m:t-1:0");
+        assert_eq!(keys.entry(&reading, None, bucket), keys.marks(&reading, bucket));
+        assert_eq!(keys.entry(&reading, Some(second), bucket), b"hitherto:default:{59}:m12:t-1:0");
+        assert_eq!(keys.old(&reading, bucket), b"hitherto:default:{59}:o:t-1:0");
+        assert_eq!(keys.beat(&reading), b"hitherto:default:{10}:b:t-1:0");
         let tags: Vec<String> = tags().map(|(tag, _)| tag).collect();
         let golden = "10 18 113 342 29 21 3 122 69 61 72 162 50 58 153 43 11 19 112 343 28 20 2 123 68 60 73 163 51 59 152 \
                       42 12 102 111 119 133 23 1 9 173 63 70 78 52 142 49 41 13 103 110 118 132 22 0 8 172 62 71 79 53 143 \
@@ -113,7 +161,9 @@ mod tests {
         for key in [&b"k"[..], b"", b"{a}", b"}{", b"x{y}z", &[0xff; 300]] {
             for reading in [Reading::new("a-1", Span::ZERO), Reading::new("b{c}-2", Span::ZERO)] {
                 let bucket = keys.bucket(key);
-                assert_eq!(hashed(&keys.row(&reading, key)), keys.slot(bucket));
+                for generation in [Generation::FIRST, Generation(7)] {
+                    assert_eq!(hashed(&keys.row(&reading, generation, key)), keys.slot(bucket));
+                }
                 assert_eq!(hashed(&keys.marks(&reading, bucket)), keys.slot(bucket));
             }
         }

@@ -1,17 +1,22 @@
 //! The scripts, and the entry that holds a reading's marks in Redis: a nonce of 16 bytes, made when the entry is and with
-//! each erasure, a byte that says whether there are marks, the marks, and the run of the server that they were written to.
+//! each erasure, a byte of flags, the numbers of generations where it was ever rebuilt, the marks where there are some, and the
+//! run of the server that they were written to.
 
 use std::hash::{BuildHasher, RandomState};
 
 use redis::{Cmd, Script};
 
+use crate::generation::{NUMBERS_LEN, Numbers};
 use crate::record::MARKS_LEN;
-use crate::{Marks, record};
+use crate::{Generation, Marks, record};
 
 /// Length of the nonce.
 pub(super) const NONCE_LEN: usize = 16;
 /// Length of a server's run, as it tells it; it may be missing.
 const SERVER_LEN: usize = 40;
+/// Flags: there are marks, there are numbers of generations.
+const HAS_MARKS: u8 = 1;
+const HAS_NUMBERS: u8 = 2;
 
 /// The scripts of the store.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub(super) struct Scripts {
     pub(super) begin: Script,
     pub(super) advance: Script,
     pub(super) erase: Script,
+    pub(super) exchange: Script,
+    pub(super) drop: Script,
 }
 
 impl Scripts {
@@ -29,6 +36,8 @@ impl Scripts {
             begin: Script::new(include_str!("begin.lua")),
             advance: Script::new(include_str!("advance.lua")),
             erase: Script::new(include_str!("erase.lua")),
+            exchange: Script::new(include_str!("exchange.lua")),
+            drop: Script::new(include_str!("drop.lua")),
         }
     }
 }
@@ -60,17 +69,27 @@ pub(super) fn nonce() -> [u8; NONCE_LEN] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry<'a> {
     pub(super) nonce: &'a [u8],
+    pub(super) numbers: Numbers,
     pub(super) marks: Option<Marks>,
     /// The run of the server that the marks were written to; empty where that did not tell it.
     pub(super) server: &'a [u8],
 }
 
-impl Entry<'_> {
-    /// The bytes of an entry, but for the server, which a script appends.
-    pub(super) fn bytes(nonce: &[u8], marks: Option<Marks>) -> Vec<u8> {
-        let mut entry = nonce.to_vec();
-        entry.push(u8::from(marks.is_some()));
-        entry.extend(marks.map(record::marks_bytes).into_iter().flatten());
+impl<'a> Entry<'a> {
+    /// One that nothing has reached yet.
+    pub(super) fn empty(nonce: &'a [u8]) -> Self {
+        Self { nonce, numbers: Numbers::default(), marks: None, server: &[] }
+    }
+
+    /// The bytes of the entry.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut entry = self.nonce.to_vec();
+        let has_numbers = !self.numbers.are_first();
+        let flags = if has_numbers { HAS_NUMBERS } else { 0 } | if self.marks.is_some() { HAS_MARKS } else { 0 };
+        entry.push(flags);
+        entry.extend(has_numbers.then(|| self.numbers.bytes()).into_iter().flatten());
+        entry.extend(self.marks.map(record::marks_bytes).into_iter().flatten());
+        entry.extend(self.server);
         entry
     }
 }
@@ -78,49 +97,90 @@ impl Entry<'_> {
 /// Takes an entry apart.
 pub(super) fn parse(entry: &[u8]) -> Result<Entry<'_>, &'static str> {
     let (nonce, rest) = entry.split_at_checked(NONCE_LEN).ok_or("the entry is cut short")?;
-    match rest {
-        [0] => Ok(Entry { nonce, marks: None, server: &[] }),
-        [1, rest @ ..] => {
-            let (marks, server) = rest.split_at_checked(MARKS_LEN).ok_or("the marks are cut short")?;
-            if ![0, SERVER_LEN].contains(&server.len()) {
-                return Err("the entry is not one of ours");
-            }
-            Ok(Entry { nonce, marks: Some(record::marks(marks)?), server })
-        }
-        _ => Err("the entry is not one of ours"),
+    let (flags, mut rest) = rest.split_first().ok_or("the entry is cut short")?;
+    if flags & !(HAS_MARKS | HAS_NUMBERS) != 0 {
+        return Err("the entry is not one of ours");
     }
+    let mut numbers = Numbers::default();
+    if flags & HAS_NUMBERS != 0 {
+        let (found, after) =
+            rest.split_first_chunk::<NUMBERS_LEN>().ok_or("the numbers of generations are cut short")?;
+        (numbers, rest) = (Numbers::parse(found), after);
+    }
+    if flags & HAS_MARKS == 0 {
+        let is_whole = rest.is_empty();
+        return if is_whole {
+            Ok(Entry { numbers, ..Entry::empty(nonce) })
+        } else {
+            Err("the entry is not one of ours")
+        };
+    }
+    let (marks, server) = rest.split_at_checked(MARKS_LEN).ok_or("the marks are cut short")?;
+    if ![0, SERVER_LEN].contains(&server.len()) {
+        return Err("the entry is not one of ours");
+    }
+    Ok(Entry { nonce, numbers, marks: Some(record::marks(marks)?), server })
 }
 
-/// What a run has found in one bucket when it began: the entry, and the run of the server that has it.
+/// What a run has found in one bucket when it began: the entry, and the run of the server that has it. Nothing, where a run on
+/// a next generation has found none there: it leaves that bucket out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Begun {
     pub(super) entry: Vec<u8>,
     pub(super) server: Vec<u8>,
 }
 
-/// The witness of a run: for each bucket the length of what follows, and it.
-pub(super) fn witness(buckets: &[Begun]) -> Vec<u8> {
-    let mut witness = Vec::new();
-    for part in buckets.iter().flat_map(|begun| [&begun.entry, &begun.server]) {
-        // both are shorter than a hundred bytes
-        witness.push(part.len() as u8);
-        witness.extend(part);
+impl Begun {
+    /// Whether the run leaves this bucket out.
+    pub(super) fn is_left_out(&self) -> bool {
+        self.entry.is_empty()
     }
-    witness
+
+    /// The generation that the entry calls the current one.
+    pub(super) fn current(&self) -> Generation {
+        parse(&self.entry).map_or(Generation::FIRST, |entry| entry.numbers.current)
+    }
 }
 
-/// What a run has found in each bucket; none if the witness is not one of ours.
-pub(super) fn begun(mut witness: &[u8]) -> Option<Vec<Begun>> {
-    let mut part = || {
-        let (length, rest) = witness.split_first()?;
-        let (part, rest) = rest.split_at_checked(usize::from(*length))?;
-        witness = rest;
-        Some(part.to_vec())
-    };
-    let mut buckets = Vec::new();
-    while let Some(entry) = part() {
-        parse(&entry).ok()?;
-        buckets.push(Begun { entry, server: part()? });
+/// The witness of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Witness {
+    /// The next generation that it writes to; the current one where there is none.
+    pub(super) beside: Option<Generation>,
+    /// Each bucket.
+    pub(super) buckets: Vec<Begun>,
+}
+
+impl Witness {
+    /// The number of the next generation, 0 for none, and for each bucket the length of what follows, and it.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut witness = self.beside.unwrap_or(Generation::FIRST).0.to_be_bytes().to_vec();
+        for part in self.buckets.iter().flat_map(|begun| [&begun.entry, &begun.server]) {
+            // both are shorter than a hundred bytes
+            witness.push(part.len() as u8);
+            witness.extend(part);
+        }
+        witness
     }
-    witness.is_empty().then_some(buckets)
+
+    /// What was written by [`Witness::bytes`]; none if that was not ours.
+    pub(super) fn parse(witness: &[u8]) -> Option<Self> {
+        let (number, mut rest) = witness.split_first_chunk::<4>()?;
+        let beside = Some(Generation(u32::from_be_bytes(*number))).filter(|beside| *beside != Generation::FIRST);
+        let mut part = || {
+            let (length, after) = rest.split_first()?;
+            let (part, after) = after.split_at_checked(usize::from(*length))?;
+            rest = after;
+            Some(part.to_vec())
+        };
+        let mut buckets = Vec::new();
+        while let Some(entry) = part() {
+            let begun = Begun { entry, server: part()? };
+            if !begun.is_left_out() {
+                parse(&begun.entry).ok()?;
+            }
+            buckets.push(begun);
+        }
+        rest.is_empty().then_some(Self { beside, buckets })
+    }
 }

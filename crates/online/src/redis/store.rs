@@ -8,21 +8,24 @@ use hitherto_core::Name;
 use redis::{Cmd, Script, Value};
 
 use super::address::{Address, Kind};
+use super::believed::Believed;
 use super::dial::{Dial, Expected, Link};
 use super::keys::Keys;
 use super::read::{self, Answers, Asked, Part, Want, least};
-use super::script::{self, Begun, Entry, Scripts};
+use super::script::{self, Begun, Entry, Scripts, Witness};
 use super::servers::{Call, Reply, Servers};
 use crate::batch::{Limit, pieces};
 use crate::{
-    Advance, Answer, Error, Group, Location, Marks, OnlineRow, OnlineStore, Reading, Result, Run, Write, Written,
-    record,
+    Advance, Answer, Error, Generation, Group, Location, Marks, OnlineRow, OnlineStore, Reading, Result, Run, Write,
+    Written, record,
 };
 
 /// Rows of one script call: the server does nothing else for about a millisecond.
 const CALL: Limit = Limit { rows: 256, bytes: 1 << 20 };
 /// Rows of one round trip of a write.
 const ROUND_TRIP: Limit = Limit { rows: 8 * CALL.rows, bytes: 4 * CALL.bytes };
+/// How often a read asks again because a generation has taken another's place. Buckets of a cluster do so one by one.
+const READS_MAX: usize = 16;
 
 /// A store in Redis, from 5.0 on: one server, the master that Sentinels name, or a cluster.
 ///
@@ -30,10 +33,11 @@ const ROUND_TRIP: Limit = Limit { rows: 8 * CALL.rows, bytes: 4 * CALL.bytes };
 /// broken is tried once more. Reads have connections of their own, so that a bulk write does not stand before them.
 pub struct RedisStore {
     reads: Servers,
-    writes: Servers,
-    scripts: Scripts,
-    keys: Keys,
-    name: String,
+    pub(super) writes: Servers,
+    pub(super) scripts: Scripts,
+    pub(super) keys: Keys,
+    believed: Believed,
+    pub(super) name: String,
 }
 
 impl RedisStore {
@@ -53,10 +57,12 @@ impl RedisStore {
             let dial = Dial::new(address.settings.clone(), tls, expected, Duration::from_secs(patience_s))?;
             Ok::<_, Error>(Servers::new(&address.kind, dial))
         };
-        Ok(Self { reads: servers(1)?, writes: servers(10)?, scripts: Scripts::new(), keys, name: address.name() })
+        let (reads, writes) = (servers(1)?, servers(10)?);
+        let (scripts, believed) = (Scripts::new(), Believed::new());
+        Ok(Self { reads, writes, scripts, keys, believed, name: address.name() })
     }
 
-    async fn run(
+    pub(super) async fn run(
         &self,
         doing: &'static str,
         servers: &Servers,
@@ -66,19 +72,21 @@ impl RedisStore {
         servers.run(calls, script).await.map_err(|failure| failure.named(doing, &self.name))
     }
 
-    fn call(&self, bucket: usize, command: Cmd) -> Call {
+    pub(super) fn call(&self, bucket: usize, command: Cmd) -> Call {
         Call { slot: self.keys.slot(bucket), command }
     }
 
-    /// Runs one script on the marks of a reading in some of its buckets; it answers with an array of two.
+    /// Runs one script on the entry of a reading, or of its next generation, in some of its buckets; it answers with an array of
+    /// two.
     async fn run_on_marks(
         &self,
         script: &Script,
         reading: &Reading,
+        beside: Option<Generation>,
         args: impl Iterator<Item = (usize, Vec<Vec<u8>>)> + Send,
     ) -> Result<Vec<(Value, Value)>> {
         let calls = args.map(|(bucket, args)| {
-            let keys = [self.keys.marks(reading, bucket)];
+            let keys = [self.keys.entry(reading, beside, bucket)];
             self.call(bucket, script::call(script, &keys, args.iter().map(Vec::as_slice)))
         });
         let calls: Vec<Call> = calls.collect();
@@ -93,22 +101,47 @@ impl RedisStore {
         replies.into_iter().map(pair).collect()
     }
 
+    /// Begins a run in every bucket. Where there is no entry one is made, but for a next generation.
+    pub(super) async fn begin_in(
+        &self,
+        reading: &Reading,
+        beside: Option<Generation>,
+    ) -> Result<(Witness, Option<Marks>)> {
+        let nonce = || if beside.is_none() { script::nonce().to_vec() } else { Vec::new() };
+        let args: Vec<_> = (0..self.keys.buckets()).map(|bucket| (bucket, vec![nonce()])).collect();
+        let mut buckets = Vec::with_capacity(self.keys.buckets());
+        let mut marks = Vec::with_capacity(self.keys.buckets());
+        for answer in self.run_on_marks(&self.scripts.begin, reading, beside, args.into_iter()).await? {
+            let (Value::BulkString(entry), Value::BulkString(server)) = answer else {
+                return Err(self.corrupt("the marks", reading, "redis answered with something else"));
+            };
+            if !entry.is_empty() {
+                let parsed = script::parse(&entry).map_err(|problem| self.corrupt("the marks", reading, problem))?;
+                marks.push(parsed.marks);
+            }
+            buckets.push(Begun { entry, server });
+        }
+        Ok((Witness { beside, buckets }, marks.into_iter().reduce(least).flatten()))
+    }
+
     /// Moves the marks in these buckets; the marks of each that did not let itself be moved.
     async fn advance_in(
         &self,
-        buckets: std::ops::Range<usize>,
+        buckets: &[usize],
         reading: &Reading,
-        begun: &[Begun],
+        witness: &Witness,
         to: Marks,
     ) -> Result<Vec<Option<Marks>>> {
-        let args = buckets.map(|bucket| {
-            let Begun { entry, server } = &begun[bucket];
-            let nonce = script::parse(entry).map_or(&[][..], |entry| entry.nonce);
-            (bucket, vec![entry.clone(), server.clone(), Entry::bytes(nonce, Some(to))])
+        let args = buckets.iter().map(|bucket| {
+            let Begun { entry, server } = &witness.buckets[*bucket];
+            // the server's run is appended by the script
+            let moved = script::parse(entry).map(|entry| Entry { marks: Some(to), server: &[], ..entry }.bytes());
+            (*bucket, vec![entry.clone(), server.clone(), moved.unwrap_or_default()])
         });
         let args: Vec<_> = args.collect();
         let mut held = Vec::new();
-        for (done, entry) in self.run_on_marks(&self.scripts.advance, reading, args.into_iter()).await? {
+        for (done, entry) in self.run_on_marks(&self.scripts.advance, reading, witness.beside, args.into_iter()).await?
+        {
             if done != Value::Int(1) {
                 held.push(self.entry(reading, &entry)?.and_then(|entry| entry.marks));
             }
@@ -117,9 +150,9 @@ impl RedisStore {
         Ok(held)
     }
 
-    fn begun(&self, reading: &Reading, run: &Run) -> Result<Vec<Begun>> {
-        let begun = script::begun(run.witness()).filter(|begun| begun.len() == self.keys.buckets());
-        begun.ok_or_else(|| Error::ForeignRun { reading: reading.to_string() })
+    fn begun(&self, reading: &Reading, run: &Run) -> Result<Witness> {
+        let witness = Witness::parse(run.witness()).filter(|begun| begun.buckets.len() == self.keys.buckets());
+        witness.ok_or_else(|| Error::ForeignRun { reading: reading.to_string() })
     }
 
     fn row(&self, reading: &Reading, value: Value) -> Result<Option<OnlineRow>> {
@@ -131,7 +164,7 @@ impl RedisStore {
         .map_err(|problem| self.corrupt("a row", reading, problem))
     }
 
-    fn entry<'a>(&self, reading: &Reading, value: &'a Value) -> Result<Option<Entry<'a>>> {
+    pub(super) fn entry<'a>(&self, reading: &Reading, value: &'a Value) -> Result<Option<Entry<'a>>> {
         match value {
             Value::Nil => Ok(None),
             Value::BulkString(entry) if entry.is_empty() => Ok(None),
@@ -141,20 +174,45 @@ impl RedisStore {
         .map_err(|problem| self.corrupt("the marks", reading, problem))
     }
 
-    fn corrupt(&self, what: &str, reading: &Reading, problem: &'static str) -> Error {
+    pub(super) fn corrupt(&self, what: &str, reading: &Reading, problem: &'static str) -> Error {
         Error::Corrupt { what: format!("{what} of {reading}"), store: self.name.clone(), problem }
+    }
+
+    /// One read; none where rows were asked for of a generation that is not the current one.
+    async fn read_once(&self, groups: &[Group<'_>]) -> Result<Option<Vec<Answer>>> {
+        let asked = read::asked(&self.keys, &self.believed.now(), groups);
+        if asked.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let calls: Vec<Call> = asked.iter().map(|asked| self.call(asked.bucket, asked.command())).collect();
+        let replies = match self.reads.run(&calls, None).await {
+            Ok(replies) => replies,
+            Err(failure) if failure.is_of_a_moving_slot() => return self.read_apart(groups, &asked).await,
+            Err(failure) => return Err(failure.named("read from", &self.name)),
+        };
+        let mut answers = Answers::new(groups);
+        for (asked, Reply { value, link }) in asked.iter().zip(replies) {
+            let values = match value {
+                Value::Array(values) if values.len() == asked.wants.len() => values,
+                _ => return Err(self.corrupt("rows", groups[0].reading, "redis answered with something else")),
+            };
+            for (want, value) in asked.wants.iter().zip(values) {
+                self.fill(&mut answers, groups, (asked.bucket, *want), value, &link)?;
+            }
+        }
+        Ok((!answers.are_outdated()).then(|| answers.done()))
     }
 
     /// A read while a slot moves: its keys are on two servers, and no command finds them all. They are asked for one by one,
     /// in a second round trip the rows, so that none can be older than the marks say.
-    async fn read_apart(&self, groups: &[Group<'_>], asked: &[Asked]) -> Result<Vec<Answer>> {
+    async fn read_apart(&self, groups: &[Group<'_>], asked: &[Asked]) -> Result<Option<Vec<Answer>>> {
         let mut answers = Answers::new(groups);
         for part in [Part::Marks, Part::Rows] {
             let mut wants = Vec::new();
             let mut calls = Vec::new();
             for asked in asked {
                 for (want, command) in asked.apart(part) {
-                    wants.push(want);
+                    wants.push((asked.bucket, want));
                     calls.push(self.call(asked.bucket, command));
                 }
             }
@@ -163,34 +221,55 @@ impl RedisStore {
                 self.fill(&mut answers, groups, want, value, &link)?;
             }
         }
-        Ok(answers.done())
+        Ok((!answers.are_outdated()).then(|| answers.done()))
     }
 
-    fn fill(&self, answers: &mut Answers, groups: &[Group<'_>], want: Want, value: Value, link: &Link) -> Result<()> {
+    fn fill(
+        &self,
+        answers: &mut Answers,
+        groups: &[Group<'_>],
+        (bucket, want): (usize, Want),
+        value: Value,
+        link: &Link,
+    ) -> Result<()> {
         match want {
-            Want::Marks(group) => {
-                let entry = self.entry(groups[group].reading, &value)?;
+            Want::Marks(group, asked_for) => {
+                let Group { reading, keys } = groups[group];
+                let entry = self.entry(reading, &value)?;
+                let current = entry.map_or(Generation::FIRST, |entry| entry.numbers.current);
+                if current != asked_for {
+                    self.believed.learn(reading, bucket, current, self.keys.buckets());
+                    // who asks for marks alone has them
+                    if !keys.is_empty() {
+                        answers.outdate();
+                    }
+                }
                 let is_stale = entry.is_some_and(|entry| is_of_another(entry.server, &link.server));
                 answers.marks(group, entry.and_then(|entry| entry.marks), is_stale);
             }
+            // rows of another generation are of no use, and may be what it was replaced for
+            Want::Row(..) if answers.are_outdated() => {}
             Want::Row(group, index) => answers.row(group, index, self.row(groups[group].reading, value)?),
         }
         Ok(())
     }
 
     /// The calls that write these rows: each of one bucket, whose rows are compared and set together.
-    fn supersede(&self, reading: &Reading, begun: &[Begun], writes: &[Write]) -> Vec<Call> {
+    fn supersede(&self, reading: &Reading, witness: &Witness, writes: &[Write]) -> Vec<Call> {
         let mut buckets: Vec<Vec<&Write>> = vec![Vec::new(); self.keys.buckets()];
         for write in writes {
             buckets[self.keys.bucket(&write.key)].push(write);
         }
         let mut calls = Vec::new();
-        for (bucket, writes) in buckets.iter().enumerate() {
-            let nonce = script::parse(&begun[bucket].entry).map_or(&[][..], |entry| entry.nonce);
-            for piece in pieces(writes, CALL) {
+        let begun = witness.buckets.iter().enumerate().filter(|(_, begun)| !begun.is_left_out());
+        for (bucket, begun) in begun {
+            let generation = witness.beside.unwrap_or_else(|| begun.current());
+            let nonce = script::parse(&begun.entry).map_or(&[][..], |entry| entry.nonce);
+            for piece in pieces(&buckets[bucket], CALL) {
                 let records: Vec<Vec<u8>> = piece.iter().map(|write| record_of(&write.row)).collect();
-                let rows = piece.iter().map(|write| self.keys.row(reading, &write.key));
-                let keys: Vec<Vec<u8>> = std::iter::once(self.keys.marks(reading, bucket)).chain(rows).collect();
+                let rows = piece.iter().map(|write| self.keys.row(reading, generation, &write.key));
+                let entry = self.keys.entry(reading, witness.beside, bucket);
+                let keys: Vec<Vec<u8>> = std::iter::once(entry).chain(rows).collect();
                 let args = std::iter::once(nonce).chain(records.iter().map(Vec::as_slice));
                 calls.push(self.call(bucket, script::call(&self.scripts.supersede, &keys, args)));
             }
@@ -208,27 +287,14 @@ impl fmt::Debug for RedisStore {
 #[async_trait]
 impl OnlineStore for RedisStore {
     async fn read(&self, groups: &[Group<'_>]) -> Result<Vec<Answer>> {
-        let asked = read::asked(&self.keys, groups);
-        if asked.is_empty() {
-            return Ok(Vec::new());
-        }
-        let calls: Vec<Call> = asked.iter().map(|asked| self.call(asked.bucket, asked.command())).collect();
-        let replies = match self.reads.run(&calls, None).await {
-            Ok(replies) => replies,
-            Err(failure) if failure.is_of_a_moving_slot() => return self.read_apart(groups, &asked).await,
-            Err(failure) => return Err(failure.named("read from", &self.name)),
-        };
-        let mut answers = Answers::new(groups);
-        for (asked, Reply { value, link }) in asked.iter().zip(replies) {
-            let values = match value {
-                Value::Array(values) if values.len() == asked.wants.len() => values,
-                _ => return Err(self.corrupt("rows", groups[0].reading, "redis answered with something else")),
-            };
-            for (want, value) in asked.wants.iter().zip(values) {
-                self.fill(&mut answers, groups, *want, value, &link)?;
+        for _ in 0..READS_MAX {
+            if let Some(answers) = self.read_once(groups).await? {
+                return Ok(answers);
             }
         }
-        Ok(answers.done())
+        let problem =
+            format!("a rebuild took the place of its rows each of the {READS_MAX} times that it was asked; try again");
+        Err(Error::Unfit { doing: "read from", store: self.name.clone(), problem })
     }
 
     async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written> {
@@ -248,19 +314,7 @@ impl OnlineStore for RedisStore {
     }
 
     async fn erase(&self, reading: &Reading, key: &[u8]) -> Result<bool> {
-        let own = self.keys.bucket(key);
-        // every bucket is told: runs that have begun are to write no more, whatever they write
-        let calls = (0..self.keys.buckets()).map(|bucket| {
-            let marks = self.keys.marks(reading, bucket);
-            let keys = if bucket == own { vec![marks, self.keys.row(reading, key)] } else { vec![marks] };
-            self.call(bucket, script::call(&self.scripts.erase, &keys, std::iter::once(&script::nonce()[..])))
-        });
-        let calls: Vec<Call> = calls.collect();
-        let replies = self.run("erase from", &self.writes, &calls, Some(&self.scripts.erase)).await?;
-        match replies.get(own).map(|reply| &reply.value) {
-            Some(Value::Int(deleted)) => Ok(*deleted > 0),
-            _ => Err(self.corrupt("a row", reading, "redis answered with something else")),
-        }
+        self.erase_everywhere(reading, key).await
     }
 
     async fn marks(&self, readings: &[Reading]) -> Result<Vec<Option<Marks>>> {
@@ -269,29 +323,24 @@ impl OnlineStore for RedisStore {
     }
 
     async fn begin(&self, reading: &Reading) -> Result<Run> {
-        let args = (0..self.keys.buckets()).map(|bucket| (bucket, vec![script::nonce().to_vec()]));
-        let mut begun = Vec::with_capacity(self.keys.buckets());
-        let mut marks = Vec::with_capacity(self.keys.buckets());
-        for answer in self.run_on_marks(&self.scripts.begin, reading, args).await? {
-            let (Value::BulkString(entry), Value::BulkString(server)) = answer else {
-                return Err(self.corrupt("the marks", reading, "redis answered with something else"));
-            };
-            let parsed = script::parse(&entry).map_err(|problem| self.corrupt("the marks", reading, problem))?;
-            marks.push(parsed.marks);
-            begun.push(Begun { entry, server });
-        }
-        Ok(Run::new(marks.into_iter().reduce(least).flatten(), script::witness(&begun)))
+        let (witness, marks) = self.begin_in(reading, None).await?;
+        let entries = witness.buckets.iter().filter_map(|begun| script::parse(&begun.entry).ok());
+        let beside = entries.filter_map(|entry| entry.numbers.next).max();
+        Ok(Run::new(marks, witness.bytes()).with_beside(beside))
     }
 
     async fn advance(&self, reading: &Reading, run: &Run, to: Marks) -> Result<Advance> {
         if let Some(from) = run.marks().filter(|from| to.sequence < from.sequence || to.clock < from.clock) {
             return Err(Error::Backward { reading: reading.to_string(), from, to });
         }
-        let begun = self.begun(reading, run)?;
+        let witness = self.begun(reading, run)?;
+        let buckets = (0..witness.buckets.len()).filter(|bucket| !witness.buckets[*bucket].is_left_out());
+        let buckets: Vec<usize> = buckets.collect();
         // the first bucket decides which of several runs moves the marks; the others follow it
-        let mut held = self.advance_in(0..1, reading, &begun, to).await?;
-        if held.is_empty() && begun.len() > 1 {
-            held = self.advance_in(1..begun.len(), reading, &begun, to).await?;
+        let (first, others) = buckets.split_at(buckets.len().min(1));
+        let mut held = self.advance_in(first, reading, &witness, to).await?;
+        if held.is_empty() && !others.is_empty() {
+            held = self.advance_in(others, reading, &witness, to).await?;
         }
         Ok(match held.into_iter().reduce(least) {
             None => Advance::Done,

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use hitherto_core::{Kind, Name, Span, Timestamp};
 
 use super::RedisStore;
-use super::script::{Begun, Entry, begun, nonce, parse, witness};
+use super::script::{Begun, Entry, Witness, nonce, parse};
 use crate::conformance::put;
 use crate::fixture::RedisServer;
+use crate::generation::Numbers;
 use crate::{
-    Advance, Error, Group, Marks, OnlineRow, OnlineStore, Reading, RowVersion, Write, Written, conformance, open,
+    Advance, Error, Generation, GenerationStore, Group, Marks, OnlineRow, OnlineStore, Reading, RowVersion, Switch,
+    Write, Written, conformance, open,
 };
 
 fn project() -> Name {
@@ -70,21 +72,97 @@ async fn golden_keys_and_values() {
 fn entries_of_marks_come_back_and_foreign_ones_are_refused() {
     let own = nonce();
     assert_ne!(own, nonce());
-    for held in [None, Some(marks(i64::MIN)), Some(marks(i64::MAX))] {
-        assert_eq!(parse(&Entry::bytes(&own, held)), Ok(Entry { nonce: &own, marks: held, server: b"" }));
+    let rebuilt = Numbers::default().switched(Generation(3)).started(Generation(258));
+    for (held, numbers) in [None, Some(marks(i64::MIN)), Some(marks(i64::MAX))]
+        .into_iter()
+        .flat_map(|held| [(held, Numbers::default()), (held, rebuilt)])
+    {
+        let entry = Entry { numbers, marks: held, ..Entry::empty(&own) };
+        assert_eq!(parse(&entry.bytes()), Ok(entry));
     }
     let server = [b'a'; 40];
-    let bytes = [Entry::bytes(&own, Some(marks(1))), server.to_vec()].concat();
-    assert_eq!(parse(&bytes), Ok(Entry { nonce: &own, marks: Some(marks(1)), server: &server }));
-    let buckets = vec![Begun { entry: bytes, server: server.to_vec() }; 3];
-    assert_eq!(begun(&witness(&buckets)), Some(buckets.clone()));
-    assert_eq!(begun(&[]), Some(Vec::new()));
-    for cut in 1..witness(&buckets[..1]).len() {
-        assert_eq!(begun(&witness(&buckets)[..cut]), None, "cut at {cut}");
+    let entry = Entry { marks: Some(marks(1)), server: &server, ..Entry::empty(&own) };
+    let bytes = entry.bytes();
+    assert_eq!(bytes.len(), 73, "as it was before there were generations");
+    assert_eq!(parse(&bytes), Ok(entry));
+    let golden = Entry { numbers: rebuilt, ..Entry::empty(&own) }.bytes();
+    assert_eq!(golden[16..], [2, 0, 0, 0, 3, 0, 0, 1, 2, 0, 0, 1, 2]);
+
+    let begun = Begun { entry: bytes, server: server.to_vec() };
+    let left_out = Begun { entry: Vec::new(), server: server.to_vec() };
+    for beside in [None, Some(Generation(7))] {
+        let witness = Witness { beside, buckets: vec![begun.clone(), left_out.clone(), begun.clone()] };
+        assert_eq!(Witness::parse(&witness.bytes()), Some(witness));
     }
-    for bad in [&b""[..], &[0; 16], &[2; 17], &[1; 17], &[1; 34], &[0; 18]] {
+    let none = Witness { beside: None, buckets: Vec::new() };
+    assert_eq!(Witness::parse(&[0; 4]), Some(none));
+    let whole = Witness { beside: None, buckets: vec![begun] }.bytes();
+    for cut in (0..4).chain(5..whole.len()) {
+        assert_eq!(Witness::parse(&whole[..cut]), None, "cut at {cut}");
+    }
+    let mut foreign = vec![&b""[..], &[0; 16], &[4; 17], &[1; 17], &[1; 34], &[0; 18], &[2; 17]];
+    foreign.extend([&golden[..28], &golden[..17]]);
+    for bad in foreign {
         assert!(parse(bad).is_err(), "{bad:?}");
     }
+}
+
+#[tokio::test]
+async fn golden_keys_of_a_rebuild_and_what_is_left_of_it() {
+    let (server, store) = started();
+    let row = write("k", 1);
+    bring(&store, std::slice::from_ref(&row), 1).await;
+    let keys = || {
+        let mut keys: Vec<String> = server.command(&["KEYS", "*"]);
+        keys.sort_unstable();
+        keys
+    };
+    let generation =
+        store.start_generation(&reading(), None, Timestamp(9)).await.expect("an answer").expect("a number");
+    store.beat(&reading()).await.expect("a beat");
+    let run = store.begin_beside(&reading(), generation).await.expect("an answer").expect("it is under way");
+    store.write(&reading(), &run, &[row]).await.expect("a write");
+    store.advance(&reading(), &run, marks(1)).await.expect("marks");
+    let during = ["b:t-1:0", "m1:t-1:0", "m:t-1:0", "r1:t-1:0:k", "r:t-1:0:k"];
+    assert_eq!(keys(), during.map(|key| format!("hitherto:default:{key}")));
+    assert_eq!(store.switch_generation(&reading(), generation, Timestamp(9)).await.expect("an answer"), Switch::Done);
+    let old: Vec<u8> = server.command(&["GET", "hitherto:default:o:t-1:0"]);
+    assert_eq!(old, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+    let dropped = store.drop_rows(&reading(), Generation::FIRST, &[b"k".to_vec(), b"l".to_vec()]).await;
+    assert_eq!(dropped.expect("an answer"), 1);
+    store.forget_generation(&reading(), Generation::FIRST).await.expect("it is forgotten");
+    assert_eq!(keys(), ["b:t-1:0", "m:t-1:0", "r1:t-1:0:k"].map(|key| format!("hitherto:default:{key}")));
+    let entry: Vec<u8> = server.command(&["GET", "hitherto:default:m:t-1:0"]);
+    assert_eq!(entry[16..29], [3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn rows_that_were_rolled_back_to_be_the_current_ones_are_not_dropped() {
+    let (mut server, store) = started();
+    let row = write("k", 1);
+    bring(&store, std::slice::from_ref(&row), 1).await;
+    let () = server.command(&["SAVE"]);
+    let generation =
+        store.start_generation(&reading(), None, Timestamp(9)).await.expect("an answer").expect("a number");
+    let run = store.begin_beside(&reading(), generation).await.expect("an answer").expect("it is under way");
+    store.write(&reading(), &run, std::slice::from_ref(&row)).await.expect("a write");
+    store.advance(&reading(), &run, marks(1)).await.expect("marks");
+    store.switch_generation(&reading(), generation, Timestamp(9)).await.expect("an answer");
+    let keys = [row.key.clone()];
+    let read = async || store.read(&[Group { reading: &reading(), keys: &keys }]).await.expect("a read").remove(0);
+    assert_eq!(read().await.rows, [Some(row.row.clone())]);
+    server.restart();
+    // whoever was about to drop the first generation finds that it is the current one again
+    assert_eq!(store.drop_rows(&reading(), Generation::FIRST, &keys).await.expect("an answer"), 0);
+    let found = read().await;
+    assert_eq!((found.marks, found.is_stale, found.rows), (Some(marks(1)), true, vec![Some(row.row)]));
+}
+
+/// A run that writes rows and moves the marks.
+async fn bring(store: &RedisStore, rows: &[Write], to: i64) {
+    let run = store.begin(&reading()).await.expect("a run");
+    store.write(&reading(), &run, rows).await.expect("a write");
+    assert_eq!(store.advance(&reading(), &run, marks(to)).await.expect("marks"), Advance::Done);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::security::{AuthWord, ClientFiles, WrittenTls};
 use crate::size::Size;
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 39] = [
+pub const ENVIRONMENT: [(&str, &str); 40] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -47,6 +47,7 @@ pub const ENVIRONMENT: [(&str, &str); 39] = [
     ("HITHERTO_LINEAGE__URL_FILE", "a file that holds that URL, password included"),
     ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
     ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
+    ("HITHERTO_SERVER__POSTGRES", "where PostgreSQL's protocol listens: 127.0.0.1:7432; nowhere by default"),
     ("HITHERTO_SQL__TIMEOUT", "how long a query may take that is asked of `serve`: 5m; 0s for any time"),
     ("HITHERTO_SQL__MAX_ROWS", "how many rows it may have; 0, the default, for any number"),
     (
@@ -104,6 +105,8 @@ pub struct Config {
     pub listen: String,
     /// Address of health and metrics.
     pub http: String,
+    /// Address of PostgreSQL's protocol; none for nowhere.
+    pub postgres: Option<String>,
     /// What a remote request may read or write as files.
     pub allowed_urls: Vec<String>,
     /// How long a query of SQL may take in the server; none for any time.
@@ -182,6 +185,7 @@ struct Tls {
 struct Server {
     listen: Option<String>,
     http: Option<String>,
+    postgres: Option<String>,
     allowed_urls: Vec<String>,
     auth: AuthWord,
     tls: Option<WrittenTls>,
@@ -299,6 +303,8 @@ impl Written {
             lineage_url: None,
             listen: self.server.listen.unwrap_or_else(|| "127.0.0.1:7420".to_owned()),
             http: self.server.http.unwrap_or_else(|| "127.0.0.1:7421".to_owned()),
+            // an empty one is how a variable takes back what the file says
+            postgres: self.server.postgres.filter(|address| !address.is_empty()),
             allowed_urls: self.server.allowed_urls,
             sql_timeout,
             sql_rows_max: self.sql.max_rows.filter(|rows| *rows > 0),

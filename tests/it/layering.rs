@@ -22,14 +22,17 @@ const EDGES: [(&str, &[&str]); 11] = [
 ];
 
 /// Who alone may know a library.
-const KNOWN_TO: [(&str, &[&str]); 13] = [
+const KNOWN_TO: [(&str, &[&str]); 16] = [
     ("arrow-flight", &["server"]),
+    ("arrow-pg", &["server"]),
     ("axum", &["server"]),
     ("clap", &["hitherto"]),
     ("config", &["hitherto"]),
+    ("datafusion-pg-catalog", &["server"]),
     ("deltalake-core", &["offline"]),
     ("heed", &["online"]),
     ("object_store", &["offline"]),
+    ("pgwire", &["server"]),
     ("prost", &["proto"]),
     ("redis", &["online"]),
     ("reqwest", &["hitherto"]),

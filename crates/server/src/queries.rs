@@ -40,6 +40,16 @@ pub(crate) fn run(shared: &Arc<Shared>, query: PlannedQuery) -> Rows {
 
 /// Plans a query that somebody sent.
 pub(crate) async fn plan(shared: &Shared, query: &str) -> Result<PlannedQuery, Refusal> {
+    let (engine, text) = (shared.engine().clone(), query.to_owned());
+    plan_by(shared, query, async move { engine.plan_sql(&text).await }).await
+}
+
+/// The same where `planning` does it, over other tables than the engine's.
+pub(crate) async fn plan_by(
+    shared: &Shared,
+    query: &str,
+    planning: impl Future<Output = Result<PlannedQuery, hitherto_engine::Error>> + Send + 'static,
+) -> Result<PlannedQuery, Refusal> {
     if query.len() > TEXT_BYTES_MAX {
         let message = format!(
             "the query has {} bytes, and {TEXT_BYTES_MAX} are the most: put lists of values into parameters or a view",
@@ -49,22 +59,25 @@ pub(crate) async fn plan(shared: &Shared, query: &str) -> Result<PlannedQuery, R
     }
     let _open = shared.turns.open()?;
     tokio::select! {
-        outcome = planned(shared, query.to_owned()) => outcome,
+        outcome = planned(shared, planning) => outcome,
         refusal = too_long(shared.sql.timeout) => Err(refusal),
     }
 }
 
 /// In a task of its own: planning may compute for long, and whoever waits for it is told in time all the same. Its place is
 /// free when it has ended, and not before.
-async fn planned(shared: &Shared, query: String) -> Result<PlannedQuery, Refusal> {
-    let (turn, engine) = (shared.turns.turn().await, shared.engine().clone());
-    let mut planning = JoinSet::new();
-    planning.spawn(async move {
-        let planned = engine.plan_sql(&query).await;
+async fn planned(
+    shared: &Shared,
+    planning: impl Future<Output = Result<PlannedQuery, hitherto_engine::Error>> + Send + 'static,
+) -> Result<PlannedQuery, Refusal> {
+    let turn = shared.turns.turn().await;
+    let mut beside = JoinSet::new();
+    beside.spawn(async move {
+        let planned = planning.await;
         drop(turn);
         planned
     });
-    match planning.join_next().await {
+    match beside.join_next().await {
         Some(Ok(planned)) => Ok(planned?),
         _ => Err(died("the query died while it was planned, of a fault of the server: the server's log says where")),
     }

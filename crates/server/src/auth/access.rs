@@ -108,12 +108,13 @@ impl Access {
     }
 
     /// The caller who has proven to know the whole token `id`, if it counts.
-    pub(crate) fn admit_proven(&self, id: &str) -> Result<Arc<Caller>, Refused> {
+    pub(crate) fn admit_proven(&self, id: &str, role: Role) -> Result<Arc<Caller>, Refused> {
         let tokens = self.tokens.load();
         let known = tokens.by_id.get(id).ok_or(Refused::stranger(Reason::Unknown))?;
         let caller = Arc::clone(&known.caller);
         match known.problem(self.clock.now()) {
             Some(reason) => Err(Refused::known(reason, caller)),
+            None if caller.role < role => Err(Refused::known(Reason::Role, caller)),
             None => Ok(caller),
         }
     }
@@ -243,8 +244,11 @@ mod tests {
             assert_eq!((shown.salt().len(), shown.iterations()), (16, access.scram("010101010101").iterations()));
             assert_eq!(shown, access.scram(unknown), "{unknown} looks the same when it is tried again");
         }
-        assert_eq!(access.admit_proven("010101010101").expect("it counts").name.as_str(), "etl");
-        assert_eq!(access.admit_proven("postgres").err().map(|refused| refused.reason), Some(Reason::Unknown));
+        let admitted = |id: &str, role| access.admit_proven(id, role).map(|caller| caller.name.to_string());
+        assert_eq!(admitted("010101010101", Role::Reader).expect("it counts"), "etl");
+        let refused = [("postgres", Role::Reader), ("010101010101", Role::Admin)];
+        let reasons = refused.map(|(id, role)| admitted(id, role).err().map(|refused| refused.reason));
+        assert_eq!(reasons, [Some(Reason::Unknown), Some(Reason::Role)]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) async fn http(State(shared): State<Arc<Shared>>, request: Request, ne
 }
 
 /// Counts a refusal, and logs it while there are not too many.
-pub(super) fn tell(shared: &Shared, refused: &Refused, what: &str, peer: Option<SocketAddr>) {
+pub(crate) fn tell(shared: &Shared, refused: &Refused, what: &str, peer: Option<SocketAddr>) {
     shared.metrics.refused(refused.reason);
     let Some(left_out) = shared.access.log_limit.allows() else { return };
     let (token, name) = refused.caller.as_ref().map_or(("", ""), |caller| (caller.id.as_str(), caller.name.as_str()));

@@ -8,5 +8,6 @@ mod refusal;
 mod stream;
 
 pub(crate) use access::{Access, Caller};
-pub(crate) use layer::{grpc, http};
-pub(crate) use refusal::{REASONS, Reason};
+pub(crate) use layer::{grpc, http, tell};
+pub(crate) use methods::POSTGRES;
+pub(crate) use refusal::{REASONS, Reason, Refused};

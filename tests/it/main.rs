@@ -24,6 +24,7 @@ mod load;
 mod manifest;
 mod memory_limit;
 mod models;
+mod postgres;
 mod properties;
 mod python_client;
 mod readme;

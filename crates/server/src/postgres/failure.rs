@@ -12,7 +12,6 @@ const TEXT_BYTES_MAX: usize = 8_000;
 
 /// SQLSTATE by its name, as PostgreSQL's appendix A has it.
 pub(super) mod state {
-    pub(crate) const CONNECTION_FAILURE: &str = "08006";
     pub(crate) const PROTOCOL_VIOLATION: &str = "08P01";
     pub(crate) const NOT_SUPPORTED: &str = "0A000";
     pub(crate) const DATA_EXCEPTION: &str = "22000";

@@ -44,7 +44,8 @@ def objects(address):
     for catalog in catalogs:
         for place in catalog["catalog_db_schemas"] or []:
             for table in place["db_schema_tables"] or []:
-                columns = [[column["column_name"], column["remarks"]] for column in table["table_columns"]]
+                ordered = sorted(table["table_columns"], key=lambda column: column["ordinal_position"])
+                columns = [[column["column_name"], column["remarks"]] for column in ordered]
                 name, kind = table["table_name"], table["table_type"]
                 tables.append({"schema": place["db_schema_name"], "name": name, "type": kind, "columns": columns})
     return {"tables": tables, "schema": {field.name: str(field.type) for field in schema}}
@@ -70,10 +71,6 @@ def prepared(address, text, values="[]"):
     return {"rows": rows}
 
 
-def main():
-    verb, *arguments = sys.argv[1:]
-    said = {"adbc": adbc, "objects": objects, "psycopg": by_psycopg, "prepared": prepared}[verb](*arguments)
-    print(json.dumps(said, default=str))
-
-
-main()
+verb, *arguments = sys.argv[1:]
+said = {"adbc": adbc, "objects": objects, "psycopg": by_psycopg, "prepared": prepared}[verb](*arguments)
+print(json.dumps(said, default=str))

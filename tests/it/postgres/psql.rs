@@ -1,5 +1,6 @@
 //! psql: what there is, queries, refusals, cancelling, leaving.
 
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use super::{ENDLESS, place, serve};
@@ -108,7 +109,7 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
         ("select * from leg", "42P01", "no feature view 'leg' (did you mean 'legs'?)"),
         ("selec 1", "42000", "could not plan the query"),
         ("select crew from legs where tailnum = $1", "08P01", "the query has parameters without a value ($1)"),
-        ("select 1 / 0", "22000", "could not run the query"),
+        ("select 1 / (crew - crew) from legs", "22000", "could not run the query"),
         ("set client_encoding = 'LATIN1'", "22023", "client_encoding cannot be 'LATIN1' here"),
         ("set datafusion.execution.batch_size = 1", "42704", "there is no setting"),
         ("declare c cursor for select 1", "0A000", "there are no cursors in SQL"),
@@ -187,11 +188,20 @@ fn a_server_that_stops_says_so() {
     let place = place();
     let (server, at) = serve(&place);
     let mut command = psql(&at, &[]);
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.args(["-A", "-t"]).spawn().expect("psql can be started");
-    until("it is connected", || server.page("/metrics").1.contains("hitherto_sql").then_some(()));
+    command.args(["-A", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("psql can be started");
+    let mut stdin = child.stdin.take().expect("its stdin is a pipe");
+    let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is a pipe"));
+    writeln!(stdin, "select 1;").expect("it reads");
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it answers");
+    assert_eq!(line, "1\n");
     server.terminate();
     let (code, said) = server.end();
     assert_eq!(code, Some(0), "an idle connection holds up nobody: {said}");
-    drop(child.wait_with_output());
+    writeln!(stdin, "select 2;").expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the server stops: connect again in a moment"), "{said}");
 }

@@ -4,14 +4,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArray, new_null_array};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use datafusion::sql::sqlparser::tokenizer::Token;
+use hitherto_engine::SqlCatalog;
 
 use super::described::Described;
 use crate::postgres::settings::{Settings, VERSION};
+use crate::postgres::words::statements;
 
 /// Whose everything is.
 pub(super) const OWNER: &str = "hitherto";
@@ -37,10 +40,18 @@ fn about_relations(described: &Described) -> Vec<ScalarUDF> {
         }
     }
     let (of_relation, of_column) = (Arc::new(said.clone()), Arc::new(said));
+    let relations = described.relations.iter();
+    let named: HashMap<(String, String), i32> =
+        relations.map(|relation| ((relation.schema.clone(), relation.name.clone()), relation.oid)).collect();
     vec![
         function("pg_table_is_visible", vec![DataType::Int32], DataType::Boolean, move |arguments| {
             let oids = arguments[0].as_primitive::<Int32Type>().iter();
             Ok(Arc::new(oids.map(|oid| oid.map(|oid| visible.contains(&oid))).collect::<BooleanArray>()))
+        }),
+        function("to_regclass", vec![DataType::Utf8], DataType::Int32, move |arguments| {
+            let names = arguments[0].as_string::<i32>().iter();
+            let number = |name: Option<&str>| named.get(&place(name?)?).copied();
+            Ok(Arc::new(names.map(number).collect::<Int32Array>()))
         }),
         function("obj_description", vec![DataType::Int32, DataType::Utf8], DataType::Utf8, move |arguments| {
             let oids = arguments[0].as_primitive::<Int32Type>().iter();
@@ -58,6 +69,17 @@ fn about_relations(described: &Described) -> Vec<ScalarUDF> {
         always("pg_type_is_visible", true),
         always("pg_function_is_visible", true),
     ]
+}
+
+/// The schema and the name of a relation, as its name says them.
+fn place(name: &str) -> Option<(String, String)> {
+    let statements = statements(name);
+    let [statement] = &statements[..] else { return None };
+    match statement.len() {
+        1 => Some((SqlCatalog::DEFAULT_SCHEMA.to_owned(), statement.name(0)?)),
+        3 if matches!(statement.token(1), Some(Token::Period)) => Some((statement.name(0)?, statement.name(2)?)),
+        _ => None,
+    }
 }
 
 /// Nobody knows how large a table is without looking at its files.
@@ -128,4 +150,19 @@ fn constant(name: &str, value: ScalarValue) -> ScalarUDF {
     let gives = value.data_type();
     let body = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(value.clone()));
     create_udf(name, Vec::new(), gives, Volatility::Stable, Arc::new(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relation_is_found_by_its_name() {
+        let place = |name| place(name).map(|(schema, name)| format!("{schema} {name}"));
+        assert_eq!(place("legs").as_deref(), Some("public legs"));
+        assert_eq!(place("Latest.\"legs@1\"").as_deref(), Some("latest legs@1"));
+        for odd in ["", "a.b.c", "1", "a b", "legs; select 1"] {
+            assert_eq!(place(odd), None, "{odd}");
+        }
+    }
 }

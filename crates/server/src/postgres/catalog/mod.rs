@@ -34,7 +34,7 @@ use crate::shared::Shared;
 const PG_CATALOG: &str = "pg_catalog";
 
 /// Functions that say what there is; a query that has one and reads no table is a browser's.
-const FUNCTIONS: [&str; 29] = [
+const FUNCTIONS: [&str; 30] = [
     "col_description",
     "current_catalog",
     "current_database",
@@ -61,6 +61,7 @@ const FUNCTIONS: [&str; 29] = [
     "pg_total_relation_size",
     "quote_ident",
     "session_user",
+    "to_regclass",
     "shobj_description",
     "user",
     "version",

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Phrases as clients send them, and what they come to.
-const PHRASES: [(&str, &str); 7] = [
+const PHRASES: [(&str, &str); 8] = [
     // psql, \d+: options of storage, of which no relation has any
     (
         "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from pg_catalog.unnest(tc.reloptions) x), ', ')",
@@ -16,6 +16,8 @@ const PHRASES: [(&str, &str); 7] = [
     ("(typreceive != 0 OR typsend != 0)", "(typreceive <> '-' OR typsend <> '-')"),
     // ADBC: kinds of relations, each one letter of a text such as {r,v}
     ("c.relkind = ANY($2)", "strpos($2, c.relkind) > 0"),
+    // ADBC: a relation by its name, which is a value
+    ("$1::regclass::oid", "to_regclass($1)"),
     // roles are no thing of their own: whoever connects is a token
     ("current_role", "current_user"),
     ("CURRENT_ROLE", "current_user"),

@@ -156,7 +156,7 @@ fn classes(described: &Described) -> Vec<Column> {
         same.flag("relrowsecurity", false),
         same.flag("relforcerowsecurity", false),
         same.flag("relispopulated", true),
-        same.text("relreplident", "n"),
+        same.text("relreplident", "d"),
         same.flag("relispartition", false),
         same.oid("relrewrite", 0),
         same.whole("relfrozenxid", 0),

@@ -66,7 +66,6 @@ fn asks(session: &str, address: &str) -> usize {
     for step in &steps {
         let (line, answer) = step.split_once('\n').expect("a command is a line");
         let line = line.replace(PSQL, &format!("psql -X -h {host} -p {port} "));
-        assert_ne!(line.split(' ').nth(5), Some("7432"), "{line}");
         let output = Command::new("bash").arg("-c").arg(&line).env("PGUSER", "ada").env("PAGER", "cat").output();
         let ran = Ran::of(&line, output.expect("bash can be started")).expect_code(0);
         let lines: Vec<&str> = ran.stdout.lines().map(str::trim_end).collect();

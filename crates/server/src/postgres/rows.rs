@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions as ArrowFormat};
 use arrow_pg::datatypes::field_into_pg_type;
@@ -241,11 +241,55 @@ impl Answer {
                     field.format(),
                     field.format_options(),
                 )?;
+            } else if let Some(text) = real(array, row, field) {
+                self.encoder.encode_field_with_type_and_format(
+                    &text,
+                    field.datatype(),
+                    FieldFormat::Text,
+                    field.format_options(),
+                )?;
             } else {
                 encode_value(&mut self.encoder, array, row, &shown.field, field)?;
             }
         }
         Ok(Some(self.encoder.take_row()))
+    }
+}
+
+/// A real number as PostgreSQL writes it, where it is to be a text that says it exactly.
+fn real(array: &ArrayRef, row: usize, field: &FieldInfo) -> Option<String> {
+    if field.format() == FieldFormat::Binary || field.format_options().extra_float_digits < 1 {
+        return None;
+    }
+    match array.data_type() {
+        DataType::Float64 => {
+            let value = array.as_primitive::<Float64Type>().value(row);
+            Some(shortest(value, &format!("{value}"), &format!("{value:e}"), 15))
+        }
+        DataType::Float32 => {
+            let value = array.as_primitive::<Float32Type>().value(row);
+            Some(shortest(f64::from(value), &format!("{value}"), &format!("{value:e}"), 6))
+        }
+        _ => None,
+    }
+}
+
+/// `plain` or, of a number that is very small or has `digits` digits, `scientific` with two digits of its exponent at least.
+fn shortest(value: f64, plain: &str, scientific: &str, digits: i32) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
+    let parts =
+        scientific.split_once('e').and_then(|(mantissa, exponent)| Some((mantissa, exponent.parse::<i32>().ok()?)));
+    match parts {
+        Some((mantissa, exponent)) if !(-4..digits).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{mantissa}e{sign}{:02}", exponent.abs())
+        }
+        _ => plain.to_owned(),
     }
 }
 
@@ -255,7 +299,7 @@ mod tests {
         DictionaryArray, Float32Array, Int8Array, Int32Array, IntervalMonthDayNanoArray, ListArray,
         TimestampMicrosecondArray, UInt64Array,
     };
-    use arrow::datatypes::{Float32Type, Int8Type, Schema};
+    use arrow::datatypes::{Field, Int8Type, Schema};
     use futures::stream;
 
     use super::*;
@@ -333,6 +377,25 @@ mod tests {
         assert_eq!(rows[0][4].as_deref(), Some(&micros.to_be_bytes()[..]));
         assert_eq!(rows[0][5].as_deref(), Some(&b"UA"[..]));
         assert_eq!(rows[1], vec![None; 8]);
+    }
+
+    #[test]
+    fn reals_are_written_as_postgresql_writes_them() {
+        let double = |value: f64| shortest(value, &format!("{value}"), &format!("{value:e}"), 15);
+        for (value, text) in [
+            (-33.0, "-33"),
+            (0.1, "0.1"),
+            (0.0, "0"),
+            (1e14, "100000000000000"),
+            (1e15, "1e+15"),
+            (-1.5e300, "-1.5e+300"),
+            (0.0001, "0.0001"),
+            (0.000_012, "1.2e-05"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ] {
+            assert_eq!(double(value), text);
+        }
     }
 
     #[test]

@@ -371,7 +371,10 @@ mod tests {
         .await;
         assert!(said.contains("| tailnum | 25       | -1     | true       | join key of aircraft |"), "{said}");
         assert!(said.contains("| delay   | 701      | 8      | false      |                      |"), "{said}");
-        let said = rows("SELECT c.relname, n.nspname, c.relkind, c.relnatts FROM pg_class c, pg_namespace n WHERE n.oid = c.relnamespace").await;
+        let said = rows(
+            "SELECT c.relname, n.nspname, c.relkind, c.relnatts FROM pg_class c, pg_namespace n WHERE n.oid = c.relnamespace",
+        )
+        .await;
         assert!(said.contains("| legs    | public  | r       | 2        |"), "{said}");
         assert!(rows("SELECT tablename FROM pg_tables").await.contains("legs"));
         assert!(!rows("SELECT viewname FROM pg_views").await.contains("legs"));

@@ -49,12 +49,13 @@ fn a_client_shows_its_token_by_scram_over_tls() {
     let bound = asked(&id, &reader, &[("PGCHANNELBINDING", "require")], "select current_user").expect_code(0);
     assert_eq!(bound.stdout, format!("{id}\n"), "bound to the TLS beneath");
 
+    let none: &[(&str, &str)] = &[];
     let secret = reader.rsplit('_').next().expect("a secret");
     for (user, password, more, reason) in [
-        (&*id, "hth_wrong", &[][..], "password authentication failed for user"),
-        (&*id, &*another, &[], "password authentication failed for user"),
-        (&*another_id, &*reader, &[], "password authentication failed for user"),
-        ("postgres", &*reader, &[], "password authentication failed for user"),
+        (&*id, "hth_wrong", none, "password authentication failed for user"),
+        (&*id, &*another, none, "password authentication failed for user"),
+        (&*another_id, &*reader, none, "password authentication failed for user"),
+        ("postgres", &*reader, none, "password authentication failed for user"),
         (&*id, &*reader, &[("PGSSLMODE", "disable")], "the connection is not encrypted, and must be"),
         (&*id, &*reader, &[("PGSSLROOTCERT", theirs)], "certificate verify failed"),
         (&*id, &*reader, &[("PGDATABASE", "shop")], "there is no database 'shop'"),

@@ -34,7 +34,9 @@ pub(crate) fn ran(mut command: Command) -> Ran {
 #[track_caller]
 pub(crate) fn asked(address: &str, commands: &[&str]) -> String {
     let mut command = psql(address, &[]);
-    commands.iter().for_each(|text| drop(command.args(["-c", text])));
+    for text in commands {
+        command.args(["-c", text]);
+    }
     let ran = ran(command);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{commands:?}: {}", ran.stdout);
     ran.stdout

@@ -34,7 +34,7 @@ enum Takes {
 }
 
 /// Every setting: how it is written, what it is at first, what it may be, and whether clients are told of it without asking.
-const SETTINGS: [(&str, &str, Takes, bool); 27] = [
+static SETTINGS: [(&str, &str, Takes, bool); 27] = [
     ("application_name", "", Takes::Any, true),
     ("bytea_output", "hex", Takes::OneOf(&["hex", "escape"]), false),
     ("client_encoding", "UTF8", Takes::OneOf(&["UTF8", "UTF-8", "unicode"]), true),

@@ -12,7 +12,7 @@ use crate::answer::text_of;
 const OID_MIN: u32 = 16_384;
 /// The schema of a name without one has the number that it has everywhere.
 const PUBLIC_OID: i32 = 2_200;
-pub(super) const PG_CATALOG_OID: i32 = 11;
+const PG_CATALOG_OID: i32 = 11;
 
 /// What there is at one moment.
 #[derive(Debug, Default)]

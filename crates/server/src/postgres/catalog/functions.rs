@@ -125,7 +125,7 @@ fn function(
     gives: DataType,
     body: impl Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> ScalarUDF {
-    let body = move |arguments: &[ColumnarValue]| {
+    let body = move |arguments: &[ColumnarValue]| -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(arguments)?;
         Ok(ColumnarValue::Array(body(&arrays)?))
     };
@@ -148,7 +148,7 @@ fn always(name: &str, value: bool) -> ScalarUDF {
 /// Takes nothing.
 fn constant(name: &str, value: ScalarValue) -> ScalarUDF {
     let gives = value.data_type();
-    let body = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(value.clone()));
+    let body = move |_: &[ColumnarValue]| -> Result<ColumnarValue> { Ok(ColumnarValue::Scalar(value.clone())) };
     create_udf(name, Vec::new(), gives, Volatility::Stable, Arc::new(body))
 }
 

@@ -13,7 +13,7 @@ use datafusion_pg_catalog::pg_catalog::oid_field::{kind, oid_field};
 use hitherto_engine::SqlCatalog;
 use pgwire::api::Type;
 
-use super::described::{Described, PG_CATALOG_OID};
+use super::described::Described;
 use super::functions::OWNER;
 use crate::postgres::rows::{size_of, type_of};
 use crate::postgres::settings::Settings;
@@ -22,6 +22,8 @@ use crate::postgres::settings::Settings;
 const PG_CLASS_OID: i32 = 1_259;
 /// The number of whose everything is.
 const OWNER_OID: i32 = 10;
+/// The number of whoever is connected.
+const USER_OID: i32 = 16_383;
 const DATABASE_OID: i32 = 5;
 const UTF8: i32 = 6;
 
@@ -287,7 +289,7 @@ fn roles(settings: &Settings) -> Vec<Column> {
     let user = settings.get("session_authorization").map(|(_, user)| user).unwrap_or_default();
     let same = Same(2);
     vec![
-        oids("oid", [OWNER_OID, PG_CATALOG_OID + OWNER_OID]),
+        oids("oid", [OWNER_OID, USER_OID]),
         texts("rolname", [OWNER, user.as_str()]),
         same.flag("rolsuper", false),
         same.flag("rolinherit", true),

@@ -61,6 +61,8 @@ pub struct Config {
     pub listen: String,
     /// Address of health and metrics.
     pub http: String,
+    /// Address of PostgreSQL's protocol; none for nowhere.
+    pub postgres: Option<String>,
     /// What a remote request may read or write as files.
     pub allowed_urls: Vec<String>,
     /// How long a query of SQL may take in the server; none for any time.
@@ -172,6 +174,7 @@ struct Tls {
 struct Server {
     listen: Option<String>,
     http: Option<String>,
+    postgres: Option<String>,
     allowed_urls: Vec<String>,
     auth: AuthWord,
     tls: Option<WrittenTls>,
@@ -308,6 +311,8 @@ impl Written {
             lineage_url: None,
             listen: self.server.listen.unwrap_or_else(|| "127.0.0.1:7420".to_owned()),
             http: self.server.http.unwrap_or_else(|| "127.0.0.1:7421".to_owned()),
+            // an empty one is how a variable takes back what the file says
+            postgres: self.server.postgres.filter(|address| !address.is_empty()),
             allowed_urls: self.server.allowed_urls,
             sql_timeout,
             sql_rows_max: self.sql.max_rows.filter(|rows| *rows > 0),

@@ -1,7 +1,7 @@
 //! The variables of the environment.
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 45] = [
+pub const ENVIRONMENT: [(&str, &str); 46] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -39,6 +39,7 @@ pub const ENVIRONMENT: [(&str, &str); 45] = [
     ("HITHERTO_LINEAGE__URL_FILE", "a file that holds that URL, password included"),
     ("HITHERTO_SERVER__LISTEN", "where gRPC listens: 127.0.0.1:7420"),
     ("HITHERTO_SERVER__HTTP", "where health and metrics listen: 127.0.0.1:7421"),
+    ("HITHERTO_SERVER__POSTGRES", "where PostgreSQL's protocol listens: 127.0.0.1:7432; nowhere by default"),
     ("HITHERTO_SQL__TIMEOUT", "how long a query may take that is asked of `serve`: 5m; 0s for any time"),
     ("HITHERTO_SQL__MAX_ROWS", "how many rows it may have; 0, the default, for any number"),
     (

@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Address of health and metrics; beyond loopback only with the same [default: 127.0.0.1:7421]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
+    /// Address of PostgreSQL's protocol; beyond loopback only with the same [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    postgres: Option<String>,
 }
 
 /// Serve until interrupted or terminated; requests in flight finish.
@@ -25,6 +28,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     let options = Options {
         listen: stores::address(args.listen.as_ref().unwrap_or(&config.listen))?,
         http: stores::address(args.http.as_ref().unwrap_or(&config.http))?,
+        postgres: args.postgres.as_ref().or(config.postgres.as_ref()).map(|text| stores::address(text)).transpose()?,
         follow: config.follow,
         compact_after: config.compact_after,
         upkeep: config.upkeep,
@@ -48,6 +52,9 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
     let server = Server::bind(engine, options).await?.with_store_options(stores::cloud_options());
     let server = server.with_traces(telemetry::traces());
     let (grpc, http) = (server.grpc_address(), server.http_address());
+    if let Some(postgres) = server.postgres_address() {
+        output::note(format!("PostgreSQL on {postgres}"));
+    }
     output::note(format!("gRPC on {grpc}, health and metrics on {scheme}://{http}"));
     server.run(interrupted()).await?;
     output::note("stopped");

@@ -316,7 +316,7 @@ fn beyond_loopback_is_not_listened_on_without_tls_and_tokens() {
              `server.tls` and `server.auth = \"token\"`, or listen on 127.0.0.1 and put a proxy that has both in front\n"
         )
     };
-    for flag in ["listen", "http"] {
+    for flag in ["listen", "http", "postgres"] {
         for address in ["0.0.0.0:7420", "[::]:7420", "192.0.2.1:7420"] {
             let said = place.fails(&format!("serve --{flag} {address}"));
             assert_eq!(said, refused(address, "neither TLS nor authentication"));

@@ -22,11 +22,13 @@ const EDGES: [(&str, &[&str]); 11] = [
 ];
 
 /// Who alone may know a library.
-const KNOWN_TO: [(&str, &[&str]); 19] = [
+const KNOWN_TO: [(&str, &[&str]); 22] = [
     ("arrow-flight", &["server"]),
+    ("arrow-pg", &["server"]),
     ("axum", &["server"]),
     ("clap", &["hitherto"]),
     ("config", &["hitherto"]),
+    ("datafusion-pg-catalog", &["server"]),
     ("deltalake-core", &["offline"]),
     ("heed", &["online"]),
     ("hyper", &["server"]),
@@ -35,6 +37,7 @@ const KNOWN_TO: [(&str, &[&str]); 19] = [
     ("opentelemetry", &["hitherto", "server"]),
     ("opentelemetry-otlp", &["hitherto"]),
     ("opentelemetry_sdk", &["hitherto", "server"]),
+    ("pgwire", &["server"]),
     ("prost", &["proto"]),
     ("redis", &["online"]),
     ("reqwest", &["hitherto"]),

@@ -25,6 +25,7 @@ mod load;
 mod manifest;
 mod memory_limit;
 mod models;
+mod postgres;
 mod properties;
 mod python_client;
 mod readme;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::digest;
-use crate::{Name, Timestamp};
+use crate::{Name, ScramVerifier, Timestamp};
 
 /// What a token begins with, so that people and scanners of secrets know it for what it is.
 const PREFIX: &str = "hth_";
@@ -127,6 +127,8 @@ pub struct NewApiToken {
     pub role: Role,
     /// SHA-256, in hex, of its secret.
     pub secret_hash: String,
+    /// What judges the whole token where it is shown by SCRAM.
+    pub scram: ScramVerifier,
     /// From when on it counts no more; none for never.
     pub expires_at: Option<Timestamp>,
 }
@@ -142,6 +144,8 @@ pub struct ApiToken {
     pub role: Role,
     /// SHA-256, in hex, of its secret.
     pub secret_hash: String,
+    /// What judges the whole token where it is shown by SCRAM; none of a token from before there was any.
+    pub scram: Option<ScramVerifier>,
     /// When it was created.
     pub created_at: Timestamp,
     /// By whom.
@@ -162,8 +166,9 @@ impl ApiToken {
 impl NewApiToken {
     /// The token that it becomes.
     pub fn created(self, at: Timestamp, by: &str) -> ApiToken {
-        let Self { id, name, role, secret_hash, expires_at } = self;
-        ApiToken { id, name, role, secret_hash, created_at: at, created_by: by.to_owned(), expires_at, revoked: None }
+        let Self { id, name, role, secret_hash, scram, expires_at } = self;
+        let (scram, created_by) = (Some(scram), by.to_owned());
+        ApiToken { id, name, role, secret_hash, scram, created_at: at, created_by, expires_at, revoked: None }
     }
 }
 
@@ -236,6 +241,7 @@ mod tests {
             name: "etl".parse().expect("a name"),
             role: Role::Reader,
             secret_hash: String::new(),
+            scram: ScramVerifier::of_nobody("etl"),
             expires_at: Some(Timestamp(5)),
         };
         let token = new.created(Timestamp(1), "ada");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hitherto_core::{ApiToken, Bearer, Name, NewApiToken, Role, Span, TokenId, digest};
+use hitherto_core::{ApiToken, Bearer, Name, NewApiToken, Role, ScramVerifier, Span, TokenId, digest};
 
 use crate::{Engine, Error, Result};
 
@@ -39,16 +39,18 @@ impl Engine {
         let now = self.clock().now();
         let id = TokenId::from_bytes(random()?);
         let secret: [u8; 32] = random()?;
+        let text = Bearer::text(&id, secret);
         let new = NewApiToken {
-            id: id.clone(),
+            id,
             name,
             role,
             secret_hash: digest(hex::encode(secret)),
+            scram: ScramVerifier::new(&text, random()?),
             expires_at: lifetime.map(|lifetime| now.saturating_add(lifetime)),
         };
         let token = self.registry().create_token(new, now).await?;
         self.anchor().await;
-        Ok(IssuedToken { token, text: Bearer::text(&id, secret) })
+        Ok(IssuedToken { token, text })
     }
 
     /// Revoke a token for ever. Servers refuse it as soon as they look at the registry again: within a second or two.
@@ -92,6 +94,9 @@ mod tests {
             assert_eq!((bearer.id, bearer.secret_hash()), (issued.token.id.as_str(), issued.token.secret_hash.clone()));
             let secret = issued.text.rsplit('_').next().expect("a secret");
             assert!(!format!("{issued:?}").contains(secret), "{issued:?}");
+            let salt = issued.token.scram.as_ref().expect("a verifier").salt().to_vec();
+            let again = ScramVerifier::new(&issued.text, salt.try_into().expect("16 bytes"));
+            assert_eq!(issued.token.scram, Some(again), "the password is the whole token");
         }
         assert_ne!((&one.token.id, &one.token.secret_hash), (&two.token.id, &two.token.secret_hash));
         assert_eq!((one.token.created_by.as_str(), one.token.expires_at), ("ada", Some(now.saturating_add(hour))));

@@ -1,8 +1,8 @@
 //! Rows of the registry's tables as records, and back. Knows no database.
 
 use hitherto_core::{
-    Alias, ApiToken, Catalog, Dataset, Evaluation, ModelVersion, Name, Record, StoredVerdict, Table, Timestamp,
-    TokenError,
+    Alias, ApiToken, Catalog, Dataset, Evaluation, ModelVersion, Name, Record, ScramVerifier, StoredVerdict, Table,
+    Timestamp, TokenError,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -151,13 +151,19 @@ pub(crate) fn decode_alias(model: &Name, (alias, version, moved_at, split, shado
 }
 
 /// A row of `tokens`: id, name, role, hash of the secret, when and by whom it was created, when it expires, when and by whom
-/// it was revoked.
-pub(crate) type TokenRow = (String, String, String, String, i64, String, Option<i64>, Option<i64>, Option<String>);
+/// it was revoked, what judges it by SCRAM.
+pub(crate) type TokenRow =
+    (String, String, String, String, i64, String, Option<i64>, Option<i64>, Option<String>, Option<String>);
 
 pub(crate) fn decode_token(row: TokenRow) -> Result<ApiToken> {
-    let (id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at, revoked_by) = row;
+    let (id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at, revoked_by, scram) = row;
     let wrong = |problem: TokenError| corrupt("tokens", id.clone(), problem.to_string());
+    let scram = scram.map(|kept| {
+        let odd = || corrupt("tokens", id.clone(), "its verifier for SCRAM cannot be read".to_owned());
+        ScramVerifier::parse(&kept).ok_or_else(odd)
+    });
     Ok(ApiToken {
+        scram: scram.transpose()?,
         id: id.parse().map_err(wrong)?,
         name: decode_name("tokens", &name)?,
         role: role.parse().map_err(wrong)?,

@@ -92,16 +92,16 @@ pub(crate) const ADD_AUDIT_ENTRY: &str =
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 pub(crate) const TOKENS: &str =
-    "SELECT id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at, revoked_by FROM tokens
+    "SELECT id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at, revoked_by, scram FROM tokens
     WHERE project = $1 ORDER BY revision";
 
 pub(crate) const TOKEN: &str =
-    "SELECT id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at, revoked_by FROM tokens
+    "SELECT id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at, revoked_by, scram FROM tokens
     WHERE project = $1 AND id = $2";
 
 pub(crate) const ADD_TOKEN: &str =
-    "INSERT INTO tokens (project, id, name, role, secret_hash, created_at, created_by, expires_at, revision)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    "INSERT INTO tokens (project, id, name, role, secret_hash, created_at, created_by, expires_at, revision, scram)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 pub(crate) const REVOKE_TOKEN: &str =
     "UPDATE tokens SET revoked_at = $3, revoked_by = $4 WHERE project = $1 AND id = $2";

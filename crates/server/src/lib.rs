@@ -1,4 +1,5 @@
-//! The service: gRPC on one address, health, readiness and metrics over HTTP on another.
+//! The service: gRPC on one address, health, readiness and metrics over HTTP on another, and the wire of PostgreSQL on a third, if
+//! it is asked for.
 //!
 //! [`Server::bind`] listens, [`Server::run`] serves until it is told to stop; requests in flight finish. The verbs are
 //! those of [`hitherto_engine`]; this room translates: messages to requests, errors to `google.rpc.Status`.
@@ -30,6 +31,7 @@ mod online_features;
 mod options;
 mod place;
 mod places;
+mod postgres;
 mod push_stream;
 mod queries;
 mod readiness;

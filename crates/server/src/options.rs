@@ -14,6 +14,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where health, readiness and metrics are. Beyond loopback only with the same.
     pub http: SocketAddr,
+    /// Where PostgreSQL's protocol is, none for nowhere. Beyond loopback only with the same.
+    pub postgres: Option<SocketAddr>,
     /// How often the online store is brought up to date; none for never.
     pub follow: Option<Duration>,
     /// From how many small files on a table that is pushed to is compacted, in the background; none for never.
@@ -24,7 +26,7 @@ pub struct Options {
     pub allowed_urls: Vec<String>,
     /// What callers must show.
     pub auth: Auth,
-    /// The files of TLS, for both addresses; none for plain connections.
+    /// The files of TLS, for all addresses; none for plain connections.
     pub tls: Option<TlsOptions>,
     /// How far a query may go.
     pub sql: SqlLimits,
@@ -93,7 +95,8 @@ impl Options {
             (false, Auth::Token) => "no TLS",
             (false, Auth::None) => "neither TLS nor authentication",
         };
-        match [self.listen, self.http].into_iter().find(|address| !address.ip().is_loopback()) {
+        let mut addresses = [self.listen, self.http].into_iter().chain(self.postgres);
+        match addresses.find(|address| !address.ip().is_loopback()) {
             Some(address) => Err(Error::NotLoopback { address, lacking }),
             None => Ok(()),
         }

@@ -44,6 +44,16 @@ pub(crate) fn run(shared: &Arc<Shared>, query: PlannedQuery) -> Rows {
 
 /// Plans a query that somebody sent.
 pub(crate) async fn plan(shared: &Shared, query: &str) -> Result<PlannedQuery, Refusal> {
+    let (engine, text) = (shared.engine().clone(), query.to_owned());
+    plan_by(shared, query, async move { engine.plan_sql(&text).await }).await
+}
+
+/// The same where `planning` does it, over other tables than the engine's.
+pub(crate) async fn plan_by(
+    shared: &Shared,
+    query: &str,
+    planning: impl Future<Output = Result<PlannedQuery, hitherto_engine::Error>> + Send + 'static,
+) -> Result<PlannedQuery, Refusal> {
     if query.len() > TEXT_BYTES_MAX {
         let message = format!(
             "the query has {} bytes, and {TEXT_BYTES_MAX} are the most: put lists of values into parameters or a view",
@@ -51,8 +61,7 @@ pub(crate) async fn plan(shared: &Shared, query: &str) -> Result<PlannedQuery, R
         );
         return Err(Refusal::invalid("query", message));
     }
-    let (engine, query) = (shared.engine().clone(), query.to_owned());
-    within(shared, async move { engine.plan_sql(&query).await }).await
+    within(shared, planning).await
 }
 
 /// On threads of its own: planning may compute for long, and whoever waits for it is told in time all the same. Its place is

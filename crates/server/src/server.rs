@@ -24,11 +24,12 @@ use crate::places::Places;
 use crate::readiness::pretended;
 use crate::receiving::Receiving;
 use crate::shared::Shared;
-use crate::tls::{H2, HTTP_1, Tls, TlsListener};
+use crate::tls::{H2, HTTP_1, POSTGRESQL, Tls, TlsListener};
 use crate::traces::Traces;
 use crate::upkeep::{Upkeep, keep_up};
 use crate::{
-    Error, Options, Result, auth, flight, http, ingest, models, online_features, registry, traces, training_sets,
+    Error, Options, Result, auth, flight, http, ingest, models, online_features, postgres, registry, traces,
+    training_sets,
 };
 
 /// How long requests in flight may take once the server is told to stop.
@@ -74,27 +75,51 @@ pub struct Server {
     upkeep: Option<Upkeep>,
     grpc: TcpListener,
     http: TcpListener,
-    /// Of gRPC and of HTTP: they agree with their clients on different protocols.
-    tls: Option<[Arc<Tls>; 2]>,
+    postgres: Option<TcpListener>,
+    /// Of gRPC, of HTTP and of PostgreSQL's wire: they agree with their clients on different protocols.
+    tls: Option<[Arc<Tls>; 3]>,
     grpc_address: SocketAddr,
     http_address: SocketAddr,
+    postgres_address: Option<SocketAddr>,
 }
 
 impl Server {
-    /// Listen on both addresses; connections wait until [`Server::run`]. See [`Options::check`].
+    /// Listen on all addresses; connections wait until [`Server::run`]. See [`Options::check`].
     pub async fn bind(engine: Engine, options: Options) -> Result<Self> {
         options.check()?;
         let places = Places::new(&options.allowed_urls)?;
         places.check_apart(engine.offline(), engine.registry().file()).await?;
         let tls = match &options.tls {
-            Some(files) => Some([Arc::new(Tls::load(files, H2).await?), Arc::new(Tls::load(files, HTTP_1).await?)]),
+            Some(files) => Some([
+                Arc::new(Tls::load(files, H2).await?),
+                Arc::new(Tls::load(files, HTTP_1).await?),
+                Arc::new(Tls::load(files, POSTGRESQL).await?),
+            ]),
             None => None,
         };
         let (grpc, grpc_address) = listen(options.listen, "listen").await?;
         let (http, http_address) = listen(options.http, "http").await?;
+        let (postgres, postgres_address) = match options.postgres {
+            Some(address) => {
+                listen(address, "postgres").await.map(|(listener, bound)| (Some(listener), Some(bound)))?
+            }
+            None => (None, None),
+        };
         let shared = Shared::new(engine, places, &options).await?;
         let Options { follow, compact_after, upkeep, .. } = options;
-        Ok(Self { shared, follow, compact_after, upkeep, grpc, http, tls, grpc_address, http_address })
+        Ok(Self {
+            shared,
+            follow,
+            compact_after,
+            upkeep,
+            grpc,
+            http,
+            postgres,
+            tls,
+            grpc_address,
+            http_address,
+            postgres_address,
+        })
     }
 
     /// The same with credentials and endpoints of object stores, for files of requests outside the offline store's own
@@ -120,6 +145,11 @@ impl Server {
         self.http_address
     }
 
+    /// Where PostgreSQL's protocol is, if it is anywhere.
+    pub fn postgres_address(&self) -> Option<SocketAddr> {
+        self.postgres_address
+    }
+
     /// Serve until `stopped` completes; then requests in flight finish, within 30 seconds.
     pub async fn run(self, stopped: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let shared = Arc::new(self.shared);
@@ -135,12 +165,15 @@ impl Server {
         let routes = routes(&shared, &health)?;
         set_health(&health, ServingStatus::Serving).await;
         let mut tasks = JoinSet::new();
-        let [grpc_tls, http_tls] = self.tls.map_or([None, None], |tls| tls.map(Some));
-        for tls in [&grpc_tls, &http_tls].into_iter().flatten() {
+        let [grpc_tls, http_tls, postgres_tls] = self.tls.map_or([None, None, None], |tls| tls.map(Some));
+        for tls in [&grpc_tls, &http_tls, &postgres_tls].into_iter().flatten() {
             spawn(&mut tasks, watch_certificate(Arc::clone(tls), stopping.clone()));
         }
         tasks.spawn(serve_grpc(self.grpc, grpc_tls, routes, Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, serve_http(self.http, http_tls, Arc::clone(&shared), stopping.clone()));
+        if let Some(listener) = self.postgres {
+            tasks.spawn(postgres::serve(listener, postgres_tls, Arc::clone(&shared), stopping.clone()));
+        }
         spawn(&mut tasks, watch_registry(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, watch_tokens(Arc::clone(&shared), stopping.clone()));
         spawn(&mut tasks, purge(Arc::clone(&shared), stopping.clone()));

@@ -39,6 +39,8 @@ const HANDSHAKES_EACH: usize = 128;
 pub(crate) const H2: &[u8] = b"h2";
 /// The same for pages.
 pub(crate) const HTTP_1: &[u8] = b"http/1.1";
+/// The same for the wire of PostgreSQL, where a client names any.
+pub(crate) const POSTGRESQL: &[u8] = b"postgresql";
 
 /// The certificate in use, and the files that it is from.
 #[derive(Debug)]
@@ -52,6 +54,16 @@ pub(crate) struct Tls {
 struct Loaded {
     files: Files,
     config: Arc<ServerConfig>,
+    /// The server's own.
+    certificate: CertificateDer<'static>,
+}
+
+impl Loaded {
+    fn new(options: &TlsOptions, files: Files, protocol: &'static [u8]) -> Result<Self> {
+        let config = Arc::new(config(options, &files, protocol)?);
+        let certificate = certificates(&options.cert, &files.cert)?.swap_remove(0);
+        Ok(Self { files, config, certificate })
+    }
 }
 
 /// What the files hold. It has the key in it: there is no Debug of its own.
@@ -72,8 +84,7 @@ impl Tls {
     /// Reads the files.
     pub(crate) async fn load(options: &TlsOptions, protocol: &'static [u8]) -> Result<Self> {
         let files = read(options).await?;
-        let config = Arc::new(config(options, &files, protocol)?);
-        let current = ArcSwap::from_pointee(Loaded { files, config });
+        let current = ArcSwap::from_pointee(Loaded::new(options, files, protocol)?);
         Ok(Self { options: options.clone(), protocol, current })
     }
 
@@ -83,13 +94,18 @@ impl Tls {
         if files == self.current.load().files {
             return Ok(false);
         }
-        let config = Arc::new(config(&self.options, &files, self.protocol)?);
-        self.current.store(Arc::new(Loaded { files, config }));
+        self.current.store(Arc::new(Loaded::new(&self.options, files, self.protocol)?));
         Ok(true)
     }
 
     fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.current.load().config))
+        self.with_certificate().0
+    }
+
+    /// What accepts connections, and the certificate that it shows, in DER.
+    pub(crate) fn with_certificate(&self) -> (TlsAcceptor, CertificateDer<'static>) {
+        let current = self.current.load();
+        (TlsAcceptor::from(Arc::clone(&current.config)), current.certificate.clone())
     }
 }
 

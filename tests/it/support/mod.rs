@@ -7,6 +7,7 @@ mod hitherto;
 mod legs;
 mod parquet_file;
 pub(crate) mod process;
+pub(crate) mod psql;
 mod python;
 pub(crate) mod random;
 mod shell;

@@ -72,6 +72,8 @@ pub(crate) struct Served {
     pub(crate) grpc: String,
     /// The address of health and metrics.
     pub(crate) http: String,
+    /// The address of PostgreSQL's protocol, if it is served.
+    pub(crate) postgres: Option<String>,
     /// Reads what it says later, so that it never waits for a reader.
     said: Option<std::thread::JoinHandle<String>>,
 }
@@ -100,15 +102,19 @@ impl Hitherto {
         let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let mut line = String::new();
         let mut before = String::new();
+        let mut postgres = None;
         // gRPC on 127.0.0.1:1, health and metrics on http://127.0.0.1:2; https:// with TLS, which gRPC has too, then
         let (grpc, http) = loop {
             line.clear();
             assert_ne!(lines.read_line(&mut line).expect("stderr is text"), 0, "serve ended: {before}");
             before.push_str(&line);
+            // an address that stands for all of this machine's is reached at one of them
+            if let Some(address) = line.trim().strip_prefix("PostgreSQL on ") {
+                postgres = Some(address.replace("0.0.0.0", "127.0.0.1"));
+            }
             let said = line.trim().strip_prefix("gRPC on ");
             if let Some((grpc, http)) = said.and_then(|said| said.split_once(", health and metrics on ")) {
                 let (scheme, http) = http.split_once("://").expect("a URL");
-                // an address that stands for all of this machine's is reached at one of them
                 break (format!("{scheme}://{}", grpc.replace("0.0.0.0", "127.0.0.1")), http.to_owned());
             }
         };
@@ -117,7 +123,7 @@ impl Hitherto {
             lines.read_to_string(&mut rest).expect("stderr is text");
             rest
         });
-        Served { child, grpc, http, said: Some(said) }
+        Served { child, grpc, http, postgres, said: Some(said) }
     }
 }
 

@@ -10,17 +10,20 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use chrono::DateTime;
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::DataFrame;
+use datafusion::sql::parser::Statement;
 use hitherto_core::Kind;
 
 pub use self::catalog::{SqlCatalog, SqlColumns, SqlTable};
 pub use self::parameters::Parameter;
 use self::parameters::{numbered, of_plan};
-use crate::sql::recovered;
+use crate::sql::{QUERY_BYTES_MAX, plan, recovered, refuse_too_large};
 use crate::{Engine, Error, Result};
 
 const PLANNING: &str = "could not plan the query";
@@ -41,23 +44,42 @@ impl Engine {
     ///
     /// Views are pinned here; what the schema `registry` tells is read when the query is run.
     pub async fn plan_sql(&self, query: &str) -> Result<PlannedQuery> {
-        let frame = self.planned(&numbered(query), &Arc::default()).await?;
-        let parameters = of_plan(frame.logical_plan())?;
-        if parameters.is_empty() {
-            return PlannedQuery::ready(frame, parameters).await;
-        }
-        // nulls have the types of the values to come, and so have the columns that are made of them
-        let nulls = parameters.iter().map(|parameter| (parameter.name.clone(), parameter.null()));
-        let schema = match PlannedQuery::with_values(frame.clone(), nulls.collect()).await {
-            Ok((_, plan)) => plan.schema(),
-            // a query that no null can be put into still has the columns that it names
-            Err(_) => Arc::new(frame.schema().as_arrow().clone()),
-        };
-        Ok(PlannedQuery { frame, parameters, schema, plan: None })
+        PlannedQuery::of(self.planned(&numbered(query), &Arc::default()).await?).await
+    }
+
+    /// Whether a text may be taken apart at all: what is too large or nested too deep is refused before there is a tree of it.
+    pub fn admit_sql(text: &str) -> Result<()> {
+        refuse_too_large(text, QUERY_BYTES_MAX).map_err(Error::of_planning)
+    }
+
+    /// Plan a query over tables and functions of its caller, and none of ours. It may do no more than [`Engine::plan_sql`] lets
+    /// any: it only reads, and shares the memory of all. The text must have been admitted by [`Engine::admit_sql`].
+    pub async fn plan_over(&self, tables: SessionState, statement: Statement) -> Result<PlannedQuery> {
+        let mut state =
+            SessionStateBuilder::new_from_existing(tables).with_runtime_env(Arc::clone(self.runtime())).build();
+        let now = DateTime::from_timestamp_micros(self.clock().now().0);
+        state.execution_props_mut().query_execution_start_time = now;
+        let plan = plan(&state, statement).await.map_err(Error::of_planning)?;
+        PlannedQuery::of(DataFrame::new(state, plan)).await
     }
 }
 
 impl PlannedQuery {
+    async fn of(frame: DataFrame) -> Result<Self> {
+        let parameters = of_plan(frame.logical_plan())?;
+        if parameters.is_empty() {
+            return Self::ready(frame, parameters).await;
+        }
+        // nulls have the types of the values to come, and so have the columns that are made of them
+        let nulls = parameters.iter().map(|parameter| (parameter.name.clone(), parameter.null()));
+        let schema = match Self::with_values(frame.clone(), nulls.collect()).await {
+            Ok((_, plan)) => plan.schema(),
+            // a query that no null can be put into still has the columns that it names
+            Err(_) => Arc::new(frame.schema().as_arrow().clone()),
+        };
+        Ok(Self { frame, parameters, schema, plan: None })
+    }
+
     /// Its columns: exactly those of the batches to come once every parameter has a value, and as far as they can be known
     /// before that.
     pub fn schema(&self) -> &SchemaRef {
@@ -115,6 +137,11 @@ impl fmt::Debug for PlannedQuery {
 }
 
 impl Error {
+    /// What planning a query failed with: an error of ours that DataFusion carried, or its own.
+    pub fn of_planning(error: DataFusionError) -> Self {
+        recovered(PLANNING, error)
+    }
+
     /// What the rows of a query failed with: an error of ours that DataFusion carried, or its own with a remedy.
     pub fn of_query(error: DataFusionError) -> Self {
         match recovered(RUNNING, error) {

@@ -36,7 +36,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use hitherto_core::{Catalog, Name, Selector, Timestamp, ViewVersion};
 
 use self::asof_filter::FilterBelowAsOf;
-pub(crate) use self::bounds::{TRANSFORM_BYTES_MAX, refuse_too_large};
+pub(crate) use self::bounds::{QUERY_BYTES_MAX, TRANSFORM_BYTES_MAX, refuse_too_large};
 use self::error::{carried, unsupported};
 pub(crate) use self::error::{failed, recovered};
 use self::fine_times::RefuseFineTimes;
@@ -189,7 +189,7 @@ pub(crate) fn views_of<'a>(catalog: &'a Catalog, query: &str) -> Result<Vec<&'a 
 }
 
 /// The logical plan of a statement that only reads.
-async fn plan(state: &SessionState, statement: Statement) -> DataFusionResult<LogicalPlan> {
+pub(crate) async fn plan(state: &SessionState, statement: Statement) -> DataFusionResult<LogicalPlan> {
     let plan = state.statement_to_plan(statement).await?;
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     only_reads.verify_plan(&plan)?;

@@ -95,7 +95,8 @@ impl History {
         let Some(delta) = &cached.delta else { return Ok(true) };
         let metadata = delta.snapshot().map_err(failed)?.metadata().clone();
         let interval = format!("interval {} seconds", wanted.as_secs());
-        let metadata = metadata.add_config_key(REMOVALS_PROPERTY.to_owned(), interval.clone()).map_err(failed)?;
+        let metadata = metadata.add_config_key(REMOVALS_PROPERTY.to_owned(), interval.clone());
+        let metadata = metadata.map_err(|error| failed(error.into()))?;
         let entry = Entry {
             version: last + 1,
             actions: vec![Action::Metadata(metadata)],

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hitherto_core::{
     Build, Created, Dataset, Entity, EntityVersion, Feature, FeatureSet, FeatureView, KeyType, Member, Mode, Name,
-    NewApiToken, NewModelVersion, Notes, Output, Provenance, Record, ResolvedSet, Role, SetVersion, Span, SpineKey,
-    Table, Timestamp, TokenId, ValueType, VersionedName, ViewKey, ViewUse, ViewVersion,
+    NewApiToken, NewModelVersion, Notes, Output, Provenance, Record, ResolvedSet, Role, ScramVerifier, SetVersion,
+    Span, SpineKey, Table, Timestamp, TokenId, ValueType, VersionedName, ViewKey, ViewUse, ViewVersion,
 };
 
 pub(super) const NOW: Timestamp = Timestamp(1_372_680_000_000_000);
@@ -97,6 +97,7 @@ pub(super) fn token(byte: u8) -> NewApiToken {
         name: name("etl"),
         role: Role::Writer,
         secret_hash: format!("hash of secret {byte}"),
+        scram: ScramVerifier::of_nobody(&format!("{byte}")),
         expires_at: Some(Timestamp(NOW.0 + 1)),
     }
 }

@@ -5,7 +5,7 @@ mod audit;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use hitherto_core::{Entity, EntityVersion, Kind, Notes, Role};
+use hitherto_core::{Entity, EntityVersion, Kind, Notes, Role, ScramVerifier};
 use tempfile::TempDir;
 
 use super::*;
@@ -124,6 +124,7 @@ async fn a_corrupt_token_does_not_hold_up_the_others() {
         name: "etl".parse().expect("a name"),
         role: Role::Reader,
         secret_hash: "ab".repeat(32),
+        scram: ScramVerifier::of_nobody("etl"),
         expires_at: None,
     };
     for byte in [2, 3] {
@@ -135,6 +136,8 @@ async fn a_corrupt_token_does_not_hold_up_the_others() {
             VALUES ('p', '010101010101', 'No name', 'reader', 'ab', 1, 'ada', 1)",
         "INSERT INTO tokens (project, id, name, role, secret_hash, created_at, created_by, revision)
             VALUES ('p', '040404040404', 'etl', X'ff', 'ab', 1, 'ada', 1)",
+        "INSERT INTO tokens (project, id, name, role, secret_hash, created_at, created_by, revision, scram)
+            VALUES ('p', '050505050505', 'etl', 'reader', 'ab', 1, 'ada', 1, '4096:no')",
     ] {
         execute(&registry, corrupt).await;
     }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use hitherto_core::{ApiToken, Bearer, Name, Role, Timestamp, TokenId};
+use hitherto_core::{ApiToken, Bearer, Name, Role, ScramVerifier, Timestamp, TokenId};
 use hitherto_engine::Clock;
 use hitherto_registry::Registry;
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 use super::log_limit::LogLimit;
 use super::refusal::{Reason, Refused};
@@ -29,6 +30,8 @@ pub(crate) struct Access {
     auth: Auth,
     clock: Clock,
     tokens: ArcSwap<Tokens>,
+    /// Decides what strangers are shown by SCRAM, so that they do not learn which ids there are.
+    seed: Uuid,
     pub(super) log_limit: LogLimit,
 }
 
@@ -44,6 +47,7 @@ struct Known {
     caller: Arc<Caller>,
     /// SHA-256, in hex. None equals one that is not of this length.
     secret_hash: String,
+    scram: Option<ScramVerifier>,
     expires_at: Option<Timestamp>,
     is_revoked: bool,
 }
@@ -51,7 +55,7 @@ struct Known {
 impl Access {
     /// Nobody is known before [`Access::refresh`].
     pub(crate) fn new(auth: Auth, clock: Clock) -> Self {
-        Self { auth, clock, tokens: ArcSwap::default(), log_limit: LogLimit::default() }
+        Self { auth, clock, tokens: ArcSwap::default(), seed: Uuid::new_v4(), log_limit: LogLimit::default() }
     }
 
     /// Whether callers must show a token.
@@ -95,6 +99,26 @@ impl Access {
         if caller.role < role { Err(Refused::known(Reason::Role, caller)) } else { Ok(caller) }
     }
 
+    /// What judges whoever calls itself `id` by SCRAM. Of an id that is not known, or that was given before tokens had it, nothing
+    /// can be proven.
+    pub(crate) fn scram(&self, id: &str) -> ScramVerifier {
+        let tokens = self.tokens.load();
+        let known = tokens.by_id.get(id).and_then(|known| known.scram.clone());
+        known.unwrap_or_else(|| ScramVerifier::of_nobody(&format!("{}{id}", self.seed)))
+    }
+
+    /// The caller who has proven to know the whole token `id`, if it counts.
+    pub(crate) fn admit_proven(&self, id: &str, role: Role) -> Result<Arc<Caller>, Refused> {
+        let tokens = self.tokens.load();
+        let known = tokens.by_id.get(id).ok_or(Refused::stranger(Reason::Unknown))?;
+        let caller = Arc::clone(&known.caller);
+        match known.problem(self.clock.now()) {
+            Some(reason) => Err(Refused::known(reason, caller)),
+            None if caller.role < role => Err(Refused::known(Reason::Role, caller)),
+            None => Ok(caller),
+        }
+    }
+
     /// Whether a caller who was let in would still be.
     pub(crate) fn still_admits(&self, caller: &Arc<Caller>) -> Result<(), Refused> {
         let tokens = self.tokens.load();
@@ -108,10 +132,10 @@ impl Access {
 
 impl Known {
     fn entry(token: ApiToken) -> (String, Self) {
-        let ApiToken { id, name, role, secret_hash, expires_at, revoked, .. } = token;
+        let ApiToken { id, name, role, secret_hash, scram, expires_at, revoked, .. } = token;
         let key = id.as_str().to_owned();
         let caller = Arc::new(Caller { id, name, role });
-        (key, Self { caller, secret_hash, expires_at, is_revoked: revoked.is_some() })
+        (key, Self { caller, secret_hash, scram, expires_at, is_revoked: revoked.is_some() })
     }
 
     /// Compares in the same time wherever two hashes differ.
@@ -149,7 +173,8 @@ mod tests {
         let name = "etl".parse().expect("a name");
         let text = Bearer::text(&id, secret);
         let secret_hash = Bearer::parse(&text).expect("a token").secret_hash();
-        (NewApiToken { id, name, role, secret_hash, expires_at }.created(Timestamp(1), "ada"), text)
+        let scram = ScramVerifier::new(&text, [byte; 16]);
+        (NewApiToken { id, name, role, secret_hash, scram, expires_at }.created(Timestamp(1), "ada"), text)
     }
 
     fn knowing(tokens: impl IntoIterator<Item = ApiToken>) -> Access {
@@ -207,6 +232,23 @@ mod tests {
             Some(Reason::Missing),
             "which of two counts is nobody's guess"
         );
+    }
+
+    #[test]
+    fn by_scram_a_stranger_does_not_learn_which_ids_there_are() {
+        let (reader, text) = token(1, Role::Reader, None);
+        let access = knowing([reader.clone(), ApiToken { scram: None, id: TokenId::from_bytes([2; 6]), ..reader }]);
+        assert_eq!(access.scram("010101010101"), ScramVerifier::new(&text, [1; 16]));
+        for unknown in ["020202020202", "030303030303", "postgres"] {
+            let shown = access.scram(unknown);
+            assert_eq!((shown.salt().len(), shown.iterations()), (16, access.scram("010101010101").iterations()));
+            assert_eq!(shown, access.scram(unknown), "{unknown} looks the same when it is tried again");
+        }
+        let admitted = |id: &str, role| access.admit_proven(id, role).map(|caller| caller.name.to_string());
+        assert_eq!(admitted("010101010101", Role::Reader).expect("it counts"), "etl");
+        let refused = [("postgres", Role::Reader), ("010101010101", Role::Admin)];
+        let reasons = refused.map(|(id, role)| admitted(id, role).err().map(|refused| refused.reason));
+        assert_eq!(reasons, [Some(Reason::Unknown), Some(Reason::Role)]);
     }
 
     #[test]

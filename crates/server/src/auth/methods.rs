@@ -18,6 +18,9 @@ const READER: Needs = Needs::Role(Role::Reader);
 const WRITER: Needs = Needs::Role(Role::Writer);
 const ADMIN: Needs = Needs::Role(Role::Admin);
 
+/// What whoever speaks PostgreSQL's protocol needs: everything there is a query.
+pub(crate) const POSTGRES: Role = Role::Reader;
+
 /// Paths of methods. A writer moves aliases as their gates let it; definitions are an admin's. Flight only reads: what is put
 /// there is the spine of a training set, or the parameters of a query. Health is open, so that a balancer can ask.
 const METHODS: [(&str, Needs); 34] = [

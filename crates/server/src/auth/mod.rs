@@ -9,5 +9,5 @@ mod stream;
 
 pub(crate) use access::{Access, Caller};
 pub(crate) use layer::{grpc, http, tell};
-pub(crate) use methods::method;
-pub(crate) use refusal::{REASONS, Reason};
+pub(crate) use methods::{POSTGRES, method};
+pub(crate) use refusal::{REASONS, Reason, Refused};

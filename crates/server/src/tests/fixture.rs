@@ -76,6 +76,7 @@ pub(super) fn options() -> Options {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     Options {
         listen: free,
+        postgres: None,
         http: free,
         follow: None,
         compact_after: None,

@@ -24,7 +24,8 @@ async fn only_loopback_is_listened_on() {
         let address: SocketAddr = open.parse().expect("an address");
         let listen = Options { listen: address, ..options() };
         let http = Options { http: address, ..options() };
-        for options in [listen, http] {
+        let postgres = Options { postgres: Some(address), ..options() };
+        for options in [listen, http, postgres] {
             let error = Server::bind(engine.clone(), options).await.expect_err(open);
             assert_eq!(error.kind(), Kind::InvalidArgument);
             let message = error.to_string();

@@ -150,12 +150,15 @@ async fn a_token_is_revoked_and_changed_in_no_other_way() {
         name: "etl".parse().expect("a name"),
         role: hitherto_core::Role::Reader,
         secret_hash: "aa".to_owned(),
+        scram: hitherto_core::ScramVerifier::of_nobody("etl"),
         expires_at: Some(Timestamp(9)),
     };
     let created = registry.create_token(new, Timestamp(5)).await.expect("creates");
     for statement in [
         "UPDATE tokens SET role = 'admin'",
         "UPDATE tokens SET secret_hash = 'bb'",
+        "UPDATE tokens SET scram = NULL",
+        "UPDATE tokens SET revoked_at = 6, revoked_by = 'eve', scram = NULL",
         "UPDATE tokens SET expires_at = NULL",
         "UPDATE tokens SET revoked_at = 6, revoked_by = 'eve', role = 'admin'",
         "UPDATE tokens SET revoked_at = 6, revoked_by = 'eve', expires_at = 10",

@@ -1,6 +1,6 @@
 //! Tokens, created and revoked.
 
-use hitherto_core::{ApiToken, NewApiToken, Timestamp, TokenId};
+use hitherto_core::{ApiToken, NewApiToken, ScramVerifier, Timestamp, TokenId};
 use serde_json::json;
 
 use crate::sqlite::change::{Change, Deed};
@@ -25,6 +25,7 @@ pub(in crate::sqlite) async fn create_token(
         .bind(&token.created_by)
         .bind(token.expires_at.map(|end| end.0))
         .bind(revision)
+        .bind(token.scram.as_ref().map(ScramVerifier::kept))
         .execute(change.connection())
         .await;
     done.map_err(|error| registry.failed("create a token", error))?;

@@ -1,0 +1,259 @@
+//! The values of parameters, as clients send them: of a type of PostgreSQL, as text or binary.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow_pg::datatypes::into_pg_type;
+use bytes::Bytes;
+use hitherto_engine::Parameter;
+use pgwire::api::Type;
+use pgwire::messages::extendedquery::Bind;
+
+use super::failure::{Stop, state};
+
+/// From 1970 to 2000, where PostgreSQL's times begin.
+const DAYS_TO_2000: i32 = 10_957;
+const MICROS_TO_2000: i64 = 946_684_800_000_000;
+/// All values of one run together.
+const VALUES_BYTES_MAX: usize = 1 << 20;
+
+/// The types of a query's parameters, as clients are told: what they asked for, or else what the query says.
+pub(super) fn types(parameters: &[Parameter], asked: &[u32]) -> Result<Vec<Type>, Stop> {
+    if let Some(named) = parameters.iter().find(|parameter| parameter.name.parse::<usize>().is_err()) {
+        let message =
+            format!("the parameter {named} has a name, which PostgreSQL's protocol cannot send: write $1, $2");
+        return Err(Stop::refused(state::NOT_SUPPORTED, message));
+    }
+    let of = |(place, parameter): (usize, &Parameter)| match asked.get(place) {
+        Some(0) | None => Ok(into_pg_type(&parameter.declared()).unwrap_or(Type::TEXT)),
+        Some(oid) => Type::from_oid(*oid).ok_or_else(|| {
+            let message = format!("there is no type with the oid {oid}, which {parameter} is said to have");
+            Stop::refused(state::UNDEFINED_OBJECT, message)
+        }),
+    };
+    parameters.iter().enumerate().map(of).collect()
+}
+
+/// The values as one row.
+pub(super) fn row(types: &[Type], bind: &Bind) -> Result<RecordBatch, Stop> {
+    let (values, formats) = (&bind.parameters, &bind.parameter_format_codes);
+    let wrong = |message: String| Err(Stop::refused(state::PROTOCOL_VIOLATION, message));
+    if values.len() != types.len() {
+        return wrong(format!("the statement has {} parameters, and {} values came", types.len(), values.len()));
+    }
+    if formats.len() > 1 && formats.len() != values.len() {
+        return wrong(format!("{} values came with {} formats", values.len(), formats.len()));
+    }
+    let bytes: usize = values.iter().flatten().map(Bytes::len).sum();
+    if bytes > VALUES_BYTES_MAX {
+        let message = "the values have more than 1 MiB: put large values into a view, and ask by their keys";
+        return Err(Stop::refused(state::PROGRAM_LIMIT, message));
+    }
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for (place, (data_type, value)) in types.iter().zip(values).enumerate() {
+        let is_binary = formats.get(place).or(formats.first()).is_some_and(|format| *format == 1);
+        let array = array(place + 1, data_type, value.as_deref(), is_binary)?;
+        fields.push(Field::new(format!("${}", place + 1), array.data_type().clone(), true));
+        arrays.push(array);
+    }
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
+    let row = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options);
+    row.map_err(|error| Stop::refused(state::INTERNAL, format!("could not put the values together: {error}")))
+}
+
+fn array(number: usize, data_type: &Type, value: Option<&[u8]>, is_binary: bool) -> Result<ArrayRef, Stop> {
+    if is_binary && let Some(bytes) = value {
+        return binary(data_type, bytes).ok_or_else(|| {
+            let message = format!("the binary value of ${number} is no {}", data_type.name());
+            Stop::refused(state::INVALID_BINARY, message)
+        })?;
+    }
+    let text = value.map(str::from_utf8).transpose().ok().filter(|text| text.is_none_or(|text| !text.contains('\0')));
+    let Some(text) = text else {
+        return Err(Stop::refused(state::INVALID_TEXT, format!("the value of ${number} is no text in UTF-8")));
+    };
+    let refused = |reason: String| {
+        let message = format!("the value of ${number} is no {}: {reason}", data_type.name());
+        Stop::refused(state::INVALID_TEXT, message)
+    };
+    if *data_type == Type::BYTEA {
+        let bytes = text.map(bytea).transpose().map_err(refused)?;
+        return Ok(Arc::new(BinaryArray::from_opt_vec(vec![bytes.as_deref()])));
+    }
+    let texts = StringArray::from(vec![text.map(str::trim)]);
+    let target = match *data_type {
+        Type::BOOL => DataType::Boolean,
+        Type::INT2 => DataType::Int16,
+        Type::INT4 | Type::OID => DataType::Int32,
+        Type::INT8 => DataType::Int64,
+        Type::FLOAT4 => DataType::Float32,
+        Type::FLOAT8 => DataType::Float64,
+        Type::DATE => DataType::Date32,
+        Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
+        Type::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Type::NUMERIC => decimal(text.unwrap_or_default()),
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => {
+            return Ok(Arc::new(StringArray::from(vec![text])));
+        }
+        _ => return Err(unsupported(number, data_type)),
+    };
+    let strictly = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(&texts, &target, &strictly).map_err(|error| refused(error.to_string()))
+}
+
+/// As many digits after the point as the text has.
+fn decimal(text: &str) -> DataType {
+    let after = text.split_once('.').map_or(0, |(_, digits)| digits.trim().len());
+    DataType::Decimal128(38, i8::try_from(after.min(30)).unwrap_or(30))
+}
+
+/// The value in PostgreSQL's binary format; none if it is no such value.
+fn binary(data_type: &Type, bytes: &[u8]) -> Option<Result<ArrayRef, Stop>> {
+    let array: ArrayRef = match *data_type {
+        Type::BOOL => {
+            let [value] = bytes else { return None };
+            Arc::new(BooleanArray::from(vec![*value != 0]))
+        }
+        Type::INT2 => Arc::new(Int16Array::from(vec![i16::from_be_bytes(bytes.try_into().ok()?)])),
+        Type::INT4 => Arc::new(Int32Array::from(vec![i32::from_be_bytes(bytes.try_into().ok()?)])),
+        Type::OID => Arc::new(Int64Array::from(vec![i64::from(u32::from_be_bytes(bytes.try_into().ok()?))])),
+        Type::INT8 => Arc::new(Int64Array::from(vec![i64::from_be_bytes(bytes.try_into().ok()?)])),
+        Type::FLOAT4 => Arc::new(Float32Array::from(vec![f32::from_be_bytes(bytes.try_into().ok()?)])),
+        Type::FLOAT8 => Arc::new(Float64Array::from(vec![f64::from_be_bytes(bytes.try_into().ok()?)])),
+        Type::DATE => {
+            let days = i32::from_be_bytes(bytes.try_into().ok()?).checked_add(DAYS_TO_2000)?;
+            Arc::new(Date32Array::from(vec![days]))
+        }
+        Type::TIMESTAMP | Type::TIMESTAMPTZ => {
+            let micros = i64::from_be_bytes(bytes.try_into().ok()?).checked_add(MICROS_TO_2000)?;
+            let times = TimestampMicrosecondArray::from(vec![micros]);
+            Arc::new(if *data_type == Type::TIMESTAMPTZ { times.with_timezone("UTC") } else { times })
+        }
+        Type::BYTEA => Arc::new(BinaryArray::from(vec![bytes])),
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => {
+            let text = str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))?;
+            Arc::new(StringArray::from(vec![text]))
+        }
+        Type::NUMERIC => {
+            let text = numeric(bytes)?;
+            let strictly = CastOptions { safe: false, ..CastOptions::default() };
+            cast_with_options(&StringArray::from(vec![text.as_str()]), &decimal(&text), &strictly).ok()?
+        }
+        _ => {
+            let message = format!("values of the type {} are not taken as binary: send text", data_type.name());
+            return Some(Err(Stop::refused(state::NOT_SUPPORTED, message)));
+        }
+    };
+    Some(Ok(array))
+}
+
+/// A number in groups of four digits, as text.
+fn numeric(bytes: &[u8]) -> Option<String> {
+    let mut parts = bytes.chunks_exact(2).map(|part| i16::from_be_bytes([part[0], part[1]]));
+    let (count, weight, sign, scale) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let groups: Vec<i16> = parts.collect();
+    let is_number = matches!(sign as u16, 0 | 0x4000) && bytes.len() % 2 == 0;
+    let is_small = (-20..=20).contains(&weight) && (0..=40).contains(&scale);
+    if !is_number || !is_small || groups.len() != usize::try_from(count).ok()? {
+        return None;
+    }
+    let group = |place: i16| usize::try_from(weight - place).ok().and_then(|at| groups.get(at)).copied().unwrap_or(0);
+    let four = |place: i16| format!("{:04}", group(place));
+    let whole: Vec<String> = (0..=weight.max(0)).rev().map(four).collect();
+    let mut text = format!("{}0{}", if sign == 0 { "" } else { "-" }, whole.concat());
+    if scale > 0 {
+        let digits: Vec<String> = (1..=(scale + 3) / 4).map(|place| four(-place)).collect();
+        text.push('.');
+        text.push_str(digits.concat().get(..usize::try_from(scale).ok()?)?);
+    }
+    Some(text)
+}
+
+/// Bytes as text: `\x0aff`, or each as it is but what a backslash begins.
+fn bytea(text: &str) -> Result<Vec<u8>, String> {
+    let odd = || "write \\x and hexadecimal digits".to_owned();
+    if let Some(digits) = text.strip_prefix("\\x") {
+        let digits: Option<Vec<u8>> =
+            digits.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+        let digits = digits.filter(|digits| digits.len() % 2 == 0).ok_or_else(odd)?;
+        return Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect());
+    }
+    if text.contains('\\') { Err(odd()) } else { Ok(text.as_bytes().to_vec()) }
+}
+
+fn unsupported(number: usize, data_type: &Type) -> Stop {
+    let message =
+        format!("${number} cannot be a {}: cast it in the query, such as CAST(${number} AS text)", data_type.name());
+    Stop::refused(state::NOT_SUPPORTED, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::util::display::array_value_to_string;
+
+    use super::*;
+
+    fn said(data_type: Type, value: Option<&[u8]>, is_binary: bool) -> Result<String, &'static str> {
+        match array(1, &data_type, value, is_binary) {
+            Ok(array) => Ok(array_value_to_string(&array, 0).expect("a text")),
+            Err(Stop::Refused(told)) => Err(told.state),
+            Err(_) => Err("no refusal"),
+        }
+    }
+
+    #[test]
+    fn text_becomes_a_value_of_its_type() {
+        for (data_type, text, value) in [
+            (Type::INT4, "-7", Ok("-7")),
+            (Type::INT8, "7.5", Err("22P02")),
+            (Type::BOOL, "t", Ok("true")),
+            (Type::FLOAT8, "1e3", Ok("1000.0")),
+            (Type::NUMERIC, "12.340", Ok("12.340")),
+            (Type::TIMESTAMPTZ, "2013-01-01 02:00:00+02", Ok("2013-01-01T00:00:00Z")),
+            (Type::DATE, "2013-01-01", Ok("2013-01-01")),
+            (Type::TEXT, " a ", Ok(" a ")),
+            (Type::UNKNOWN, "a", Ok("a")),
+            (Type::BYTEA, "\\x0aFF", Ok("0aff")),
+            (Type::BYTEA, "\\xf", Err("22P02")),
+            (Type::JSON, "{}", Err("0A000")),
+        ] {
+            assert_eq!(
+                said(data_type.clone(), Some(text.as_bytes()), false).as_deref(),
+                value.as_deref(),
+                "{data_type} {text}"
+            );
+        }
+        assert_eq!(said(Type::INT4, None, false).as_deref(), Ok(""));
+        assert_eq!(said(Type::TEXT, Some(b"\xff"), false), Err("22P02"));
+    }
+
+    #[test]
+    fn binary_becomes_a_value_of_its_type() {
+        let micros = 1_000_000_i64.to_be_bytes();
+        // 12345.678: groups 1, 2345, 6780
+        let number = [0, 3, 0, 1, 0, 0, 0, 3, 0, 1, 9, 41, 26, 124];
+        for (data_type, bytes, value) in [
+            (Type::INT2, &[0xff, 0xfe][..], Ok("-2")),
+            (Type::INT4, &[0, 0], Err("22P03")),
+            (Type::BOOL, &[1], Ok("true")),
+            (Type::TIMESTAMPTZ, &micros, Ok("2000-01-01T00:00:01Z")),
+            (Type::DATE, &[0, 0, 0, 1], Ok("2000-01-02")),
+            (Type::NUMERIC, &number, Ok("12345.678")),
+            (Type::NUMERIC, &[0, 0, 0, 0, 0xc0, 0, 0, 0], Err("22P03")),
+            (Type::TEXT, b"a", Ok("a")),
+            (Type::JSONB, b"{}", Err("0A000")),
+        ] {
+            assert_eq!(
+                said(data_type.clone(), Some(bytes), true).as_deref(),
+                value.as_deref(),
+                "{data_type} {bytes:?}"
+            );
+        }
+        assert_eq!(numeric(&[0, 1, 0xff, 0xff, 0x40, 0, 0, 2, 9, 196]).as_deref(), Some("-00000.25"));
+    }
+}

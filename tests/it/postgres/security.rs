@@ -1,0 +1,110 @@
+//! Tokens by SCRAM, TLS, and what is refused.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::place;
+use crate::support::Hitherto;
+use crate::support::certificates::Authority;
+use crate::support::process::until;
+use crate::support::psql::{psql, ran};
+
+/// A new token and its id.
+fn token(place: &Hitherto, flags: &str) -> (String, String) {
+    let created: Value = serde_json::from_str(&place.ok(&format!("token create {flags} --output json"))).expect("JSON");
+    let text = |field: &str| created[field].as_str().expect("a text").to_owned();
+    (text("token"), text("id"))
+}
+
+const GUARDED: &str = "[server]\nauth = \"token\"\n[server.tls]\ncert = \"server.pem\"\nkey = \"server.key\"\n";
+
+#[test]
+fn a_client_shows_its_token_by_scram_over_tls() {
+    let place = place();
+    let (root, other) = (Authority::new("root"), Authority::new("other"));
+    root.write_root(&place, "root");
+    other.write_root(&place, "other");
+    root.write_certificate(&place, "server");
+    place.write("hitherto.toml", GUARDED);
+    let (reader, id) = token(&place, "dash --role reader");
+    let (another, another_id) = token(&place, "other --role admin");
+    // beyond loopback, as far as a test may: every address of this machine
+    let server = place.serve_at("0.0.0.0:0", "--postgres 0.0.0.0:0");
+    let at = server.postgres.clone().expect("it says where it is");
+    let at = at.replace("127.0.0.1", "localhost");
+    let (ours, theirs) = (place.path("root.ca.pem"), place.path("other.ca.pem"));
+    let [ours, theirs] = [&ours, &theirs].map(|path| path.to_str().expect("a path"));
+    let asked = |user: &str, password: &str, more: &[(&str, &str)], query: &str| {
+        let known = [("PGUSER", user), ("PGPASSWORD", password), ("PGSSLMODE", "verify-full"), ("PGSSLROOTCERT", ours)];
+        let environment: Vec<_> =
+            known.into_iter().chain([("PGHOSTADDR", "127.0.0.1")]).chain(more.iter().copied()).collect();
+        let mut command = psql(&at, &environment);
+        command.args(["-v", "VERBOSITY=verbose", "-A", "-t", "-c", query]);
+        ran(command)
+    };
+    let whole = asked(&id, &reader, &[], "select count(*) from legs").expect_code(0);
+    assert_eq!(whole.stdout, "3\n");
+    let bound = asked(&id, &reader, &[("PGCHANNELBINDING", "require")], "select current_user").expect_code(0);
+    assert_eq!(bound.stdout, format!("{id}\n"), "bound to the TLS beneath");
+
+    let none: &[(&str, &str)] = &[];
+    let secret = reader.rsplit('_').next().expect("a secret");
+    for (user, password, more, reason) in [
+        (&*id, "hth_wrong", none, "password authentication failed for user"),
+        (&*id, &*another, none, "password authentication failed for user"),
+        (&*another_id, &*reader, none, "password authentication failed for user"),
+        ("postgres", &*reader, none, "password authentication failed for user"),
+        (&*id, &*reader, &[("PGSSLMODE", "disable")], "the connection is not encrypted, and must be"),
+        (&*id, &*reader, &[("PGSSLROOTCERT", theirs)], "certificate verify failed"),
+        (&*id, &*reader, &[("PGDATABASE", "shop")], "there is no database 'shop'"),
+    ] {
+        let said = asked(user, password, more, "select 1").expect_code(2).stderr;
+        assert!(said.contains(reason) && !said.contains(secret), "{user} {more:?}: {said}");
+    }
+    let again = asked(&id, &reader, &[], "select 1").stdout;
+    assert_eq!(again, "1\n", "who was refused before is let in with the right one");
+    server.terminate();
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the wire of PostgreSQL") && said.contains("unknown"), "refusals are logged: {said}");
+    assert!(!said.contains(secret), "and the secret is not: {said}");
+}
+
+#[test]
+fn a_token_that_was_revoked_ends_its_connections() {
+    let place = place();
+    place.write("hitherto.toml", "[server]\nauth = \"token\"\n");
+    let (reader, id) = token(&place, "dash --role reader");
+    let server = place.serve("--postgres 127.0.0.1:0");
+    let at = server.postgres.clone().expect("it says where it is");
+    let environment = [("PGUSER", id.as_str()), ("PGPASSWORD", reader.as_str())];
+    let mut command = psql(&at, &environment);
+    command.args(["-A", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("psql can be started");
+    let mut stdin = child.stdin.take().expect("its stdin is a pipe");
+    let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is a pipe"));
+    writeln!(stdin, "select 1;").expect("it reads");
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it answers");
+    assert_eq!(line, "1\n");
+
+    place.ok(&format!("token revoke {id}"));
+    let refused = until("the server knows of it", || {
+        let mut command = psql(&at, &environment);
+        command.args(["-v", "VERBOSITY=verbose", "-c", "select 1"]);
+        let ran = ran(command);
+        (ran.code == 2).then_some(ran.stderr)
+    });
+    assert!(refused.contains(&format!("the token {id} (dash) was revoked")), "{refused}");
+    // the connection that was there before: its next statement is its last
+    writeln!(stdin, "select 2;").expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("was revoked") && !output.status.success(), "{said}");
+    let mut rest = String::new();
+    stdout.read_line(&mut rest).expect("it is read");
+    assert_eq!(rest, "");
+}

@@ -22,6 +22,7 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
     let options = Options {
         listen: stores::address("127.0.0.1:0")?,
         http: stores::address("127.0.0.1:0")?,
+        postgres: None,
         follow: config.follow,
         compact_after: config.compact_after,
         upkeep: config.upkeep,

@@ -96,7 +96,7 @@ impl Refused {
             (Reason::Unknown, _) => {
                 "the token is not known here: is it of this server's project, and whole? `hitherto token list` has all".to_owned()
             }
-            (Reason::Missing | Reason::Handshake, _) => {
+            (Reason::Missing | Reason::Handshake | Reason::Connections, _) => {
                 "no token was shown: send `authorization: Bearer TOKEN` (HITHERTO_TOKEN or --token-file), as `hitherto token \
                  create` gave it"
                     .to_owned()

@@ -39,8 +39,9 @@ fn count(place: &Hitherto) -> String {
 /// More bytes than the process may have of memory, in rows that cannot be compressed to less. 4 GB do as well, in more time.
 #[test]
 fn a_file_larger_than_memory_streams_through() {
-    const INPUT: u64 = 320 << 20;
-    const DATA_KIB: u64 = 280 << 10;
+    const INPUT: u64 = 448 << 20;
+    // what it needs is less than half of it, and the allocator keeps more where threads come and go
+    const DATA_KIB: u64 = 400 << 10;
     let place = applied();
     let mut command = place.limited(&format!("-d {DATA_KIB}"), "ingest readings - --batch-id large");
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -62,7 +63,7 @@ fn a_file_larger_than_memory_streams_through() {
     );
     assert_eq!(count(&place), rows.to_string());
     if cfg!(target_os = "linux") {
-        assert!(most_kib > 10_000 && most_kib < 400_000, "it took {most_kib} KiB of memory");
+        assert!(most_kib > 10_000 && most_kib < DATA_KIB, "it took {most_kib} KiB of memory");
     }
 }
 

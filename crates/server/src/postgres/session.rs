@@ -34,9 +34,6 @@ use crate::background::stopped;
 use crate::queries::{Rows, plan, plan_by, run};
 use crate::shared::Shared;
 
-/// So much of a copy is sent at once.
-const COPIED_BYTES: usize = 64 << 10;
-
 /// A conversation.
 pub(super) struct Session {
     pub(super) wire: Wire,
@@ -266,16 +263,15 @@ impl Session {
         let count = i16::try_from(columns.len()).unwrap_or(i16::MAX);
         let begun = CopyOutResponse::new(i8::try_from(format).unwrap_or_default(), count, vec![format; columns.len()]);
         self.wire.feed(Said::CopyOutResponse(begun)).await?;
-        let mut into = BytesMut::with_capacity(2 * COPIED_BYTES);
+        let mut into = BytesMut::new();
         shape.begin(&columns.names(), &mut into);
         let mut answer = Answer::new(columns, run(&self.shared, planned), self.pass.clone());
         let mut copied = 0_u64;
         while let Some(row) = answer.next().await? {
             shape.row(row, &mut into);
             copied += 1;
-            if into.len() >= COPIED_BYTES {
-                self.wire.feed(Said::CopyData(CopyData::new(into.split().freeze()))).await?;
-            }
+            // a row a message, as PostgreSQL does: drivers count on it
+            self.wire.feed(Said::CopyData(CopyData::new(into.split().freeze()))).await?;
         }
         shape.end(&mut into);
         if !into.is_empty() {

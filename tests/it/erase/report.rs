@@ -46,7 +46,7 @@ fn who_has_it_from_a_spine_may_hold_it_and_is_told_as_such() {
     build("checked", "--spine-sql \"select tailnum, event_timestamp from checks\"");
     build("from_file", "--spine with.parquet");
     let columns = "tailnum, event_timestamp, legs__arr_delay";
-    build("from_query", &format!("--spine-sql \"select {columns} from training_sets.set_with\""));
+    build("from_query", &format!("--spine-sql \"select {columns}, 1 as one from training_sets.set_with\""));
     build("chain", &format!("--spine-sql \"select {columns} from training_sets.from_query where tailnum = 'N1'\""));
     place.ok("model register n --dataset chain");
 

@@ -122,6 +122,42 @@ fn a_changed_cell_is_found_and_named() {
 }
 
 #[test]
+fn what_cannot_be_checked_any_more_is_not_proven_any_more() {
+    let place = laid_out();
+    let id = built(&place, TRAINING_SET);
+    place.write(
+        "gate.yaml",
+        "kind: gate\nname: taxi-champion\nmodel: taxi\nalias: champion\ndataset: verified\nonline: false\n",
+    );
+    place.ok("apply -f gate.yaml");
+    place.ok("model register taxi --feature-set both --dataset first");
+    let verified = |code: i32| {
+        let ran = place.run("model check taxi@1 champion").expect_code(code);
+        let line = ran.stdout.lines().find(|line| line.contains("the dataset is verified")).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("no condition about the dataset in:\n{}{}", ran.stdout, ran.stderr))
+    };
+    place.ok("dataset verify first");
+    assert!(verified(0).contains(&format!("dataset {} was proven by ", &id[..12])));
+
+    // the file is gone, and comes back
+    fs::rename(place.path("t.parquet"), place.path("away.parquet")).expect("renamed");
+    assert!(place.fails("dataset verify first").contains("if its file was moved, name it with --file"));
+    assert!(verified(1).contains(&format!("dataset {} was not proven by ", &id[..12])));
+    place.ok("dataset verify first --file away.parquet");
+    verified(0);
+    // a place that was mistyped says nothing of the file
+    place.fails("dataset verify first --file nowhere.parquet");
+    verified(0);
+    fs::rename(place.path("away.parquet"), place.path("t.parquet")).expect("renamed");
+
+    // a table is gone: nobody can tell what was known
+    fs::remove_dir_all(place.path(".hitherto/offline/limits")).expect("removed");
+    let said = place.fails("dataset verify first");
+    assert!(said.contains("table 'limits-1' of limits@1 has no row with _sequence 1 any more"), "{said}");
+    assert!(verified(1).contains(&format!("dataset {} was not proven by ", &id[..12])));
+}
+
+#[test]
 fn a_file_that_was_built_elsewhere_is_held_against_history() {
     let place = laid_out();
     built(&place, "--spine spine.csv --out event.parquet --mode event");

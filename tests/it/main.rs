@@ -13,6 +13,7 @@ mod crash;
 mod definitions;
 mod demo;
 mod erase;
+mod explained;
 mod faults;
 mod flight;
 mod interop;

@@ -32,7 +32,7 @@ fn files(place: &Hitherto) -> Vec<String> {
 
 fn profiles(place: &Hitherto) -> Vec<Json> {
     let ids = json(place, "dataset list");
-    let ids = ids.as_array().expect("training sets").iter().map(|set| set["ID"].as_str().or(set["id"].as_str()));
+    let ids = ids.as_array().expect("training sets").iter().map(|set| set["id"].as_str());
     let ids = ids.map(|id| id.expect("an id").to_owned());
     ids.map(|id| json(place, &format!("dataset show {id}"))["build"]["profiles"].clone()).collect()
 }

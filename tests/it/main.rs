@@ -32,6 +32,7 @@ mod python_client;
 mod readme;
 mod rebuilds;
 mod redis_down;
+mod second_oracle;
 mod serving;
 mod sql;
 mod story;

@@ -1,6 +1,7 @@
 //! The one integration binary: each property is a module, named after what it holds.
 
 mod agreement;
+mod any_columns;
 mod audit;
 mod auth;
 mod certificate;

@@ -102,7 +102,7 @@ impl Sample {
             slots.iter().step_by(step).map(|&slot| Fold { slot, cut_off: None, whole: None }).collect();
         let Some(held) = self.keys.get_mut(&key) else { return };
         if let Held::Rows(rows) = held {
-            for &row in rows.iter() {
+            for &row in &*rows {
                 folds.iter_mut().for_each(|fold| fold.add(row, questions, claim));
             }
             self.held -= rows.len();

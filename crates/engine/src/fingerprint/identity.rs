@@ -226,7 +226,7 @@ fn nothing_else_changes_the_id() {
 
 /// Choices for `inputs`; most often the usual ones, so that requests meet.
 fn choices(inputs: &'static [Input]) -> impl Strategy<Value = Vec<usize>> {
-    vec(prop_oneof![4 => Just(0_usize), 1 => 0..60_usize], inputs.len()).prop_map(|picked| {
+    vec(prop_oneof![4 => Just(0_usize), 1 => 0..60_usize], inputs.len()).prop_map(move |picked| {
         let within = |(choice, (_, choices, _)): (usize, &Input)| choice % choices;
         picked.into_iter().zip(inputs).map(within).collect()
     })

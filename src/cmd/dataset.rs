@@ -192,7 +192,7 @@ async fn spine_again(dataset: &Dataset) -> Result<hitherto_engine::Spine> {
         "-" => bail!("it came from standard input"),
         // a location is an absolute path or a URL, so this is none
         "uploaded" => bail!("a client sent it with its request"),
-        _ if dataset.spine_is_query() => spine_of(None, Some(origin.to_owned())).await,
+        _ if dataset.spine_is_query() => Ok(hitherto_engine::Spine::asked_again(dataset)),
         _ => spine_of(Some(origin.to_owned()), None).await,
     }
 }

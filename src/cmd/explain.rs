@@ -25,11 +25,12 @@ pub(super) fn show(explanation: &Explanation) {
 
 fn line(view: &ViewExplanation) -> String {
     format!(
-        "{}: files {}, row groups {}, rows in pages {}; {} rows probed, {} seen by some row, {} winners; {} read; \
+        "{}: files {}, row groups {}{}, rows in pages {}; {} rows probed, {} seen by some row, {} winners; {} read; \
          narrow pass {}, winners {}, payload {}",
         view.alias,
         part(view.files),
         part(view.groups),
+        by_bloom(view.bloom_groups_skipped),
         part(view.rows),
         thousands(view.probed_rows as u64),
         thousands(view.candidate_rows as u64),
@@ -39,6 +40,14 @@ fn line(view: &ViewExplanation) -> String {
         seconds(view.resolve_time),
         seconds(view.fetch_time),
     )
+}
+
+/// What bloom filters alone have ruled out, if they have.
+fn by_bloom(groups: usize) -> String {
+    match groups {
+        0 => String::new(),
+        _ => format!(" ({} skipped by bloom filters)", thousands(groups as u64)),
+    }
 }
 
 /// `3 of 12`: what was read of all.

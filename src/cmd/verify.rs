@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use hitherto_certificate::{Cause, Fault, ViewReport};
 use hitherto_core::{Dataset, Mode, Selector};
 use hitherto_engine::{AuditRequest, Certificate, Engine};
@@ -46,9 +46,18 @@ pub(super) async fn run(args: Args, engine: &Engine, by: &str, global: &Global) 
         engine.audit_file(&wanted, &file, |progress| bar.show(progress)).await?
     } else {
         let (dataset, place) = find(engine, &args.which, args.file.as_deref()).await?;
-        let file = locations::input(std::slice::from_ref(&place), None).await.with_context(|| {
-            format!("could not check dataset {}; if its file was moved, name it with --file", &dataset.id[..12])
-        })?;
+        let file = match locations::input(std::slice::from_ref(&place), None).await {
+            Ok(file) => file,
+            Err(error) => {
+                // of a file that is elsewhere nothing is said by a place where none is
+                if args.file.is_none() {
+                    engine.record_unchecked(&dataset, by, &format!("{error:#}")).await;
+                }
+                let id = &dataset.id[..12];
+                let hint = format!("could not check dataset {id}; if its file was moved, name it with --file");
+                return Err(error.context(hint));
+            }
+        };
         engine.verify_dataset(&dataset, &file, by, |progress| bar.show(progress)).await?
     };
     bar.clear();
@@ -127,6 +136,9 @@ fn show(certificate: &Certificate) -> Result<()> {
     for view in &certificate.views {
         if view.unproven > 0 {
             output::line(format!("fault: {}: {} winners could not be proven", view.view, view.unproven))?;
+        }
+        if !view.is_sampled() {
+            output::line(format!("fault: {}: no row was asked again of a store cut off at its time", view.view))?;
         }
         view.faults.iter().try_for_each(|fault| output::line(format!("fault: {}", text(fault))))?;
         let untold = view.wrong_cells - view.faults.len() as u64;

@@ -122,6 +122,42 @@ fn a_changed_cell_is_found_and_named() {
 }
 
 #[test]
+fn what_cannot_be_checked_any_more_is_not_proven_any_more() {
+    let place = laid_out();
+    let id = built(&place, TRAINING_SET);
+    // how many verdicts there are, and the last one: the one that gates take
+    let verdicts = || {
+        let log: Value = serde_json::from_str(&place.ok("audit list --output json")).expect("JSON");
+        let entries = log.as_array().expect("entries").iter().filter(|entry| entry["verb"] == "record_verdict");
+        let proven = |entry: &Value| -> bool {
+            let after: Value = serde_json::from_str(entry["after"].as_str().expect("text")).expect("JSON");
+            after["proven"].as_bool().expect("a verdict")
+        };
+        entries.map(proven).collect::<Vec<bool>>()
+    };
+    place.ok("dataset verify first");
+    assert_eq!(verdicts(), [true]);
+
+    // the file is gone, and comes back
+    fs::rename(place.path("t.parquet"), place.path("away.parquet")).expect("renamed");
+    assert!(place.fails("dataset verify first").contains("if its file was moved, name it with --file"));
+    assert_eq!(verdicts(), [true, false]);
+    place.ok("dataset verify first --file away.parquet");
+    // a place that was mistyped says nothing of the file
+    place.fails("dataset verify first --file nowhere.parquet");
+    assert_eq!(verdicts(), [true, false, true]);
+    fs::rename(place.path("away.parquet"), place.path("t.parquet")).expect("renamed");
+
+    // a table is gone: nobody can tell what was known
+    fs::remove_dir_all(place.path(".hitherto/offline/limits")).expect("removed");
+    let said = place.fails("dataset verify first");
+    assert!(said.contains("table 'limits-1' of limits@1 has no row with _sequence 1 any more"), "{said}");
+    assert_eq!(verdicts(), [true, false, true, false]);
+    let kept: Value = serde_json::from_str(&place.ok(&format!("dataset show {id} --json"))).expect("JSON");
+    assert_eq!(kept["id"], id, "the manifest is as it was");
+}
+
+#[test]
 fn a_file_that_was_built_elsewhere_is_held_against_history() {
     let place = laid_out();
     built(&place, "--spine spine.csv --out event.parquet --mode event");

@@ -1,6 +1,7 @@
 //! The one integration binary: each property is a module, named after what it holds.
 
 mod agreement;
+mod any_columns;
 mod audit;
 mod auth;
 mod certificate;
@@ -13,6 +14,7 @@ mod crash;
 mod definitions;
 mod demo;
 mod erase;
+mod explained;
 mod faults;
 mod flight;
 mod interop;
@@ -31,6 +33,7 @@ mod python_client;
 mod readme;
 mod rebuilds;
 mod redis_down;
+mod second_oracle;
 mod serving;
 mod sql;
 mod story;

@@ -337,10 +337,15 @@ fn a_gate_takes_the_word_of_the_last_verification() {
     place.run("dataset verify first").expect_code(1);
     let said = place.run(&check).expect_code(1).stdout;
     assert!(said.contains("FAIL  the dataset is verified: "), "{said}");
+    // a file that is not there any more is no proof of anything
+    fs::remove_file(place.path("t.parquet")).expect("removed");
+    place.fails("dataset verify first");
+    let said = place.run(&check).expect_code(1).stdout;
+    assert!(said.contains("FAIL  the dataset is verified: ") && said.contains(" was not proven by "), "{said}");
     place.write("t.parquet", written);
     place.ok("dataset verify first");
     assert_eq!(place.ok(&format!("model alias m@1 champion {NOON}")), "m@champion -> m@1\n");
     let log = json_of(&place.ok("audit list --output json"));
     let verbs: Vec<&Value> = log.as_array().expect("a log").iter().map(|entry| &entry["verb"]).collect();
-    assert_eq!(verbs.iter().filter(|verb| **verb == "record_verdict").count(), 3, "{verbs:?}");
+    assert_eq!(verbs.iter().filter(|verb| **verb == "record_verdict").count(), 4, "{verbs:?}");
 }

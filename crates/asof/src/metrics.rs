@@ -39,6 +39,8 @@ pub struct ScanCounters {
     pub groups: Count,
     /// Those of them that were not read.
     pub groups_skipped: Count,
+    /// Of those that were not: what a bloom filter alone ruled out.
+    pub bloom_groups_skipped: Count,
     /// Rows of the row groups that were read.
     pub group_rows: Count,
     /// Those of them in pages that were not read.
@@ -61,6 +63,7 @@ impl ScanCounters {
             files_skipped: count("files_skipped"),
             groups: count("groups"),
             groups_skipped: count("groups_skipped"),
+            bloom_groups_skipped: count("bloom_groups_skipped"),
             group_rows: count("group_rows"),
             page_rows_skipped: count("page_rows_skipped"),
             bytes_read: count("bytes_read"),

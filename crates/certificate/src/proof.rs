@@ -103,7 +103,7 @@ impl Proof {
                 continue;
             }
             let row = rows.row(index);
-            self.sample.add(key, row);
+            self.sample.add(key, row, &thesis.questions, &thesis.claim);
             let candidate = Candidate::of(&row);
             let since = visible_since(&row, thesis.claim.reading, thesis.claim.mode);
             let mut slots = thesis.questions.slots_since(key, since.0);
@@ -163,7 +163,7 @@ impl Proof {
         self.unproven += part.unproven;
         self.wrong_cells += part.wrong_cells;
         self.wrong.extend(part.wrong);
-        self.sample.merge(part.sample);
+        self.sample.merge(part.sample, &self.thesis.questions, &self.thesis.claim);
     }
 
     /// Ends the proof, once all of history was added: what is not shown by now is not shown.

@@ -75,11 +75,17 @@ pub enum Cause {
 }
 
 impl ViewReport {
-    /// Whether every winner and every cell was shown to be right.
+    /// Whether every winner and every cell was shown to be right, and some rows were asked again, if any has a winner.
     pub fn is_proven(&self) -> bool {
         self.unproven == 0
+            && self.is_sampled()
             && self.wrong_cells == 0
             && self.present + self.no_row + self.deleted + self.expired == self.rows
+    }
+
+    /// Whether rows were asked again of a store cut off at their time; none need be where none has a winner.
+    pub fn is_sampled(&self) -> bool {
+        self.sampled > 0 || self.no_row == self.rows
     }
 
     /// Adds what was found in another band of the same training set.

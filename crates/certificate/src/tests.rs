@@ -167,6 +167,30 @@ fn explained(causes: Causes, history: &[RecordBatch]) -> Causes {
     causes
 }
 
+#[test]
+fn a_key_with_more_rows_than_a_sample_holds_is_asked_again() {
+    let row = |sequence: i64| {
+        let created = Some(Timestamp(sequence + sequence % 7));
+        let row = Row { event: Timestamp(sequence), created, sequence, deleted: sequence % 11 == 0 };
+        (Some(1), row, Some(sequence))
+    };
+    let case = Case {
+        reading: Reading { source_delay: Span::ZERO, ttl: None },
+        mode: Mode::Knowledge,
+        created: true,
+        history: (0..250_000).map(row).collect(),
+        spine: (1..40).map(|place| (Some(1), Timestamp(place * 6_001))).collect(),
+    };
+    let history = case.batches(8_192);
+    let report = case.judge(&case.answers(), &history, &history);
+    assert!(report.is_proven(), "{report:#?}");
+    assert!(report.sampled >= 4, "{report:#?}");
+    let unasked = ViewReport { sampled: 0, ..report.clone() };
+    assert!(!unasked.is_proven(), "nothing was asked again");
+    let unanswered = ViewReport { rows: 3, no_row: 3, ..ViewReport::default() };
+    assert!(unanswered.is_proven(), "there is nothing to ask again");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 

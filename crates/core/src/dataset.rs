@@ -147,6 +147,12 @@ pub struct Build {
     /// Per such table: the erasures that its history had been through; a table without any is left out.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub spine_erasures: BTreeMap<String, Vec<String>>,
+    /// When the spine's query was asked: its now. None where the spine was no query, and in manifests from before it was noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spine_asked_at: Option<Timestamp>,
+    /// Per feature view that the spine's query named: its latest version then.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub spine_views: BTreeMap<Name, u32>,
     /// The ids of the training sets that the spine's query read.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub spine_datasets: BTreeSet<String>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hitherto_core::{Catalog, Dataset, SetVersion};
+use hitherto_core::{Catalog, Dataset, SetVersion, Table};
 use hitherto_offline::TableErasure;
 
 use crate::join::Pins;
@@ -37,6 +37,25 @@ impl Engine {
             pins.insert(table.clone(), pinned.ok_or_else(cut)?);
         }
         Ok(pins)
+    }
+}
+
+impl Engine {
+    /// What was erased since from the rows that the query of `dataset`'s spine read, in words.
+    pub(crate) async fn erased_from_spine(
+        &self,
+        tables: &BTreeMap<String, Table>,
+        dataset: &Dataset,
+    ) -> Result<Vec<String>> {
+        let mut erased = Vec::new();
+        for (id, last) in &dataset.build.spine_tables {
+            let Some(table) = tables.get(id) else { continue };
+            let Some(pinned) = self.history(table)?.pin_at(*last).await? else { continue };
+            let known = dataset.build.spine_erasures.get(id);
+            let is_new = |erasure: &&TableErasure| known.is_none_or(|known| !known.contains(&erasure.id));
+            erased.extend(pinned.erasures().iter().filter(is_new).map(|erasure| taken(erasure, id)));
+        }
+        Ok(erased)
     }
 }
 

@@ -32,6 +32,8 @@ pub struct ViewExplanation {
     pub files: Part,
     /// Row groups of the files that were opened, and those that were not read.
     pub groups: Part,
+    /// Of those that were not read: what a bloom filter alone ruled out.
+    pub bloom_groups_skipped: usize,
     /// Rows of the row groups that were read, and those in pages that were not.
     pub rows: Part,
     /// Rows that were held against the spine.
@@ -83,6 +85,7 @@ impl ViewExplanation {
             alias: alias.to_owned(),
             files: part("files", "files_skipped"),
             groups: part("groups", "groups_skipped"),
+            bloom_groups_skipped: of.count("bloom_groups_skipped"),
             rows: part("group_rows", "page_rows_skipped"),
             probed_rows: of.count("probed_rows"),
             candidate_rows: of.count("candidate_rows"),

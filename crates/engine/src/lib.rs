@@ -48,6 +48,7 @@
 
 mod alias;
 mod apply;
+mod asked;
 mod audit;
 mod build;
 mod check_history;
@@ -107,6 +108,7 @@ mod witness;
 
 pub use alias::OnRefusal;
 pub use apply::{Applied, DefinitionFile};
+pub use asked::Asked;
 pub use audit::AuditReport;
 pub use check_history::CheckedTable;
 pub use clock::Clock;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hitherto_core::{Build, Dataset, DatasetView, SetVersion, Split};
+use hitherto_core::{Build, Dataset, DatasetView, ResolvedSet, SetVersion, Split, ViewUse};
 
 use hitherto_offline::PinnedTable;
 
@@ -19,20 +19,13 @@ impl Engine {
         split: Option<Split>,
         pins: &Pins,
     ) -> Dataset {
-        let views = set.resolved.uses.iter().map(|view_use| DatasetView {
-            alias: view_use.alias.clone(),
-            view: view_use.view.clone(),
-            table: view_use.table.clone(),
-            source_delay: view_use.source_delay,
-            ttl: view_use.ttl,
-        });
         Dataset {
             id: String::new(),
             format: Dataset::FORMAT,
             name: wanted.name.clone(),
             feature_set: set.versioned_name(),
             feature_set_hash: set.hash.clone(),
-            views: views.collect(),
+            views: views(&set.resolved),
             transforms: set.resolved.transforms.clone(),
             mode: wanted.mode,
             spine: String::new(),
@@ -53,6 +46,18 @@ impl Engine {
             },
         }
     }
+}
+
+/// The views that a set pins, as manifests name them.
+pub(crate) fn views(set: &ResolvedSet) -> Vec<DatasetView> {
+    let of = |view_use: &ViewUse| DatasetView {
+        alias: view_use.alias.clone(),
+        view: view_use.view.clone(),
+        table: view_use.table.clone(),
+        source_delay: view_use.source_delay,
+        ttl: view_use.ttl,
+    };
+    set.uses.iter().map(of).collect()
 }
 
 /// The ids of what was erased from each table; tables of which nothing was are left out.

@@ -120,6 +120,7 @@ impl Engine {
                 Err(fault) => faults.push(fault.to_string()),
             }
         }
+        faults.extend(self.erased_from_spine(&catalog.tables, dataset).await?);
         Err(missing_spine(dataset, &faults))
     }
 
@@ -135,7 +136,15 @@ impl Engine {
         if found == dataset.spine_fingerprint {
             return Ok(surveyed);
         }
-        Err(other(format!("its rows hash to {}, not {}", short(&found), short(&dataset.spine_fingerprint))))
+        let again = match spine {
+            Spine::SqlThen { .. } => {
+                ", asked of its tables and views as they were then: without ORDER BY rows come in the order of files, and what it \
+                 names of the schemas training_sets and registry is as it is now"
+            }
+            _ => "",
+        };
+        let (found, wanted) = (short(&found), short(&dataset.spine_fingerprint));
+        Err(other(format!("its rows hash to {found}, not {wanted}{again}")))
     }
 
     /// The spine's columns of a dataset's own file: all but those that its feature set and its split have added.

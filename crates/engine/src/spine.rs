@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::fingerprint::Fingerprint;
 use crate::sql::Reads;
-use crate::{Engine, Error, Result};
+use crate::{Asked, Engine, Error, Result};
 
 /// A spine with no more bytes than this, or than an eighth of the memory limit, stays in memory from the first reading to
 /// the second.
@@ -34,6 +34,13 @@ pub enum Spine {
     Batches(RecordBatch),
     /// A query over feature history.
     Sql(String),
+    /// A query over feature history as it was when it was asked before.
+    SqlThen {
+        /// Its text.
+        query: String,
+        /// When, and what there was.
+        asked: Asked,
+    },
     /// The first columns of a training set: the spine that it was built from.
     Columns {
         /// The training set's file.
@@ -130,9 +137,13 @@ impl Engine {
                     kept_bytes_max,
                 })
             }
-            Spine::Sql(query) => {
+            Spine::Sql(query) | Spine::SqlThen { query, .. } => {
+                let then = match spine {
+                    Spine::SqlThen { asked, .. } => Some(asked),
+                    _ => None,
+                };
                 let begun = self.spine_limits.begin();
-                let (rows, reads) = begun.hold(self.sql_with_reads(query)).await?;
+                let (rows, reads) = begun.hold(self.sql_with_reads(query, then)).await?;
                 let schema = plain(&rows.schema());
                 let batch_schema = Arc::clone(&schema);
                 let rows = rows.map(move |batch| {

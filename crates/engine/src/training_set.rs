@@ -408,6 +408,8 @@ fn note_reads(build: &mut Build, reads: &Reads) {
             build.spine_erasures.insert(table.clone(), read.erasures.clone());
         }
     }
+    build.spine_asked_at = reads.asked_at;
+    build.spine_views.clone_from(&reads.views);
     build.spine_datasets.clone_from(&reads.training_sets);
 }
 

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use super::{LIMITS, READINGS, SPINE, built, laid_out};
-use crate::support::Hitherto;
 use crate::support::random::Random;
+use crate::support::{Hitherto, Ran};
 
-const REQUESTS: usize = 60;
+const REQUESTS: usize = 96;
 
 /// What decides values, each a choice of flags; the first is the usual.
 const DECIDING: [&[&str]; 5] = [
-    &["both", "both_in_short", "both_later"],
+    &["both", "both_in_short", "both_later", "both_asking", "both_aged", "both_ageless", "both_delayed"],
     &["", "--mode event"],
     &["", "--evidence"],
     &[
@@ -60,12 +60,83 @@ name: both_later
 features: ['readings:*', 'limits:most']
 transforms:
   - {name: share, expr: 'readings__v / (limits__most + 0)'}
+---
+kind: feature_set
+name: both_asking
+features: ['readings:*', 'limits:most']
+request: {label: int64}
+transforms:
+  - {name: share, expr: 'readings__v / limits__most'}
 ";
+
+/// Later versions of the same views, each over the table that its first version has; what was applied stays as it is.
+const MORE_VIEWS: [&str; 3] = [
+    "
+kind: feature_view
+name: readings
+entity: thing
+created_timestamp: created
+ttl: 41s
+features: {v: float64, note: string}
+---
+kind: feature_view
+name: limits
+entity: thing
+source_delay: 6s
+features: {most: int64}
+---
+kind: feature_set
+name: both_aged
+features: ['readings@2:*', 'limits@1:most']
+transforms:
+  - {name: share, expr: 'readings__v / limits__most'}
+---
+kind: feature_set
+name: both_delayed
+features: ['readings@1:*', 'limits@2:most']
+transforms:
+  - {name: share, expr: 'readings__v / limits__most'}
+",
+    "
+kind: feature_view
+name: readings
+entity: thing
+created_timestamp: created
+features: {v: float64, note: string}
+---
+kind: feature_set
+name: both_ageless
+features: ['readings@3:*', 'limits@1:most']
+transforms:
+  - {name: share, expr: 'readings__v / limits__most'}
+",
+    // as the first version reads its table: which version it is decides nothing
+    "
+kind: feature_view
+name: readings
+description: in other words, too
+entity: thing
+created_timestamp: created
+ttl: 40s
+features: {v: float64, note: string}
+---
+kind: feature_set
+name: both_again
+description: a set that is read as the first one
+features: ['readings@4:*', 'limits@1:most']
+transforms:
+  - {name: share, expr: 'readings__v / limits__most'}
+",
+];
 
 fn prepared() -> Hitherto {
     let place = laid_out();
     place.write("more.yaml", format!("{}{MORE_SETS}", super::DEFINITIONS));
     place.ok("apply -f more.yaml");
+    for more in MORE_VIEWS {
+        place.write("more.yaml", more);
+        place.ok("apply -f more.yaml");
+    }
     let mut rows: Vec<String> = SPINE.lines().skip(1).map(|row| format!("{row},2024-01-01T00:00:45Z")).collect();
     let head = "k,event_timestamp,label,label_time";
     let text = |head: &str, rows: &[String]| format!("{head}\n{}\n", rows.join("\n"));
@@ -123,8 +194,10 @@ fn ids_differ_if_and_only_if_what_decides_values_differs() {
                 write!(flags, " {}", random.pick(choices)).expect("memory");
             }
             // a set by another name, but with the same hash
-            let set = if set == "both" { random.pick(&["both", "both@1", "same_as_both"]) } else { set };
-            let id = place.ok(&format!("training-set --feature-set {set}{flags}"));
+            let set = if set == "both" { random.pick(&["both", "both@1", "same_as_both", "both_again"]) } else { set };
+            let mut run = place.command(&format!("training-set --feature-set {set}{flags}"));
+            let run = run.env("TOKIO_WORKER_THREADS", random.pick(&["1", "2", "5"])).output().expect("it runs");
+            let id = Ran::of(&format!("training-set --feature-set {set}{flags}"), run).expect_code(0).stdout;
             let known = ids.entry(deciding.clone()).or_insert_with(|| id.clone());
             assert_eq!(*known, id, "{deciding:?}: --feature-set {set}{flags}");
         }
@@ -132,7 +205,11 @@ fn ids_differ_if_and_only_if_what_decides_values_differs() {
         place.ok("compact --full");
         assert_eq!(built(&place, "--spine spine.csv --out t.parquet --fresh"), once, "compaction changes no id");
         place.ok("vacuum --retention 0s");
-        assert_eq!(built(&place, "--spine spine.csv --out t.parquet --fresh"), once, "vacuum changes no id");
+        place
+            .write("more.yaml", MORE_VIEWS[2].replace("in other words, too", &format!("told for the {history}. time")));
+        place.ok("apply -f more.yaml");
+        let told = place.ok("training-set --feature-set both_again --spine spine.csv --out t.parquet --fresh");
+        assert_eq!(told.trim_end(), once, "what is said of a view changes no id");
         let (view, rows) = if history == 0 { ("readings", READINGS) } else { ("limits", LIMITS) };
         place.write("again.csv", rows);
         place.ok(&format!("ingest {view} again.csv --batch-id {history}"));

@@ -3,6 +3,8 @@
 mod arrow_rows;
 mod canonical;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

@@ -21,7 +21,7 @@ impl Engine {
         let mut ended = Told {
             job: format!("training_set.{}", wanted.feature_set.name()),
             query: match &wanted.spine {
-                Spine::Sql(query) => Some(query.clone()),
+                Spine::Sql(query) | Spine::SqlThen { query, .. } => Some(query.clone()),
                 _ => None,
             },
             failure: built.as_ref().err().map(message),
@@ -29,7 +29,7 @@ impl Engine {
         };
         let spine = match &wanted.spine {
             Spine::Input(input) | Spine::Columns { file: input, .. } => files(input),
-            Spine::Batches(_) | Spine::Sql(_) => Vec::new(),
+            Spine::Batches(_) | Spine::Sql(_) | Spine::SqlThen { .. } => Vec::new(),
         };
         let catalog = self.registry().catalog().await.unwrap_or_default();
         let wanted_set = match built {
@@ -57,7 +57,7 @@ impl Engine {
     ) -> Vec<EventDataset> {
         let mut ids: BTreeSet<&str> = BTreeSet::new();
         ids.extend(set.into_iter().flat_map(|set| &set.resolved.uses).map(|view_use| view_use.table.as_str()));
-        if let Spine::Sql(query) = spine {
+        if let Spine::Sql(query) | Spine::SqlThen { query, .. } = spine {
             let views = views_of(catalog, query).unwrap_or_default();
             ids.extend(views.into_iter().map(|view| view.table.as_str()));
         }

@@ -33,7 +33,7 @@ use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
-use hitherto_core::{Catalog, Name, Selector, Timestamp, ViewVersion};
+use hitherto_core::{Catalog, Name, Selector, ViewVersion};
 
 use self::asof_filter::FilterBelowAsOf;
 pub(crate) use self::bounds::{QUERY_BYTES_MAX, TRANSFORM_BYTES_MAX, refuse_too_large};
@@ -47,13 +47,13 @@ use self::parse::{FEATURES_AS_OF, calls, parse};
 use self::planner::Planner;
 use self::relations::Relations;
 pub(crate) use self::sizes::measure_results;
-use self::tables::QueryTables;
+use self::tables::{Moment, QueryTables};
 pub(crate) use self::tables::{Reads, TableRead};
 use self::training_sets::{TRAINING_SETS, TrainingSetsSchema};
 pub(crate) use self::views::LATEST;
 use self::views::{LatestSchema, ViewsSchema, view};
 use crate::records::{RecordsSchema, SCHEMA};
-use crate::{Engine, Error, Result};
+use crate::{Asked, Engine, Error, Result};
 
 /// The catalog of all schemas.
 pub(crate) const CATALOG: &str = "hitherto";
@@ -74,13 +74,17 @@ impl Engine {
     /// Only queries: whatever writes, creates, sets or copies is refused by the planner, and no file can be named. Nothing is
     /// read but what the query names.
     pub async fn sql(&self, query: &str) -> Result<SendableRecordBatchStream> {
-        Ok(self.sql_with_reads(query).await?.0)
+        Ok(self.sql_with_reads(query, None).await?.0)
     }
 
-    /// The same, with what it reads of history.
-    pub(crate) async fn sql_with_reads(&self, query: &str) -> Result<(SendableRecordBatchStream, Reads)> {
+    /// The same, with what it reads of history; of what there was `then`, if that is not now.
+    pub(crate) async fn sql_with_reads(
+        &self,
+        query: &str,
+        then: Option<&Asked>,
+    ) -> Result<(SendableRecordBatchStream, Reads)> {
         let reads = Arc::default();
-        let frame = self.planned(query, &reads).await?;
+        let frame = self.planned_then(query, &reads, then).await?;
         let rows = frame.execute_stream().await.map_err(|error| recovered("could not run the query", error))?;
         let reads = reads.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok((rows, reads))
@@ -89,18 +93,33 @@ impl Engine {
     /// The query's logical plan. Each table that it reads is pinned once, when it is first looked at: by now, or when the plan
     /// is made one that can be run.
     pub(crate) async fn planned(&self, query: &str, reads: &Arc<Mutex<Reads>>) -> Result<DataFrame> {
-        let catalog = Arc::new(self.registry().catalog().await?);
+        self.planned_then(query, reads, None).await
+    }
+
+    /// The same of what there was `then`: that now, those rows of the tables, those versions of the views.
+    async fn planned_then(&self, query: &str, reads: &Arc<Mutex<Reads>>, then: Option<&Asked>) -> Result<DataFrame> {
+        let mut catalog = self.registry().catalog().await?;
+        if let Some(then) = then {
+            then.cut(&mut catalog);
+        }
+        let catalog = Arc::new(catalog);
         let statement = parse(query).map_err(|error| recovered(PLANNING, error))?;
         let named = tables_of(&statement)?;
         let is_of = |schema: &str| named.iter().any(|table| table.schema() == Some(schema));
         // one for all that the query asks about now
-        let now = self.clock().now();
+        let now = then.map_or_else(|| self.clock().now(), |then| then.at);
+        let moment = Moment { at: now, tables: then.map(|then| then.tables.clone()) };
+        {
+            let mut reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
+            reads.asked_at = Some(now);
+            reads.views = views_in(&catalog, &statement, &named).into_iter().map(latest(&catalog)).collect();
+        }
         let context = if is_of("information_schema") {
             let datasets = self.registry().datasets().await?;
-            self.context(&catalog, reads, TrainingSetsSchema::browsed(self.clone(), &datasets), now)?
+            self.context(&catalog, reads, TrainingSetsSchema::browsed(self.clone(), &datasets), moment)?
         } else {
             let datasets = if is_of(TRAINING_SETS) { self.registry().datasets().await? } else { Vec::new() };
-            self.context(&catalog, reads, TrainingSetsSchema::asked(self.clone(), &datasets), now)?
+            self.context(&catalog, reads, TrainingSetsSchema::asked(self.clone(), &datasets), moment)?
         };
         let mut state = context.state();
         state.execution_props_mut().query_execution_start_time = DateTime::from_timestamp_micros(now.0);
@@ -120,7 +139,8 @@ impl Engine {
         reads: &Arc<Mutex<Reads>>,
     ) -> Result<SessionContext> {
         let datasets = self.registry().datasets().await?;
-        self.context(catalog, reads, TrainingSetsSchema::browsed(self.clone(), &datasets), self.clock().now())
+        let moment = Moment { at: self.clock().now(), tables: None };
+        self.context(catalog, reads, TrainingSetsSchema::browsed(self.clone(), &datasets), moment)
     }
 
     fn context(
@@ -128,9 +148,9 @@ impl Engine {
         catalog: &Arc<Catalog>,
         reads: &Arc<Mutex<Reads>>,
         training_sets: TrainingSetsSchema,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<SessionContext> {
-        let tables = Arc::new(QueryTables::new(self.clone(), Arc::clone(catalog), Arc::clone(reads), now));
+        let tables = Arc::new(QueryTables::new(self.clone(), Arc::clone(catalog), Arc::clone(reads), moment));
         let config =
             SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema(CATALOG, PUBLIC);
         let mut state = SessionStateBuilder::new()
@@ -169,10 +189,13 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 /// The feature views that `query` reads, each once.
 pub(crate) fn views_of<'a>(catalog: &'a Catalog, query: &str) -> Result<Vec<&'a ViewVersion>> {
     let statement = parse(query).map_err(|error| recovered(PLANNING, error))?;
-    let of_views = tables_of(&statement)?;
-    let of_views = of_views.iter().filter(|table| matches!(table.schema(), None | Some(PUBLIC | LATEST)));
+    Ok(views_in(catalog, &statement, &tables_of(&statement)?))
+}
+
+fn views_in<'a>(catalog: &'a Catalog, statement: &Statement, named: &[TableReference]) -> Vec<&'a ViewVersion> {
+    let of_views = named.iter().filter(|table| matches!(table.schema(), None | Some(PUBLIC | LATEST)));
     let mut views: Vec<&ViewVersion> = of_views.filter_map(|table| view(catalog, table.table())).collect();
-    for (function, first) in calls(&statement) {
+    for (function, first) in calls(statement) {
         let Some(Ok(selector)) = first.map(|text| text.parse::<Selector>()) else { continue };
         match function.as_str() {
             VALUE_AT => views.extend(catalog.view(&selector)),
@@ -185,7 +208,17 @@ pub(crate) fn views_of<'a>(catalog: &'a Catalog, query: &str) -> Result<Vec<&'a 
     }
     views.sort_by_key(|view| view.versioned_name());
     views.dedup_by_key(|view| view.versioned_name());
-    Ok(views)
+    views
+}
+
+/// The name of a view, and its latest version.
+fn latest(catalog: &Catalog) -> impl Fn(&ViewVersion) -> (Name, u32) {
+    move |view| {
+        let name = view.definition.name.clone();
+        let versions = catalog.views.get(&name);
+        let latest = versions.and_then(|versions| versions.last()).map_or(view.version, |latest| latest.version);
+        (name, latest)
+    }
 }
 
 /// The logical plan of a statement that only reads.

@@ -53,6 +53,22 @@ impl Certificate {
             && self.transforms.iter().all(|transform| transform.rows == self.rows && transform.wrong_cells == 0)
     }
 
+    /// Of a dataset that could not be checked: nothing is proven.
+    pub(super) fn unchecked(dataset: &Dataset, why: &str, at: Timestamp) -> Self {
+        Self {
+            dataset: Some(dataset.id.clone()),
+            feature_set: dataset.feature_set.clone(),
+            mode: dataset.mode,
+            file: dataset.location.clone(),
+            file_hash: dataset.file_hash.clone(),
+            rows: 0,
+            faults: vec![format!("it could not be checked: {why}")],
+            views: Vec::new(),
+            transforms: Vec::new(),
+            checked_at: at,
+        }
+    }
+
     /// The verdict on `dataset` as it is remembered: `by` whom, and all that was found.
     pub(super) fn verdict(&self, dataset: &Dataset, by: &str) -> Result<StoredVerdict> {
         let report = serde_json::to_value(self)

@@ -41,12 +41,43 @@ impl Engine {
     /// that every cell of a feature is what was known at its row's time, by the history that the dataset saw.
     ///
     /// Whatever cannot be shown is a fault in the certificate; an error means that the check could not be made at all. The
-    /// verdict is recorded as `by`'s, for gates and whoever asks later.
+    /// verdict is recorded as `by`'s, for gates and whoever asks later; where there is an error, that nothing was proven.
     pub async fn verify_dataset(
         &self,
         dataset: &Dataset,
         file: &Input,
         by: &str,
+        seen: impl Fn(Progress) + Send + Sync,
+    ) -> Result<Certificate> {
+        match self.verified(dataset, file, seen).await {
+            Ok(certificate) => {
+                self.record_verdict(&certificate.verdict(dataset, by)?).await?;
+                Ok(certificate)
+            }
+            Err(error) => {
+                self.record_unchecked(dataset, by, &error.to_string()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Remember that `dataset` could not be checked, and why: what was found before is not known to hold, and no gate takes
+    /// it any more.
+    pub async fn record_unchecked(&self, dataset: &Dataset, by: &str, why: &str) {
+        let certificate = Certificate::unchecked(dataset, why, self.clock().now());
+        let recorded = match certificate.verdict(dataset, by) {
+            Ok(verdict) => self.record_verdict(&verdict).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recorded {
+            tracing::warn!(dataset = dataset.id, %error, "that a training set could not be checked is not recorded");
+        }
+    }
+
+    async fn verified(
+        &self,
+        dataset: &Dataset,
+        file: &Input,
         seen: impl Fn(Progress) + Send + Sync,
     ) -> Result<Certificate> {
         let catalog = self.registry().catalog().await?;
@@ -78,7 +109,6 @@ impl Engine {
             let gone = |erased| format!("{erased}: what history had of it then, nobody can tell any more");
             certificate.faults.extend(erased_since(dataset, &pins).into_iter().map(gone));
         }
-        self.record_verdict(&certificate.verdict(dataset, by)?).await?;
         Ok(certificate)
     }
 

@@ -143,6 +143,33 @@ async fn a_purge_leaves_no_trace_of_the_key_in_files_and_log() {
 }
 
 #[tokio::test]
+async fn a_purge_heeds_no_pin_as_a_vacuum_does() {
+    let store = memory();
+    let history = self::history(&store, &table(&[KeyType::String], Created::Column));
+    append(&history, &[sample(10, 1), sample(1, 1)], AT, &mut Read::new()).await;
+    let secret = "ä".repeat(10);
+    let snapshot = history.snapshot().await.expect("a snapshot");
+    let last = snapshot.next_sequence - 1;
+    let pinned = PinnedTable::new(Arc::clone(store.store()), history.table().clone(), &snapshot.files, last);
+    let watch = pinned.watch();
+    let key = EntityKey(vec![KeyValue::String(secret.clone())]);
+    let wanted = erasing("e1", &key, days(0));
+    history.erase(&wanted, &CompactOptions::default(), &|_, _| ()).await.expect("an erasure");
+
+    // whoever reads holds the file that has the rows, and a vacuum leaves it to him
+    let pins = [watch.clone()];
+    let kept = history.vacuum_but(&pins, days(0), far(), crate::Sweep::Delete).await.expect("a vacuum");
+    assert_eq!((kept.deleted_files, kept.kept_files), (0, 1));
+    assert!(!with_bytes(&store, secret.as_bytes()).await.is_empty());
+    let purged = history.purge(far()).await.expect("a purge");
+    assert_eq!((purged.files, purged.erasures), (1, vec!["e1".to_owned()]), "an erasure outranks who holds its rows");
+    assert_eq!(with_bytes(&store, secret.as_bytes()).await, Vec::<String>::new());
+    assert!(!watch.is_over(), "it was held all the while");
+    drop(pinned);
+    assert!(watch.is_over());
+}
+
+#[tokio::test]
 async fn an_append_that_began_before_does_not_bring_the_key_back() {
     let table = table(&[KeyType::Int64], Created::Column);
     let store = memory();

@@ -122,6 +122,7 @@ impl HistoryExec {
             files_skipped: count("files_skipped"),
             groups: count("groups"),
             groups_skipped: count("groups_skipped"),
+            bloom_groups_skipped: count("bloom_groups_skipped"),
             group_rows: count("group_rows"),
             page_rows_skipped: count("page_rows_skipped"),
             bytes_read: count("bytes_read"),
@@ -292,10 +293,13 @@ impl Scan {
             pass(&self.wanted, counters.clone())
         };
         let pruner = Pruner { table, pass: &pass };
-        let may_match = pruner.may_match_group(footer, morsel.group, &footer.groups[morsel.group])
-            && pruner.may_match_bloom(&self.pinned, morsel).await?;
-        if !may_match {
+        if !pruner.may_match_group(footer, morsel.group, &footer.groups[morsel.group]) {
             counters.groups_skipped.add(1);
+            return Ok(stream::empty().boxed());
+        }
+        if !pruner.may_match_bloom(&self.pinned, morsel).await? {
+            counters.groups_skipped.add(1);
+            counters.bloom_groups_skipped.add(1);
             return Ok(stream::empty().boxed());
         }
         let ranges = pruner.rows_in_pages(footer, morsel);

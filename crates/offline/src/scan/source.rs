@@ -132,6 +132,7 @@ async fn narrow_morsel(
     let pruner = Pruner { table: pinned.table(), pass: &pass };
     if !pruner.may_match_bloom(&pinned, morsel).await? {
         pass.counters.groups_skipped.add(1);
+        pass.counters.bloom_groups_skipped.add(1);
         return Ok(stream::empty().boxed());
     }
     let ranges = pruner.rows_in_pages(footer, morsel);

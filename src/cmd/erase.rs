@@ -107,37 +107,45 @@ struct Outside {
 
 impl Outside {
     async fn of(engine: &Engine, entity: &ErasedEntity) -> Result<Self> {
-        let (mut outside, mut loose) = (Self::default(), Vec::new());
-        for place in engine.loose_places().await? {
+        let mut outside = Self::default();
+        let mut whereabouts = engine.whereabouts().await?;
+        for place in engine.loose_places(&whereabouts).await? {
             let file = match locations::input(std::slice::from_ref(&place), None).await {
                 Ok(file) => engine.loose_file(&place, &file).await.map_err(anyhow::Error::from),
                 Err(error) => Err(error),
             };
             match file {
-                Ok(file) => loose.extend(file),
+                Ok(Some(file)) => whereabouts.add(file),
+                Ok(None) => {}
                 Err(error) if is_gone(&error) => {}
                 Err(error) => outside.unread.push((place, format!("{error:#}"))),
             }
         }
-        let forgotten = engine.datasets_forgotten(&loose).await?;
-        let forgotten_count = forgotten.len();
-        outside.holdings = forgotten;
+        let mut looked_into = engine.datasets_forgotten(&whereabouts).await?;
+        let forgotten_count = looked_into.len();
         let mut suspects = engine.datasets_concerned(entity).await?;
+        suspects.extend(engine.datasets_drawn_from(&looked_into).await?);
         // a training set may be the spine of the next, and that of another
-        while !suspects.is_empty() {
-            let known = outside.holdings.len();
+        loop {
+            let mut is_news = false;
             for suspect in &suspects {
+                let known = looked_into.iter_mut().find(|known| known.dataset == suspect.dataset.id);
+                if let Some(known) = known {
+                    is_news |= known.add_grounds(&suspect.grounds);
+                    continue;
+                }
                 let file = locations::input(std::slice::from_ref(&suspect.dataset.location), None).await;
                 let file = file.map_err(|error| format!("{error:#}"));
-                let holding = engine.holding(entity, suspect, file, &loose).await?;
-                outside.holdings.extend(Some(holding).filter(Holding::is_one));
+                looked_into.push(engine.holding(entity, suspect, file, &whereabouts).await?);
+                is_news = true;
             }
-            if outside.holdings.len() == known {
+            if !is_news {
                 break;
             }
-            suspects = engine.datasets_drawn_from(&outside.holdings).await?;
+            suspects = engine.datasets_drawn_from(&looked_into).await?;
         }
-        outside.holdings.rotate_left(forgotten_count);
+        looked_into.rotate_left(forgotten_count);
+        outside.holdings = looked_into.into_iter().filter(|one| one.is_one() && !one.is_gone).collect();
         Ok(outside)
     }
 }

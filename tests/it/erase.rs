@@ -1,5 +1,6 @@
 //! Erasure: an entity leaves everything that is ours, nothing that began before brings it back, and what holds it is named.
 
+mod drawn;
 mod report;
 
 use std::fs;

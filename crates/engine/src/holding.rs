@@ -1,6 +1,6 @@
 //! Which training sets hold rows of an entity, or may: files that no store of ours owns, and copies of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::cast;
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::dataset::short;
 use crate::engine::find_set;
+use crate::loose::Whereabouts;
 use crate::sql::views_of;
 use crate::training_set::evidence_columns;
 use crate::{Engine, ErasedEntity, ErasedTable, Error, EvidenceColumns, Result};
@@ -61,15 +62,12 @@ pub struct Holding {
     pub copies: Vec<String>,
     /// Where its spine lay, which had its rows of the entity, if that was a file.
     pub spine: Option<String>,
-}
-
-/// A file of a training set that no manifest says to be there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LooseFile {
-    /// Where it lies.
-    pub place: String,
-    /// The id of the training set, as the file says.
-    pub dataset: String,
+    /// Whether no file of it was found, and no manifest of it is left: what was made of it is looked for all the same.
+    #[serde(skip)]
+    pub is_gone: bool,
+    /// Where files of it were ever recorded: what was made of them was made of it.
+    #[serde(skip)]
+    pub(crate) lay_at: BTreeSet<String>,
 }
 
 /// What a file has of an entity.
@@ -82,7 +80,7 @@ struct Counted {
 }
 
 impl Holding {
-    fn of_file(dataset: &str, location: &str) -> Self {
+    pub(crate) fn of_file(dataset: &str, location: &str) -> Self {
         Self {
             dataset: dataset.to_owned(),
             location: location.to_owned(),
@@ -94,7 +92,17 @@ impl Holding {
             models: Vec::new(),
             copies: Vec::new(),
             spine: None,
+            is_gone: false,
+            lay_at: BTreeSet::new(),
         }
+    }
+
+    /// Add why it may hold the entity; false where all of that was known.
+    pub fn add_grounds(&mut self, grounds: &[String]) -> bool {
+        let new: Vec<String> = grounds.iter().filter(|ground| !self.grounds.contains(ground)).cloned().collect();
+        let is_news = !new.is_empty();
+        self.grounds.extend(new);
+        is_news
     }
 
     /// Whether it holds the entity, or may.
@@ -102,9 +110,9 @@ impl Holding {
         self.holds == Holds::Surely || !self.grounds.is_empty() || self.fault.is_some()
     }
 
-    /// Where files of it lie.
+    /// Where files of it lie, or lay.
     fn places(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.location).chain(&self.copies).map(String::as_str)
+        std::iter::once(&self.location).chain(&self.copies).chain(&self.lay_at).map(String::as_str)
     }
 }
 
@@ -128,58 +136,18 @@ impl Engine {
         Ok(suspects)
     }
 
-    /// The training sets, none of these, whose spines came from a file of one of these: what that holds, they may hold.
-    pub async fn datasets_drawn_from(&self, holdings: &[Holding]) -> Result<Vec<Suspect>> {
+    /// The training sets whose spines came from a file of one of these, as far as these are holdings: what that holds, they
+    /// may hold. One of these that came from another is among them.
+    pub async fn datasets_drawn_from(&self, looked_into: &[Holding]) -> Result<Vec<Suspect>> {
         let mut suspects = Vec::new();
         for dataset in self.registry().datasets().await? {
-            if holdings.iter().any(|holding| holding.dataset == dataset.id) {
-                continue;
-            }
-            let grounds: Vec<String> = holdings.iter().filter_map(|holding| drawn(&dataset, holding)).collect();
+            let holdings = looked_into.iter().filter(|holding| holding.is_one() && holding.dataset != dataset.id);
+            let grounds: Vec<String> = holdings.filter_map(|holding| drawn(&dataset, holding)).collect();
             if !grounds.is_empty() {
                 suspects.push(Suspect { dataset, grounds });
             }
         }
         Ok(suspects)
-    }
-
-    /// Where files of training sets may lie that no manifest names: where a dataset lay before it was written elsewhere, or
-    /// was forgotten, and what the store has of clients besides.
-    pub async fn loose_places(&self) -> Result<BTreeSet<String>> {
-        let mut places = BTreeSet::new();
-        for entry in self.audit_entries().await?.iter().filter(|entry| entry.verb == "record_dataset") {
-            places.extend(entry.before.iter().chain(&entry.after).filter_map(|summary| location_of(summary)));
-        }
-        for file in self.unnamed_client_files().await? {
-            places.insert(self.client_file(&file.name)?.place().to_owned());
-        }
-        // read last: what is recorded by now is named
-        for dataset in self.registry().datasets().await? {
-            places.remove(&dataset.location);
-        }
-        Ok(places)
-    }
-
-    /// The file that lies at a loose place, if it is a training set's.
-    pub async fn loose_file(&self, place: &str, file: &Input) -> Result<Option<LooseFile>> {
-        let id = file.stamp("hitherto.dataset").await.map_err(hitherto_offline::Error::from)?;
-        Ok(id.map(|dataset| LooseFile { place: place.to_owned(), dataset }))
-    }
-
-    /// The training sets of loose files that no manifest is left of: nothing tells what they hold.
-    pub async fn datasets_forgotten(&self, loose: &[LooseFile]) -> Result<Vec<Holding>> {
-        let known = self.registry().datasets().await?;
-        let mut forgotten: BTreeMap<&str, Holding> = BTreeMap::new();
-        for file in loose.iter().filter(|file| known.iter().all(|dataset| dataset.id != file.dataset)) {
-            if let Some(first) = forgotten.get_mut(file.dataset.as_str()) {
-                first.copies.push(file.place.clone());
-                continue;
-            }
-            let mut holding = Holding::of_file(&file.dataset, &file.place);
-            holding.grounds.push("it has no manifest, and nothing tells what it was built from".to_owned());
-            forgotten.insert(&file.dataset, holding);
-        }
-        Ok(forgotten.into_values().collect())
     }
 
     /// What a training set's file holds of the entity. A file that is gone, or another by now, is told as a fault.
@@ -188,7 +156,7 @@ impl Engine {
         entity: &ErasedEntity,
         suspect: &Suspect,
         file: Result<Input, String>,
-        loose: &[LooseFile],
+        whereabouts: &Whereabouts,
     ) -> Result<Holding> {
         let Suspect { dataset, grounds } = suspect;
         let mut holding = Holding::of_file(&dataset.id, &dataset.location);
@@ -196,8 +164,8 @@ impl Engine {
         let models = self.all_model_versions().await?;
         let trained = models.iter().filter(|model| model.dataset.as_ref() == Some(&dataset.id));
         holding.models = trained.map(model_name).collect();
-        let copies = loose.iter().filter(|file| file.dataset == dataset.id);
-        holding.copies = copies.map(|file| file.place.clone()).collect();
+        holding.copies = whereabouts.copies(&dataset.id);
+        holding.lay_at = whereabouts.recorded(&dataset.id);
         let counted = match file {
             Ok(file) => self.count(entity, dataset, &file).await.map_err(|error| error.to_string()),
             Err(fault) => Err(fault),
@@ -308,12 +276,6 @@ fn names(places: &str, place: &str) -> bool {
         let (before, after) = (&places[..at], &places[at + place.len()..]);
         (before.is_empty() || before.ends_with(' ')) && (after.is_empty() || after.starts_with(' '))
     })
-}
-
-/// Where a dataset lay, as the audit log summed it up.
-fn location_of(summary: &str) -> Option<String> {
-    let summary: serde_json::Value = serde_json::from_str(summary).ok()?;
-    Some(summary.get("location")?.as_str()?.to_owned())
 }
 
 fn model_name(model: &ModelVersion) -> String {

@@ -238,6 +238,7 @@ impl Engine {
             {
                 tracing::warn!(dataset = dataset.id, %error, "a dataset without a file stays recorded");
             }
+            self.anchor().await;
             return Err(refused);
         }
         if let Recorded::Existing(first) = recorded
@@ -321,11 +322,15 @@ impl Engine {
     /// A dataset that is there, under the name that is wanted for it, too.
     async fn named(&self, wanted: &TrainingSetRequest, dataset: Dataset) -> Result<Dataset> {
         self.check_naming(wanted, &dataset.id).await?;
-        let named = Dataset { name: wanted.name.clone(), ..dataset };
-        Ok(match self.registry().record_dataset(&named).await? {
+        let named = Dataset { name: wanted.name.clone(), ..dataset.clone() };
+        let kept = match self.registry().record_dataset(&named).await? {
             Recorded::Existing(kept) => *kept,
             Recorded::New => named,
-        })
+        };
+        if kept != dataset {
+            self.anchor().await;
+        }
+        Ok(kept)
     }
 
     /// The rows of `spine` with a set's features, by the offline rule as history stands now; nothing is written.

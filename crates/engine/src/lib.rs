@@ -88,6 +88,7 @@ mod query;
 mod readings;
 mod rebuild;
 mod rebuild_online;
+mod recording;
 mod records;
 mod report;
 mod route;

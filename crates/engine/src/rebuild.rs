@@ -8,7 +8,7 @@ use crate::build::Job;
 use crate::dataset::{erased_since, short};
 use crate::engine::find_set;
 use crate::join::{Join, JoinRequest, Pins};
-use crate::overtaken::HasRead;
+use crate::overtaken::{Fate, HasRead};
 use crate::spine::SurveyedSpine;
 use crate::sql::Reads;
 use crate::training_set::{Progress, evidence_columns, partitions, splitter};
@@ -76,10 +76,14 @@ impl Engine {
         let origin = spine.origin.clone();
         let (erased, has_read) = (erased_since(dataset, &pins), HasRead::of(&pins, &Reads::default()));
         let manifest = Dataset { location: out.place().to_owned(), built_at: self.clock().now(), ..dataset.clone() };
+        let known = self.registry().datasets().await?;
         let (rebuilt, _) =
             self.build(Job { manifest, set, pins: &pins, spine, join, splitter, out: &out }, seen).await?;
-        if let Err(refused) = self.refuse_overtaken(&catalog, &has_read, &out).await {
-            out.remove().await?;
+        let fate = Fate::of(&rebuilt, &known);
+        if let Err(refused) = self.refuse_overtaken(&catalog, &has_read, &out, fate).await {
+            if fate == Fate::Goes {
+                out.remove().await?;
+            }
             return Err(refused);
         }
         if rebuilt.id != dataset.id {

@@ -96,12 +96,12 @@ fn who_has_it_from_a_spine_may_hold_it_and_is_told_as_such() {
     assert_eq!(ids(&after), ids(&look));
 }
 
-async fn input(place: &Hitherto, file: &str) -> Spine {
+pub(super) async fn input(place: &Hitherto, file: &str) -> Spine {
     let location = Location::Local(place.path(file).display().to_string());
     Spine::Input(Input::open([location], &Options::default()).await.expect("a spine"))
 }
 
-fn set(name: &str) -> Selector {
+pub(super) fn set(name: &str) -> Selector {
     name.parse().expect("a selector")
 }
 

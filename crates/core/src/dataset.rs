@@ -147,7 +147,7 @@ pub struct Build {
     /// Per such table: the erasures that its history had been through; a table without any is left out.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub spine_erasures: BTreeMap<String, Vec<String>>,
-    /// The ids of the training sets that the spine's query read.
+    /// The ids of the training sets that its spine came from: those that its query read, or whose files it was.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub spine_datasets: BTreeSet<String>,
     /// The sum, in hex, of its rows' hashes: the same rows in any order and any encoding have the same. Empty in manifests

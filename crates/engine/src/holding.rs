@@ -262,12 +262,14 @@ fn queried(catalog: &Catalog, table: &ErasedTable, dataset: &Dataset) -> Option<
 /// Why a dataset may hold what `holding` holds, if its spine came from there.
 fn drawn(dataset: &Dataset, holding: &Holding) -> Option<String> {
     let id = short(&holding.dataset);
-    if dataset.build.spine_datasets.contains(&holding.dataset) {
+    let is_named = dataset.build.spine_datasets.contains(&holding.dataset);
+    if is_named && dataset.spine_is_query() {
         return Some(format!("its spine's query read training set {id}"));
     }
-    let spine = dataset.spine_location()?;
-    let place = holding.places().find(|place| names(spine, place))?;
-    Some(format!("its spine is the file of training set {id}: {place}"))
+    let its_file = format!("its spine is the file of training set {id}");
+    let Some(spine) = dataset.spine_location() else { return is_named.then_some(its_file) };
+    let place = holding.places().find(|place| names(spine, place)).or(is_named.then_some(spine))?;
+    Some(format!("{its_file}: {place}"))
 }
 
 /// Whether a list of places, with spaces between, has this one.

@@ -1,6 +1,7 @@
 //! What was made of training sets that hold an entity is found, whatever became of them and however their files are called.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
@@ -47,5 +48,34 @@ fn what_was_made_of_a_forgotten_set_is_told_with_its_file_and_without() {
         let at = place.path("early.parquet").display().to_string();
         let ground = format!("its spine is the file of training set {early}: {at}");
         assert_eq!((&of_file["holds"], &of_file["grounds"]), (&json!("surely"), &json!([ground])));
+    }
+}
+
+#[test]
+fn a_spine_is_known_for_a_training_sets_file_wherever_it_lies() {
+    let place = with_passed();
+    place.write("third.csv", format!("tailnum,event_timestamp\n{SECRET},2013-01-07T12:00:00Z\n"));
+    place.ok("training-set --feature-set late --spine third.csv --out third.parquet --name set_third");
+    let at = |name: &str| place.path(name).display().to_string();
+    fs::create_dir_all(at("parts")).expect("a folder");
+    for (from, to) in [("with", "copied"), ("without", "parts/a"), ("with", "parts/b")] {
+        fs::copy(at(&format!("{from}.parquet")), at(&format!("{to}.parquet"))).expect("a copy");
+    }
+    symlink(at("early.parquet"), at("linked.parquet")).expect("a link");
+    build(&place, "copied_too", "--spine copied.parquet");
+    build(&place, "linked_too", "--spine linked.parquet");
+    build(&place, "around", "--spine parts/../third.parquet");
+    build(&place, "together", "--spine 'parts/*.parquet'");
+    let found = look(&place);
+    let both = format!("{} {}", at("parts/a.parquet"), at("parts/b.parquet"));
+    for (name, of, spine) in [
+        ("copied_too", "set_with", at("copied.parquet")),
+        ("linked_too", "set_early", at("linked.parquet")),
+        ("around", "set_third", at("parts/../third.parquet")),
+        ("together", "set_with", both),
+    ] {
+        let one = told(&place, &found, name).unwrap_or_else(|| panic!("{name} is not told: {found:#}"));
+        let ground = format!("its spine is the file of training set {}: {spine}", short(&place, of));
+        assert_eq!((&one["holds"], &one["grounds"]), (&json!("surely"), &json!([ground])), "{name}");
     }
 }

@@ -317,6 +317,34 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
 mod tests {
     use super::*;
 
+    fn dataset(spine: &str, build: &str) -> Dataset {
+        let text = format!(
+            r#"{{"id":"ab","name":null,"feature_set":{{"name":"late","version":1}},"feature_set_hash":"aa",
+            "mode":"knowledge","spine":"{spine}","spine_fingerprint":"f0","event_timestamp":"t","evidence":false,
+            "tables":{{}},"location":"/t.parquet","rows":2,"file_hash":"cc","built_at":7,"build":{build}}}"#
+        );
+        serde_json::from_str(&text).expect("a manifest")
+    }
+
+    #[test]
+    fn a_spine_from_where_a_file_once_lay_is_from_it() {
+        let mut holding = Holding::of_file("cd", "/now.parquet");
+        let of = |holding: &Holding, spine: &str, build: &str| drawn(&dataset(spine, build), holding);
+        assert_eq!(of(&holding, "/once.parquet", "{}"), None);
+        holding.lay_at.insert("/once.parquet".to_owned());
+        for place in ["/now.parquet", "/once.parquet"] {
+            let expected = format!("its spine is the file of training set cd: {place}");
+            assert_eq!(of(&holding, place, "{}"), Some(expected));
+        }
+        let noted = r#"{"spine_datasets":["cd"]}"#;
+        let expected = "its spine is the file of training set cd: /linked.parquet";
+        assert_eq!(of(&holding, "/linked.parquet", noted).as_deref(), Some(expected));
+        assert_eq!(of(&holding, "-", noted).as_deref(), Some("its spine is the file of training set cd"));
+        let expected = "its spine's query read training set cd";
+        assert_eq!(of(&holding, "select 1", noted).as_deref(), Some(expected));
+        assert_eq!(of(&holding, "/linked.parquet", r#"{"spine_datasets":["ef"]}"#), None);
+    }
+
     #[test]
     fn a_place_is_found_whole_in_a_list_of_places() {
         assert!(names("/a/t.parquet", "/a/t.parquet") && names("/x.csv /a b/t.parquet /y.csv", "/a b/t.parquet"));
@@ -336,18 +364,8 @@ mod tests {
 
     #[test]
     fn of_an_old_manifest_the_querys_text_tells() {
-        let text = |spine: &str, build: &str| {
-            format!(
-                r#"{{"id":"ab","name":null,"feature_set":{{"name":"late","version":1}},"feature_set_hash":"aa",
-                "mode":"knowledge","spine":"{spine}","spine_fingerprint":"f0","event_timestamp":"t","evidence":false,
-                "tables":{{}},"location":"/t.parquet","rows":2,"file_hash":"cc","built_at":7,"build":{build}}}"#
-            )
-        };
         let table = ErasedTable::sample(Some(7), []);
-        let of = |spine: &str, build: &str| {
-            let dataset: Dataset = serde_json::from_str(&text(spine, build)).expect("a manifest");
-            queried(&Catalog::default(), &table, &dataset)
-        };
+        let of = |spine: &str, build: &str| queried(&Catalog::default(), &table, &dataset(spine, build));
         assert_eq!(of("select 1 from a", r#"{"spine_tables":{"t-1":6}}"#), None, "it was read too early");
         let late = of("select 1 from a", r#"{"spine_tables":{"t-1":7}}"#);
         assert_eq!(late.as_deref(), Some("its spine's query read table t-1 up to _sequence 7"));

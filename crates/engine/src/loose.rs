@@ -7,6 +7,9 @@ use hitherto_offline::input::Input;
 
 use crate::{Engine, Holding, Result};
 
+/// The entries of the audit log that say where a file was written: the one that an entry names, or another of its dataset.
+const RECORDING: [&str; 2] = ["record_dataset", "copy_dataset"];
+
 /// A file of a training set that no manifest says to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LooseFile {
@@ -29,7 +32,7 @@ impl Whereabouts {
     /// What the audit log tells.
     fn of(entries: &[AuditEntry]) -> Self {
         let mut recorded: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for entry in entries.iter().filter(|entry| entry.verb == "record_dataset") {
+        for entry in entries.iter().filter(|entry| RECORDING.contains(&entry.verb.as_str())) {
             let Some(id) = entry.subject.strip_prefix("dataset ") else { continue };
             let places = entry.before.iter().chain(&entry.after).filter_map(|summary| location_of(summary));
             recorded.entry(id.to_owned()).or_default().extend(places);
@@ -142,13 +145,14 @@ mod tests {
         let log = [
             entry("record_dataset", "a", None, Some("/a")),
             entry("record_dataset", "a", Some("/a"), Some("/b")),
+            entry("copy_dataset", "a", None, Some("/e")),
             entry("record_dataset", "c", None, Some("/c")),
             entry("record_dataset", "d", None, Some("/d")),
             entry("record_verdict", "e", None, Some("/e")),
             entry("forget_dataset", "a", Some("/b"), None),
         ];
         let mut whereabouts = Whereabouts::of(&log);
-        assert_eq!(whereabouts.recorded("a"), ["/a", "/b"].map(str::to_owned).into());
+        assert_eq!(whereabouts.recorded("a"), ["/a", "/b", "/e"].map(str::to_owned).into());
         for (place, dataset) in [("/b", "a"), ("/x", "f"), ("/y", "f"), ("/z", "d")] {
             whereabouts.add(LooseFile { place: place.to_owned(), dataset: dataset.to_owned() });
         }

@@ -85,7 +85,13 @@ impl Engine {
             return Ok(Kept::First(Box::new(first)));
         }
         built.build.audit_head = self.registry().audit_head().await?;
-        Ok(Kept::Built(self.registry().record_dataset(&self.entry(wanted, built).await?).await?))
+        let recorded = self.registry().record_dataset(&self.entry(wanted, built).await?).await?;
+        if let Recorded::Existing(entry) = &recorded
+            && entry.location != built.location
+        {
+            self.registry().record_copy(&built.id, &built.location, self.clock().now()).await?;
+        }
+        Ok(Kept::Built(recorded))
     }
 
     /// Take back what was recorded of a file that is removed again: the entry is gone, or as it was before.

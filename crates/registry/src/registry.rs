@@ -110,6 +110,10 @@ pub trait Registry: Debug + Send + Sync {
     /// [`Error::Needed`](crate::Error::Needed) while model versions name it.
     async fn forget_dataset(&self, id: &str, now: Timestamp) -> Result<()>;
 
+    /// Tells in the audit log that a file of the dataset with this full id lies at `place`, too: its entry stays as it is, and
+    /// whoever looks for its files finds this one. Nothing is told of the place that the entry names.
+    async fn record_copy(&self, id: &str, place: &str, now: Timestamp) -> Result<()>;
+
     /// Tells in the audit log that an entity was erased.
     async fn record_erasure(&self, erasure: &Erasure, now: Timestamp) -> Result<()>;
 

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hitherto_core::Kind;
 use hitherto_engine::{Clock, Existing, Progress, SpineSources, TrainingSetRequest};
 use hitherto_offline::OutputLocation;
+use serde_json::json;
 
-use super::report::{input, set};
-use super::{json as json_line, trained};
+use super::report::{input, set, told};
+use super::{SECRET, json as json_line, trained};
 use crate::support::{Hitherto, python};
 
 /// Does something once, when the first rows are written.
@@ -82,4 +83,22 @@ async fn a_file_that_cannot_be_recorded_is_not_left() {
     assert_ne!(error.kind(), Kind::Conflict, "{error}");
     assert!(!place.path("new.parquet").exists(), "nobody would be told of it");
     assert!(place.path("without.parquet").exists(), "the same training set elsewhere stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_whose_maker_may_move_no_entry_is_found() {
+    let place = trained();
+    let engine = place.engine(None, Clock::System).await.keeping_entries();
+    let at = |name: &str| place.path(name).display().to_string();
+    let out = OutputLocation::file(&place.path("copy.parquet")).expect("a place");
+    let wanted = TrainingSetRequest {
+        existing: Existing::Keep,
+        ..TrainingSetRequest::new(set("late"), input(&place, "with.csv").await, out)
+    };
+    engine.training_set(&wanted, |_| ()).await.expect("built");
+    assert_eq!(json_line(&place, "dataset show set_with")["location"], at("with.parquet"), "the entry stays");
+    let found = json_line(&place, &format!("erase legs --entity tailnum={SECRET}"));
+    let with = told(&place, &found, "set_with").expect("it is told");
+    assert_eq!((&with["location"], &with["copies"]), (&json!(at("with.parquet")), &json!([at("copy.parquet")])));
+    place.ok("audit verify --history");
 }

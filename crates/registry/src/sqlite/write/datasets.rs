@@ -65,6 +65,24 @@ pub(in crate::sqlite) async fn forget_dataset(registry: &SqliteRegistry, id: &st
     change.commit(now, vec![deed]).await
 }
 
+pub(in crate::sqlite) async fn record_copy(
+    registry: &SqliteRegistry,
+    id: &str,
+    place: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let mut change = Change::begin(registry).await?;
+    let Some(dataset) = dataset_of(registry, change.connection(), id).await? else {
+        return Err(remedy::no_dataset_id(id));
+    };
+    if dataset.location == place {
+        return Ok(());
+    }
+    let after = Some(json!({"id": id, "location": place}).to_string());
+    let deed = Deed { verb: "copy_dataset", subject: format!("dataset {id}"), before: None, after };
+    change.commit(now, vec![deed]).await
+}
+
 /// What the audit log says of a dataset: never its body, which may hold values of rows, because what is in the log can
 /// never be erased from it.
 fn summary(dataset: &Dataset) -> Result<String> {

@@ -201,7 +201,7 @@ fn show(entity: &ErasedEntity, holdings: &[Holding]) -> Result<()> {
         let other =
             move |place: &String, what: &str| vec![place.clone(), format!("{what} of training set {}", short(holding))];
         let copies = holding.copies.iter().map(move |place| other(place, "another file"));
-        copies.chain(holding.spine.iter().map(move |place| other(place, "the spine")))
+        copies.chain(holding.spine.iter().chain(&holding.other_spines).map(move |place| other(place, "the spine")))
     });
     let others: Vec<Vec<String>> = others.collect();
     if others.is_empty() {

@@ -62,6 +62,8 @@ pub struct Holding {
     pub copies: Vec<String>,
     /// Where its spine lay, which had its rows of the entity, if that was a file.
     pub spine: Option<String>,
+    /// Where else its spine lay, if it was asked for from there, too.
+    pub other_spines: Vec<String>,
     /// Whether no file of it was found, and no manifest of it is left: what was made of it is looked for all the same.
     #[serde(skip)]
     pub is_gone: bool,
@@ -92,6 +94,7 @@ impl Holding {
             models: Vec::new(),
             copies: Vec::new(),
             spine: None,
+            other_spines: Vec::new(),
             is_gone: false,
             lay_at: BTreeSet::new(),
         }
@@ -176,6 +179,7 @@ impl Engine {
                 if counted.rows > 0 {
                     holding.holds = Holds::Surely;
                     holding.spine = dataset.spine_location().map(str::to_owned);
+                    holding.other_spines = dataset.build.other_spines.iter().cloned().collect();
                 }
                 if counted.with_null_parts > 0 {
                     let rows = counted.with_null_parts;
@@ -267,8 +271,11 @@ fn drawn(dataset: &Dataset, holding: &Holding) -> Option<String> {
         return Some(format!("its spine's query read training set {id}"));
     }
     let its_file = format!("its spine is the file of training set {id}");
-    let Some(spine) = dataset.spine_location() else { return is_named.then_some(its_file) };
-    let place = holding.places().find(|place| names(spine, place)).or(is_named.then_some(spine))?;
+    let spines = || dataset.spine_location().into_iter().chain(dataset.build.other_spines.iter().map(String::as_str));
+    let known = holding.places().find(|place| spines().any(|spine| names(spine, place)));
+    let Some(place) = known.or(dataset.spine_location().filter(|_| is_named)) else {
+        return is_named.then_some(its_file);
+    };
     Some(format!("{its_file}: {place}"))
 }
 
@@ -343,6 +350,8 @@ mod tests {
         let expected = "its spine's query read training set cd";
         assert_eq!(of(&holding, "select 1", noted).as_deref(), Some(expected));
         assert_eq!(of(&holding, "/linked.parquet", r#"{"spine_datasets":["ef"]}"#), None);
+        let again = of(&holding, "/s.csv", r#"{"other_spines":["/a.csv /now.parquet"]}"#);
+        assert_eq!(again.as_deref(), Some("its spine is the file of training set cd: /now.parquet"));
     }
 
     #[test]

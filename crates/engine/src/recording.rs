@@ -118,13 +118,20 @@ impl Engine {
         if place.sha256().await.ok().as_ref() != Some(&first.file_hash) {
             return Ok(None);
         }
-        self.named(wanted, first).await.map(Some)
+        self.named(wanted, first, built).await.map(Some)
     }
 
-    /// A dataset that is there, under the name that is wanted for it, too.
-    pub(crate) async fn named(&self, wanted: &TrainingSetRequest, dataset: Dataset) -> Result<Dataset> {
+    /// A dataset that is there, under the name that is wanted for it, too. `again` is what was asked for now: where its spine
+    /// came from is known of the dataset afterwards.
+    pub(crate) async fn named(
+        &self,
+        wanted: &TrainingSetRequest,
+        dataset: Dataset,
+        again: &Dataset,
+    ) -> Result<Dataset> {
         self.check_naming(wanted, &dataset.id).await?;
-        let named = Dataset { name: wanted.name.clone(), ..dataset.clone() };
+        let mut named = Dataset { name: wanted.name.clone(), ..dataset.clone() };
+        named.add_grounds(again);
         let kept = match self.registry().record_dataset(&named).await? {
             Recorded::Existing(kept) => *kept,
             Recorded::New => named,

@@ -255,7 +255,7 @@ impl Engine {
         if place.sha256().await.ok().as_ref() != Some(&dataset.file_hash) {
             return Ok(None);
         }
-        self.named(wanted, dataset).await.map(Some)
+        self.named(wanted, dataset, manifest).await.map(Some)
     }
 
     /// The rows of `spine` with a set's features, by the offline rule as history stands now; nothing is written.

@@ -91,7 +91,8 @@ pub trait Registry: Debug + Send + Sync {
     ///
     /// The first recording of an id stays: how it was made, its rows and its file's hash never change. If the same id
     /// comes again with the same bytes, its location follows to the new file (the older one may be gone), and so does
-    /// its name, where one is given. If it comes with other bytes, nothing changes: compare the hash returned.
+    /// its name, where one is given. If it comes with other bytes, these stay: compare the hash returned. Where its spine
+    /// came from is added to what was known of that ([`Dataset::add_grounds`]), whatever the bytes.
     async fn record_dataset(&self, dataset: &Dataset) -> Result<Recorded>;
 
     /// The dataset with this id; else the one recorded last under this name; else the only one whose id begins so.

@@ -79,3 +79,31 @@ fn a_spine_is_known_for_a_training_sets_file_wherever_it_lies() {
         assert_eq!((&one["holds"], &one["grounds"]), (&json!("surely"), &json!([ground])), "{name}");
     }
 }
+
+#[test]
+fn what_either_of_two_equal_requests_has_read_counts() {
+    let place = with_passed();
+    build(&place, "twice", "--spine-sql \"select tailnum, event_timestamp from checks\"");
+    let id = json_line(&place, "dataset show twice")["id"].clone();
+    assert_eq!(told(&place, &look(&place), "twice"), None, "it read nothing of it");
+    let query = format!(
+        "select tailnum, min(event_timestamp) as event_timestamp from legs where tailnum = '{SECRET}' group by 1"
+    );
+    build(&place, "twice", &format!("--spine-sql \"{query}\""));
+    let shown = json_line(&place, "dataset show twice");
+    assert_eq!((&shown["id"], &shown["build"]["spine_tables"]), (&id, &json!({"checks-1": 0, "legs-1": 29})));
+    let twice = told(&place, &look(&place), "twice").expect("it is told");
+    assert_eq!(twice["grounds"], json!(["its spine's query read table legs-1 up to _sequence 29"]));
+
+    // another file of the same rows, and a training set that is built again elsewhere
+    fs::copy(place.path("with.csv"), place.path("with2.csv")).expect("a copy");
+    fs::copy(place.path("early.csv"), place.path("early2.csv")).expect("a copy");
+    place.ok("training-set --feature-set late --spine with2.csv --out with.parquet --name set_with");
+    place.ok("training-set --feature-set late --spine early2.csv --out again.parquet --name set_early");
+    let found = look(&place);
+    for name in ["with", "early"] {
+        let one = told(&place, &found, &format!("set_{name}")).expect("it is told");
+        assert_eq!(one["spine"], place.path(&format!("{name}.csv")).display().to_string());
+        assert_eq!(one["other_spines"], json!([place.path(&format!("{name}2.csv")).display().to_string()]));
+    }
+}

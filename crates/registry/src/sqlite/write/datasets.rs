@@ -19,6 +19,7 @@ pub(in crate::sqlite) async fn record_dataset(registry: &SqliteRegistry, dataset
                 kept.location.clone_from(&dataset.location);
                 kept.name = dataset.name.clone().or(kept.name);
             }
+            kept.add_grounds(dataset);
             if kept == first {
                 return Ok(Recorded::Existing(Box::new(kept)));
             }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use hitherto_core::{Kind, Name, Span};
-use hitherto_engine::{Act, Engine, ErasedEntity, ErasureRequest, Holding, Holds};
+use hitherto_engine::{Act, Engine, ErasedEntity, ErasureRequest, Holding, Holds, Suspect, Whereabouts};
 use hitherto_offline::CompactOptions;
 use hitherto_offline::input::InputError;
 use serde_json::json;
@@ -134,9 +134,7 @@ impl Outside {
                     is_news |= known.add_grounds(&suspect.grounds);
                     continue;
                 }
-                let file = locations::input(std::slice::from_ref(&suspect.dataset.location), None).await;
-                let file = file.map_err(|error| format!("{error:#}"));
-                looked_into.push(engine.holding(entity, suspect, file, &whereabouts).await?);
+                looked_into.push(looked_at(engine, entity, suspect, &whereabouts).await?);
                 is_news = true;
             }
             if !is_news {
@@ -148,6 +146,27 @@ impl Outside {
         outside.holdings = looked_into.into_iter().filter(|one| one.is_one() && !one.is_gone).collect();
         Ok(outside)
     }
+}
+
+/// What a training set's file holds; where that cannot be read, the first of its other files that can be.
+async fn looked_at(
+    engine: &Engine,
+    entity: &ErasedEntity,
+    suspect: &Suspect,
+    whereabouts: &Whereabouts,
+) -> Result<Holding> {
+    let file = locations::input(std::slice::from_ref(&suspect.dataset.location), None).await;
+    let file = file.map_err(|error| format!("{error:#}"));
+    let mut holding = engine.holding(entity, suspect, file, whereabouts).await?;
+    if holding.fault.is_some() {
+        for place in holding.copies.clone() {
+            let Ok(copy) = locations::input(&[place], None).await else { continue };
+            if engine.holding_by_copy(entity, suspect, &copy, &mut holding).await.is_ok() {
+                break;
+            }
+        }
+    }
+    Ok(holding)
 }
 
 fn is_gone(error: &anyhow::Error) -> bool {

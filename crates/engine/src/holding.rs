@@ -60,7 +60,7 @@ pub struct Holding {
     pub models: Vec<String>,
     /// Where other files of it lie, which are no less whole.
     pub copies: Vec<String>,
-    /// Where its spine lay, which had its rows of the entity, if that was a file.
+    /// Where its spine lay, which had its rows of the entity, or may have had them, if that was a file.
     pub spine: Option<String>,
     /// Where else its spine lay, if it was asked for from there, too.
     pub other_spines: Vec<String>,
@@ -111,6 +111,27 @@ impl Holding {
     /// Whether it holds the entity, or may.
     pub fn is_one(&self) -> bool {
         self.holds == Holds::Surely || !self.grounds.is_empty() || self.fault.is_some()
+    }
+
+    /// What was found in a file of it.
+    fn has(&mut self, counted: &Counted, dataset: &Dataset) {
+        (self.rows, self.rows_with_values) = (Some(counted.rows), Some(counted.with_values));
+        if counted.rows > 0 {
+            self.holds = Holds::Surely;
+        }
+        let rows = counted.with_null_parts;
+        if rows > 0 {
+            self.grounds.push(format!("in {rows} of its rows a part of the key is null, and the others are its"));
+        }
+        if counted.rows > 0 || rows > 0 {
+            self.has_spines_of(dataset);
+        }
+    }
+
+    /// Its spine has what its rows have of the entity, or may.
+    fn has_spines_of(&mut self, dataset: &Dataset) {
+        self.spine = dataset.spine_location().map(str::to_owned);
+        self.other_spines = dataset.build.other_spines.iter().cloned().collect();
     }
 
     /// Where files of it lie, or lay.
@@ -174,23 +195,26 @@ impl Engine {
             Err(fault) => Err(fault),
         };
         match counted {
-            Ok(counted) => {
-                (holding.rows, holding.rows_with_values) = (Some(counted.rows), Some(counted.with_values));
-                if counted.rows > 0 {
-                    holding.holds = Holds::Surely;
-                    holding.spine = dataset.spine_location().map(str::to_owned);
-                    holding.other_spines = dataset.build.other_spines.iter().cloned().collect();
-                }
-                if counted.with_null_parts > 0 {
-                    let rows = counted.with_null_parts;
-                    holding
-                        .grounds
-                        .push(format!("in {rows} of its rows a part of the key is null, and the others are its"));
-                }
+            Ok(counted) => holding.has(&counted, dataset),
+            Err(fault) => {
+                holding.fault = Some(fault);
+                holding.has_spines_of(dataset);
             }
-            Err(fault) => holding.fault = Some(fault),
         }
         Ok(holding)
+    }
+
+    /// The same of another file of the training set, where its own cannot be read: that stays told as a fault.
+    pub async fn holding_by_copy(
+        &self,
+        entity: &ErasedEntity,
+        suspect: &Suspect,
+        copy: &Input,
+        holding: &mut Holding,
+    ) -> Result<()> {
+        let counted = self.count(entity, &suspect.dataset, copy).await?;
+        holding.has(&counted, &suspect.dataset);
+        Ok(())
     }
 
     async fn count(&self, entity: &ErasedEntity, dataset: &Dataset, file: &Input) -> Result<Counted> {

@@ -107,3 +107,23 @@ fn what_either_of_two_equal_requests_has_read_counts() {
         assert_eq!(one["other_spines"], json!([place.path(&format!("{name}2.csv")).display().to_string()]));
     }
 }
+
+#[test]
+fn where_a_file_cannot_be_read_its_spine_is_told_and_a_copy_is_counted() {
+    let place = trained();
+    // it moves, and both files are whole
+    place.ok("training-set --feature-set late --spine with.csv --out moved.parquet");
+    place.write("moved.parquet", "no Parquet").write("early.parquet", "no Parquet");
+    let found = look(&place);
+    let at = |name: &str| json!(place.path(name).display().to_string());
+    let with = told(&place, &found, "set_with").expect("it is told");
+    assert_eq!((&with["holds"], &with["rows"], &with["rows_with_values"]), (&json!("surely"), &json!(1), &json!(1)));
+    assert_eq!((&with["location"], &with["spine"]), (&at("moved.parquet"), &at("with.csv")));
+    assert_eq!(with["can_be_rebuilt"], with["fault"], "its own file cannot be read");
+    let early = told(&place, &found, "set_early").expect("it is told");
+    assert_eq!(
+        (&early["holds"], &early["rows"], &early["spine"]),
+        (&json!("possibly"), &json!(null), &at("early.csv"))
+    );
+    assert!(early["fault"].is_string(), "{early:#}");
+}

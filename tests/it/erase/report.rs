@@ -45,7 +45,7 @@ fn who_has_it_from_a_spine_may_hold_it_and_is_told_as_such() {
     );
     build("checked", "--spine-sql \"select tailnum, event_timestamp from checks\"");
     build("from_file", "--spine with.parquet");
-    build("from_query", "--spine-sql \"select * from training_sets.set_with\"");
+    build("from_query", "--spine-sql \"select *, 1 as one from training_sets.set_with\"");
     let columns = "tailnum, event_timestamp, legs__arr_delay";
     build("chain", &format!("--spine-sql \"select {columns} from training_sets.from_query where tailnum = 'N1'\""));
     place.ok("model register n --dataset chain");
@@ -201,6 +201,7 @@ fn rows_with_a_null_in_a_part_of_their_key_are_told_and_stay() {
     assert_eq!(both["grounds"], ground);
     let null = told(&place, &erased, "set_null").expect("it is told");
     assert_eq!((&null["holds"], &null["rows"], &null["grounds"]), (&json!("possibly"), &json!(0), &ground));
+    assert_eq!(null["spine"], place.path("null.csv").display().to_string(), "it has that row");
     assert_eq!(told(&place, &erased, "set_none"), None);
 }
 

@@ -218,9 +218,12 @@ impl Engine {
     }
 
     async fn count(&self, entity: &ErasedEntity, dataset: &Dataset, file: &Input) -> Result<Counted> {
-        let other = self.loose_file(&dataset.location, file).await?.filter(|found| found.dataset != dataset.id);
-        if let Some(other) = other {
-            return Err(Error::NotFound(format!("training set {} lies there now", short(&other.dataset))));
+        match self.loose_file(&dataset.location, file).await? {
+            Some(found) if found.dataset == dataset.id => {}
+            Some(other) => {
+                return Err(Error::NotFound(format!("training set {} lies there now", short(&other.dataset))));
+            }
+            None => return Err(Error::NotFound("what lies there now is no training set's file".to_owned())),
         }
         let catalog = self.registry().catalog().await?;
         let set = &find_set(&catalog, &Selector::Version(dataset.feature_set.clone()))?.resolved;

@@ -4,11 +4,11 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hitherto_core::Kind;
-use hitherto_engine::{Clock, Existing, Progress, SpineSources, TrainingSetRequest};
+use hitherto_engine::{Clock, Existing, Progress, Spine, SpineSources, TrainingSetRequest};
 use hitherto_offline::OutputLocation;
 use serde_json::json;
 
-use super::report::{input, set, told};
+use super::report::{PASSED, input, set, told};
 use super::{SECRET, json as json_line, trained};
 use crate::support::{Hitherto, python};
 
@@ -68,6 +68,24 @@ async fn an_entry_is_as_it_was_when_its_new_file_is_overtaken() {
     assert_eq!(error.kind(), Kind::Conflict, "{error}");
     assert!(place.path("with.parquet").exists() && !place.path("elsewhere.parquet").exists());
     assert_eq!(json_line(&place, "dataset show set_with"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_spines_query_reads_again_counts_when_a_training_set_is_built_again() {
+    let place = trained();
+    place.write("passed.yaml", PASSED);
+    place.ok("apply -f passed.yaml");
+    let query = "select tailnum, event_timestamp from legs where tailnum <> 'N2'";
+    place.ok(&format!("training-set --feature-set passed --spine-sql \"{query}\" --out q.parquet --name queried"));
+    let engine = place.engine(None, Clock::System).await;
+    let known = engine.registry().dataset("queried").await.expect("a dataset");
+    let sources = SpineSources { spines: vec![Spine::Sql(query.to_owned())], ..SpineSources::default() };
+    let out = OutputLocation::file(&place.path("rebuilt.parquet")).expect("a place");
+    let folder = place.folder();
+    let erasing = meanwhile(|| drop(Hitherto::in_folder(folder).ok("erase legs --entity tailnum=N1 --yes")));
+    let error = engine.rebuild_dataset(&known, &sources, out, erasing).await.expect_err("an erasure came upon it");
+    assert!(error.to_string().contains("took 10 rows of table legs-1 while it was built"), "{error}");
+    assert!(!place.path("rebuilt.parquet").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

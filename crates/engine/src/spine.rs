@@ -103,7 +103,7 @@ impl Engine {
                 let schema = batches.schema();
                 let rows = batches.map_err(|error| hitherto_offline::Error::from(error).into()).boxed();
                 let origin = input.places().collect::<Vec<_>>().join(" ");
-                let (again, reads) = (Some(input.clone()), reads_of(input).await?);
+                let (again, reads) = (Some(input.clone()), self.reads_of(input).await?);
                 Ok(OpenSpine { schema, origin, reads, rows, again, kept_bytes_max })
             }
             Spine::Columns { file, columns } => {
@@ -116,7 +116,7 @@ impl Engine {
                     let batch = batch.map_err(hitherto_offline::Error::from)?;
                     batch.project(&columns).map_err(failed)
                 });
-                let (rows, reads) = (rows.boxed(), reads_of(file).await?);
+                let (rows, reads) = (rows.boxed(), self.reads_of(file).await?);
                 Ok(OpenSpine { schema, origin, reads, rows, again: None, kept_bytes_max })
             }
             Spine::Batches(batch) => {
@@ -133,6 +133,8 @@ impl Engine {
             Spine::Sql(query) => {
                 let begun = self.spine_limits.begin();
                 let (rows, reads) = begun.hold(self.sql_with_reads(query)).await?;
+                let drawn = self.drawn(&reads.training_sets).await?;
+                let reads = Reads { drawn, ..reads };
                 let schema = plain(&rows.schema());
                 let batch_schema = Arc::clone(&schema);
                 let rows = rows.map(move |batch| {
@@ -147,12 +149,13 @@ impl Engine {
             }
         }
     }
-}
 
-/// Which training sets these are files of, as they say themselves: wherever they lie, and whatever they are called there.
-async fn reads_of(files: &Input) -> Result<Reads> {
-    let training_sets = files.stamps("hitherto.dataset").await.map_err(hitherto_offline::Error::from)?;
-    Ok(Reads { training_sets, ..Reads::default() })
+    /// Which training sets these are files of, as they say themselves: wherever they lie, and whatever they are called there.
+    async fn reads_of(&self, files: &Input) -> Result<Reads> {
+        let training_sets = files.stamps("hitherto.dataset").await.map_err(hitherto_offline::Error::from)?;
+        let drawn = self.drawn(&training_sets).await?;
+        Ok(Reads { training_sets, drawn, ..Reads::default() })
+    }
 }
 
 /// The same columns without what is said of them: a description may change, and a training set's bytes may not.

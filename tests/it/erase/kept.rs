@@ -8,7 +8,7 @@ use hitherto_engine::{Clock, Existing, Progress, Spine, SpineSources, TrainingSe
 use hitherto_offline::OutputLocation;
 use serde_json::json;
 
-use super::report::{PASSED, input, set, told};
+use super::report::{PASSED, ids, input, set, told};
 use super::{SECRET, json as json_line, trained};
 use crate::support::{Hitherto, python};
 
@@ -86,6 +86,32 @@ async fn what_a_spines_query_reads_again_counts_when_a_training_set_is_built_aga
     let error = engine.rebuild_dataset(&known, &sources, out, erasing).await.expect_err("an erasure came upon it");
     assert!(error.to_string().contains("took 10 rows of table legs-1 while it was built"), "{error}");
     assert!(!place.path("rebuilt.parquet").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_of_a_training_set_while_its_rows_are_erased_is_not_kept() {
+    let place = trained();
+    place.write("passed.yaml", PASSED);
+    place.ok("apply -f passed.yaml");
+    let engine = place.engine(None, Clock::System).await;
+    let folder = place.folder();
+    let query = "select tailnum, event_timestamp from training_sets.set_without";
+    for (spine, tail) in [(input(&place, "with.parquet").await, SECRET), (Spine::Sql(query.to_owned()), "N2")] {
+        let out = || OutputLocation::file(&place.path("made.parquet")).expect("a place");
+        let erasing = meanwhile(|| {
+            drop(Hitherto::in_folder(folder).ok(&format!("erase legs --entity tailnum={tail} --yes")));
+        });
+        let wanted = TrainingSetRequest::new(set("passed"), spine, out());
+        let error = engine.training_set(&wanted, erasing).await.expect_err("an erasure came upon it");
+        assert!(error.to_string().contains("took 10 rows of table legs-1 while it was built"), "{error}");
+        assert!(!place.path("made.parquet").exists());
+        // once more it is made of a file that is known to hold it
+        let made = engine.training_set(&wanted, |_| ()).await.expect("nothing comes upon it");
+        assert_eq!(made.build.spine_datasets.len(), 1);
+        let found = json_line(&place, &format!("erase legs --entity tailnum={tail}"));
+        assert!(ids(&found).contains(&&json!(made.id)), "{found:#}");
+        out().remove().await.expect("it is there");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -143,6 +143,7 @@ impl Outside {
             suspects = engine.datasets_drawn_from(&looked_into).await?;
         }
         looked_into.rotate_left(forgotten_count);
+        engine.note_others_erased(entity, &mut looked_into).await?;
         outside.holdings = looked_into.into_iter().filter(|one| one.is_one() && !one.is_gone).collect();
         Ok(outside)
     }
@@ -177,6 +178,9 @@ fn is_gone(error: &anyhow::Error) -> bool {
 fn rebuilt(holding: &Holding) -> &str {
     match (&holding.fault, holding.rows_with_values) {
         (Some(fault), _) => fault.as_str(),
+        (None, Some(0)) if holding.grounds.is_empty() && holding.others_erased => {
+            "perhaps: rows of others were erased from what it read"
+        }
         (None, Some(0)) if holding.grounds.is_empty() => "yes",
         // history gives its features again; its spine's rows are nowhere else
         (None, Some(0)) => "from its file alone",

@@ -1,6 +1,6 @@
 //! Which training sets hold rows of an entity, or may: files that no store of ours owns, and copies of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::cast;
@@ -8,9 +8,9 @@ use futures::TryStreamExt;
 use hitherto_core::{
     Catalog, Dataset, EntityKey, KeyType, ModelVersion, ResolvedSet, Selector, VersionedName, ViewUse,
 };
-use hitherto_offline::KeyReader;
 use hitherto_offline::input::Input;
 use hitherto_offline::types::key_arrow_type;
+use hitherto_offline::{KeyReader, TableErasure};
 use serde::Serialize;
 
 use crate::dataset::short;
@@ -64,6 +64,10 @@ pub struct Holding {
     pub spine: Option<String>,
     /// Where else its spine lay, if it was asked for from there, too.
     pub other_spines: Vec<String>,
+    /// Whether rows that it read were erased since that were of others, as far as it is known: what it had of them, if
+    /// anything, history cannot give again either.
+    #[serde(skip)]
+    pub others_erased: bool,
     /// Whether no file of it was found, and no manifest of it is left: what was made of it is looked for all the same.
     #[serde(skip)]
     pub is_gone: bool,
@@ -95,6 +99,7 @@ impl Holding {
             copies: Vec::new(),
             spine: None,
             other_spines: Vec::new(),
+            others_erased: false,
             is_gone: false,
             lay_at: BTreeSet::new(),
         }
@@ -172,6 +177,22 @@ impl Engine {
             }
         }
         Ok(suspects)
+    }
+
+    /// Note of each of these whether rows of others were erased from what it read.
+    pub async fn note_others_erased(&self, entity: &ErasedEntity, holdings: &mut [Holding]) -> Result<()> {
+        let catalog = self.registry().catalog().await?;
+        let mut erasures: BTreeMap<String, Vec<TableErasure>> = BTreeMap::new();
+        for dataset in self.registry().datasets().await? {
+            let Some(holding) = holdings.iter_mut().find(|holding| holding.dataset == dataset.id) else { continue };
+            for table in dataset.tables.keys() {
+                let (false, Some(known)) = (erasures.contains_key(table), catalog.tables.get(table)) else { continue };
+                let snapshot = self.history(known)?.history().snapshot().await?;
+                erasures.insert(table.clone(), snapshot.erasures.clone());
+            }
+            holding.others_erased = others_erased(entity, &dataset, &erasures);
+        }
+        Ok(())
     }
 
     /// What a training set's file holds of the entity. A file that is gone, or another by now, is told as a fault.
@@ -270,6 +291,21 @@ fn key_of<'a>(catalog: &Catalog, entity: &'a ErasedEntity, view_use: &ViewUse) -
         let keys = &catalog.tables.get(&view_use.table)?.keys;
         let alike = |id: &String| catalog.tables.get(id).is_some_and(|table| table.keys == *keys);
         entity.keys.iter().find(|(id, _)| alike(id)).map(|(_, key)| key)
+    })
+}
+
+/// Whether an erasure that is not known to be this entity's took rows that a dataset had read.
+fn others_erased(entity: &ErasedEntity, dataset: &Dataset, erasures: &BTreeMap<String, Vec<TableErasure>>) -> bool {
+    dataset.tables.iter().any(|(table, last)| {
+        let known = dataset.erasures.get(table);
+        let of_entity = |id: &String| {
+            let of_table = entity.tables.iter().filter(|of| of.table == *table);
+            entity.id.as_ref() == Some(id) || of_table.flat_map(|of| of.earlier.keys()).any(|earlier| earlier == id)
+        };
+        erasures.get(table).into_iter().flatten().any(|erasure| {
+            let is_new = known.is_none_or(|known| !known.contains(&erasure.id));
+            is_new && erasure.concerns(*last) && !of_entity(&erasure.id)
+        })
     })
 }
 

@@ -127,3 +127,20 @@ fn where_a_file_cannot_be_read_its_spine_is_told_and_a_copy_is_counted() {
     );
     assert!(early["fault"].is_string(), "{early:#}");
 }
+
+#[test]
+fn what_else_it_came_from_and_what_others_lost_counts_for_whether_it_can_be_built_again() {
+    let place = trained();
+    // it reads the table, at a time when nothing was known, and a training set that holds it
+    let query = "select tailnum, event_timestamp - interval '10 days' as event_timestamp from training_sets.set_with";
+    place.ok(&format!("training-set --feature-set late --spine-sql \"{query}\" --out both.parquet --name both"));
+    let rebuilt = |found: &serde_json::Value, name: &str| {
+        told(&place, found, name).unwrap_or_else(|| panic!("{name} is not told: {found:#}"))["can_be_rebuilt"].clone()
+    };
+    let found = look(&place);
+    assert_eq!((rebuilt(&found, "set_early"), rebuilt(&found, "both")), (json!("yes"), json!("from its file alone")));
+    place.ok("erase legs --entity tailnum=N1 --yes");
+    let found = look(&place);
+    let perhaps = json!("perhaps: rows of others were erased from what it read");
+    assert_eq!((rebuilt(&found, "set_early"), rebuilt(&found, "set_with")), (perhaps, json!("no")));
+}

@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use futures::TryStreamExt;
 use hitherto_core::{
-    Catalog, Dataset, EntityKey, KeyType, ModelVersion, ResolvedSet, Selector, VersionedName, ViewUse,
+    Catalog, Dataset, EntityKey, KeyType, ModelVersion, ResolvedSet, Selector, VersionedName, ViewUse, ViewVersion,
 };
 use hitherto_offline::input::Input;
 use hitherto_offline::types::key_arrow_type;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::dataset::short;
 use crate::engine::find_set;
 use crate::loose::Whereabouts;
-use crate::sql::views_of;
+use crate::sql::{TRAINING_SETS, training_sets_of, views_of};
 use crate::training_set::evidence_columns;
 use crate::{Engine, ErasedEntity, ErasedTable, Error, EvidenceColumns, Result};
 
@@ -74,6 +74,9 @@ pub struct Holding {
     /// Where files of it were ever recorded: what was made of them was made of it.
     #[serde(skip)]
     pub(crate) lay_at: BTreeSet<String>,
+    /// The names that it ever had: a query may have read it by one.
+    #[serde(skip)]
+    pub(crate) called: BTreeSet<String>,
 }
 
 /// What a file has of an entity.
@@ -102,6 +105,7 @@ impl Holding {
             others_erased: false,
             is_gone: false,
             lay_at: BTreeSet::new(),
+            called: BTreeSet::new(),
         }
     }
 
@@ -211,6 +215,7 @@ impl Engine {
         holding.models = trained.map(model_name).collect();
         holding.copies = whereabouts.copies(&dataset.id);
         holding.lay_at = whereabouts.recorded(&dataset.id);
+        holding.called = whereabouts.names(&dataset.id);
         let counted = match file {
             Ok(file) => self.count(entity, dataset, &file).await.map_err(|error| error.to_string()),
             Err(fault) => Err(fault),
@@ -318,11 +323,13 @@ fn queried(catalog: &Catalog, table: &ErasedTable, dataset: &Dataset) -> Option<
         return was_read.then(|| by_query(format!(" up to _sequence {last}")));
     }
     // of a manifest from before it was noted, the query's text alone tells
-    let is_noted = !build.spine_tables.is_empty() || !build.spine_datasets.is_empty();
-    if is_noted || !dataset.spine_is_query() || !table.was_read(i64::MAX, None) {
+    if !build.spine_tables.is_empty() || !dataset.spine_is_query() || !table.was_read(i64::MAX, None) {
         return None;
     }
-    let is_elsewhere = views_of(catalog, &dataset.spine).is_ok_and(|views| views.iter().all(|view| view.table != *id));
+    // a view may have had another table then
+    let view = catalog.tables.get(id).map(|table| &table.view);
+    let is_another = |read: &ViewVersion| read.table != *id && Some(&read.versioned_name().name) != view;
+    let is_elsewhere = views_of(catalog, &dataset.spine).is_ok_and(|views| views.iter().all(|read| is_another(read)));
     (!is_elsewhere).then(|| by_query(String::new()))
 }
 
@@ -330,7 +337,7 @@ fn queried(catalog: &Catalog, table: &ErasedTable, dataset: &Dataset) -> Option<
 fn drawn(dataset: &Dataset, holding: &Holding) -> Option<String> {
     let id = short(&holding.dataset);
     let is_named = dataset.build.spine_datasets.contains(&holding.dataset);
-    if is_named && dataset.spine_is_query() {
+    if is_named && dataset.spine_is_query() || is_read_by_text(dataset, holding) {
         return Some(format!("its spine's query read training set {id}"));
     }
     let its_file = format!("its spine is the file of training set {id}");
@@ -340,6 +347,16 @@ fn drawn(dataset: &Dataset, holding: &Holding) -> Option<String> {
         return is_named.then_some(its_file);
     };
     Some(format!("{its_file}: {place}"))
+}
+
+/// Whether a query of a manifest from before it was noted what it reads may have read `holding`: its text alone tells.
+fn is_read_by_text(dataset: &Dataset, holding: &Holding) -> bool {
+    let is_noted = !dataset.build.spine_datasets.is_empty();
+    if is_noted || !dataset.spine_is_query() || !dataset.spine.to_ascii_lowercase().contains(TRAINING_SETS) {
+        return false;
+    }
+    let is_it = |name: &String| *name == holding.dataset || holding.called.contains(name);
+    training_sets_of(&dataset.spine).map_or(true, |names| names.iter().any(is_it))
 }
 
 /// Whether a list of places, with spaces between, has this one.
@@ -413,6 +430,15 @@ mod tests {
         let expected = "its spine's query read training set cd";
         assert_eq!(of(&holding, "select 1", noted).as_deref(), Some(expected));
         assert_eq!(of(&holding, "/linked.parquet", r#"{"spine_datasets":["ef"]}"#), None);
+        holding.called.insert("mine".to_owned());
+        for (query, is_it) in [("training_sets.mine", true), ("TRAINING_SETS.cd", true), ("training_sets.yours", false)]
+        {
+            let query = format!("select 1 from {query}");
+            assert_eq!(of(&holding, &query, "{}").is_some(), is_it, "{query}");
+            assert_eq!(of(&holding, &query, r#"{"spine_datasets":["ef"]}"#), None, "it is noted what it read");
+        }
+        assert!(of(&holding, "select (( from training_sets.x", "{}").is_some(), "who knows");
+        assert_eq!(of(&holding, "select ((", "{}"), None);
         let again = of(&holding, "/s.csv", r#"{"other_spines":["/a.csv /now.parquet"]}"#);
         assert_eq!(again.as_deref(), Some("its spine is the file of training set cd: /now.parquet"));
     }

@@ -24,6 +24,8 @@ pub struct LooseFile {
 pub struct Whereabouts {
     /// Per id: the places at which a file of it was ever recorded, as the audit log tells.
     recorded: BTreeMap<String, BTreeSet<String>>,
+    /// Per id: the names that it ever had.
+    names: BTreeMap<String, BTreeSet<String>>,
     /// The files that were found where no manifest names one.
     loose: Vec<LooseFile>,
 }
@@ -31,13 +33,16 @@ pub struct Whereabouts {
 impl Whereabouts {
     /// What the audit log tells.
     fn of(entries: &[AuditEntry]) -> Self {
-        let mut recorded: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut found = Self::default();
         for entry in entries.iter().filter(|entry| RECORDING.contains(&entry.verb.as_str())) {
             let Some(id) = entry.subject.strip_prefix("dataset ") else { continue };
-            let places = entry.before.iter().chain(&entry.after).filter_map(|summary| location_of(summary));
-            recorded.entry(id.to_owned()).or_default().extend(places);
+            let told = |field: &'static str| {
+                entry.before.iter().chain(&entry.after).filter_map(move |summary| told_of(summary, field))
+            };
+            found.recorded.entry(id.to_owned()).or_default().extend(told("location"));
+            found.names.entry(id.to_owned()).or_default().extend(told("name"));
         }
-        Self { recorded, loose: Vec::new() }
+        found
     }
 
     /// A loose file was found.
@@ -51,10 +56,21 @@ impl Whereabouts {
         copies.map(|file| file.place.clone()).collect()
     }
 
+    /// The names that a training set ever had.
+    pub(crate) fn names(&self, dataset: &str) -> BTreeSet<String> {
+        self.names.get(dataset).cloned().unwrap_or_default()
+    }
+
     /// Where files of a training set were ever recorded.
     pub(crate) fn recorded(&self, dataset: &str) -> BTreeSet<String> {
         self.recorded.get(dataset).cloned().unwrap_or_default()
     }
+}
+
+/// What the audit log summed up of a dataset, in one field.
+fn told_of(summary: &str, field: &str) -> Option<String> {
+    let summary: serde_json::Value = serde_json::from_str(summary).ok()?;
+    Some(summary.get(field)?.as_str()?.to_owned())
 }
 
 impl Engine {
@@ -106,17 +122,12 @@ fn forgotten(whereabouts: &Whereabouts, known: &BTreeSet<String>) -> Vec<Holding
             continue;
         }
         let location = copies.remove(0);
-        let mut holding = Holding { copies, is_gone, lay_at, ..Holding::of_file(id, &location) };
+        let called = whereabouts.names(id);
+        let mut holding = Holding { copies, is_gone, lay_at, called, ..Holding::of_file(id, &location) };
         holding.grounds.push("it has no manifest, and nothing tells what it was built from".to_owned());
         forgotten.push(holding);
     }
     forgotten
-}
-
-/// Where a dataset lay, as the audit log summed it up.
-fn location_of(summary: &str) -> Option<String> {
-    let summary: serde_json::Value = serde_json::from_str(summary).ok()?;
-    Some(summary.get("location")?.as_str()?.to_owned())
 }
 
 #[cfg(test)]
@@ -126,7 +137,7 @@ mod tests {
     use super::*;
 
     fn entry(verb: &str, id: &str, before: Option<&str>, after: Option<&str>) -> AuditEntry {
-        let summary = |place: &str| format!(r#"{{"id":"{id}","location":"{place}"}}"#);
+        let summary = |place: &str| format!(r#"{{"id":"{id}","location":"{place}","name":"of_{id}"}}"#);
         AuditEntry {
             number: 1,
             at: Timestamp(0),
@@ -153,6 +164,7 @@ mod tests {
         ];
         let mut whereabouts = Whereabouts::of(&log);
         assert_eq!(whereabouts.recorded("a"), ["/a", "/b", "/e"].map(str::to_owned).into());
+        assert_eq!(whereabouts.names("a"), ["of_a".to_owned()].into());
         for (place, dataset) in [("/b", "a"), ("/x", "f"), ("/y", "f"), ("/z", "d")] {
             whereabouts.add(LooseFile { place: place.to_owned(), dataset: dataset.to_owned() });
         }

@@ -6,8 +6,8 @@ use std::os::unix::fs::symlink;
 use serde_json::json;
 
 use super::report::{PASSED, ids, short, told};
-use super::{SECRET, json as json_line, trained};
-use crate::support::Hitherto;
+use super::{DEFINITIONS, SECRET, json as json_line, trained};
+use crate::support::{Hitherto, python};
 
 /// The same, with a feature set of another view.
 fn with_passed() -> Hitherto {
@@ -143,4 +143,37 @@ fn what_else_it_came_from_and_what_others_lost_counts_for_whether_it_can_be_buil
     let found = look(&place);
     let perhaps = json!("perhaps: rows of others were erased from what it read");
     assert_eq!((rebuilt(&found, "set_early"), rebuilt(&found, "set_with")), (perhaps, json!("no")));
+}
+
+#[test]
+fn of_manifests_from_before_reads_were_noted_the_querys_text_tells() {
+    let place = with_passed();
+    let early = short(&place, "set_early");
+    build(
+        &place,
+        "queried",
+        "--spine-sql \"select 'N1' as tailnum, max(event_timestamp) as event_timestamp from legs\"",
+    );
+    let query = "select tailnum, event_timestamp from training_sets.set_early where tailnum = 'N1'";
+    build(&place, "chained", &format!("--spine-sql \"{query}\""));
+    let noted = "'$.build.spine_tables', '$.build.spine_erasures', '$.build.spine_datasets'";
+    let registry = place.path(".hitherto/registry.db").display().to_string();
+    python("run_sql.py", &[registry.as_str(), &format!("UPDATE datasets SET body = json_remove(body, {noted})")]);
+    let are_told = || {
+        let found = look(&place);
+        let grounds = ["queried", "chained"].map(|name| {
+            told(&place, &found, name).unwrap_or_else(|| panic!("{name} is not told: {found:#}"))["grounds"].clone()
+        });
+        let expected =
+            ["its spine's query read table legs-1".to_owned(), format!("its spine's query read training set {early}")];
+        assert_eq!(grounds, expected.map(|ground| json!([ground])));
+    };
+    are_told();
+    // by the name of the view another table is meant by now, and by the training set's none
+    let definitions = DEFINITIONS.replace("name: legs\nentity: aircraft", "name: legs\nentities: [aircraft, day]");
+    let definitions = definitions.replace("---\nkind: feature_set\nname: late\nfeatures: [legs:arr_delay]\n", "");
+    place.write("d2.yaml", format!("kind: entity\nname: day\njoin_keys: {{day: int64}}\n---\n{definitions}"));
+    place.ok("apply -f d2.yaml --allow-new-table");
+    place.ok("dataset forget set_early");
+    are_told();
 }

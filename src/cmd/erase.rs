@@ -40,6 +40,9 @@ History is rewritten without the entity's rows, in one commit; its row leaves th
 materializations and pushes that began before cannot bring it back. Rows that come later are new: erase again if they \
 should not be there.
 
+One view a call: views whose keys are the same, and which have rows of the entity, are named with the command that erases \
+from each; no view with another key is looked into.
+
 Files that still hold the rows are deleted when the delay is over, and the table's log from before with them: `hitherto \
 serve` does so by itself, otherwise run `hitherto vacuum`. Keep the delay longer than any ingest, training set or \
 rebuild takes: with 0s those that are at work fail, or lose their rows.
@@ -47,10 +50,10 @@ rebuild takes: with 0s those that are at work fail, or lose their rows.
 Training sets are files of yours: those that hold rows of the entity are listed, with the model versions that were \
 trained on them, and stay; so are other files of theirs, and their spines. `surely` is said of those with rows of the \
 key, `possibly` where nothing tells: where the query of a spine read the table, or another such training set, where the \
-manifest was forgotten, or where the file cannot be read. A training set with values of it cannot be built again, and its \
-manifest may quote them: `hitherto dataset forget` removes the manifest of one that no model version needs. One that is \
-being built meanwhile is not kept, and says so. What is made later of a file that is listed holds the entity too: the \
-same command without --yes looks again.
+spine was the file of one, wherever that lay, where the manifest was forgotten, or where the file cannot be read. \
+A training set with values of it cannot be built again, and its manifest may quote them: `hitherto dataset forget` \
+removes the manifest of one that no model version needs. One that is being built meanwhile is not kept, and says so. \
+What is made later of a file that is listed holds the entity too: the same command without --yes looks again.
 
 Rows with a null in some part of their key are of no entity: they are counted, and stay. Copies that were made of \
 training sets, what `hitherto dataset rebuild` wrote, files that were ingested, backups, exports, batch ids that name \

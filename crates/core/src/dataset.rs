@@ -95,7 +95,7 @@ impl Dataset {
         self.build.spine_datasets.extend(again.build.spine_datasets.iter().cloned());
         for (table, last) in &again.build.spine_tables {
             let erased = again.build.spine_erasures.get(table).cloned().unwrap_or_default();
-            let known = match self.build.spine_tables.insert(table.clone(), *last) {
+            let known: Vec<String> = match self.build.spine_tables.insert(table.clone(), *last) {
                 Some(first) => {
                     self.build.spine_tables.insert(table.clone(), first.max(*last));
                     let first = self.build.spine_erasures.remove(table).unwrap_or_default();

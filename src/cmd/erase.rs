@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use hitherto_core::{Kind, Name, Span};
-use hitherto_engine::{Act, Engine, ErasedEntity, ErasureRequest, Holding, Holds};
+use hitherto_engine::{Act, Engine, ErasedEntity, ErasureRequest, Holding, Holds, Suspect, Whereabouts};
 use hitherto_offline::CompactOptions;
 use hitherto_offline::input::InputError;
 use serde_json::json;
@@ -40,6 +40,9 @@ History is rewritten without the entity's rows, in one commit; its row leaves th
 materializations and pushes that began before cannot bring it back. Rows that come later are new: erase again if they \
 should not be there.
 
+One view a call: views whose keys are the same, and which have rows of the entity, are named with the command that erases \
+from each; no view with another key is looked into.
+
 Files that still hold the rows are deleted when the delay is over, and the table's log from before with them: `hitherto \
 serve` does so by itself, otherwise run `hitherto vacuum`. Keep the delay longer than any ingest, training set or \
 rebuild takes: with 0s those that are at work fail, or lose their rows.
@@ -47,10 +50,10 @@ rebuild takes: with 0s those that are at work fail, or lose their rows.
 Training sets are files of yours: those that hold rows of the entity are listed, with the model versions that were \
 trained on them, and stay; so are other files of theirs, and their spines. `surely` is said of those with rows of the \
 key, `possibly` where nothing tells: where the query of a spine read the table, or another such training set, where the \
-manifest was forgotten, or where the file cannot be read. A training set with values of it cannot be built again, and its \
-manifest may quote them: `hitherto dataset forget` removes the manifest of one that no model version needs. One that is \
-being built meanwhile is not kept, and says so. What is made later of a file that is listed holds the entity too: the \
-same command without --yes looks again.
+spine was the file of one, wherever that lay, where the manifest was forgotten, or where the file cannot be read. \
+A training set with values of it cannot be built again, and its manifest may quote them: `hitherto dataset forget` \
+removes the manifest of one that no model version needs. One that is being built meanwhile is not kept, and says so. \
+What is made later of a file that is listed holds the entity too: the same command without --yes looks again.
 
 Rows with a null in some part of their key are of no entity: they are counted, and stay. Copies that were made of \
 training sets, what `hitherto dataset rebuild` wrote, files that were ingested, backups, exports, batch ids that name \
@@ -107,39 +110,67 @@ struct Outside {
 
 impl Outside {
     async fn of(engine: &Engine, entity: &ErasedEntity) -> Result<Self> {
-        let (mut outside, mut loose) = (Self::default(), Vec::new());
-        for place in engine.loose_places().await? {
+        let mut outside = Self::default();
+        let mut whereabouts = engine.whereabouts().await?;
+        for place in engine.loose_places(&whereabouts).await? {
             let file = match locations::input(std::slice::from_ref(&place), None).await {
                 Ok(file) => engine.loose_file(&place, &file).await.map_err(anyhow::Error::from),
                 Err(error) => Err(error),
             };
             match file {
-                Ok(file) => loose.extend(file),
+                Ok(Some(file)) => whereabouts.add(file),
+                Ok(None) => {}
                 Err(error) if is_gone(&error) => {}
                 Err(error) => outside.unread.push((place, format!("{error:#}"))),
             }
         }
-        let forgotten = engine.datasets_forgotten(&loose).await?;
-        let forgotten_count = forgotten.len();
-        outside.holdings = forgotten;
+        let mut looked_into = engine.datasets_forgotten(&whereabouts).await?;
+        let forgotten_count = looked_into.len();
         let mut suspects = engine.datasets_concerned(entity).await?;
+        suspects.extend(engine.datasets_drawn_from(&looked_into).await?);
         // a training set may be the spine of the next, and that of another
-        while !suspects.is_empty() {
-            let known = outside.holdings.len();
+        loop {
+            let mut is_news = false;
             for suspect in &suspects {
-                let file = locations::input(std::slice::from_ref(&suspect.dataset.location), None).await;
-                let file = file.map_err(|error| format!("{error:#}"));
-                let holding = engine.holding(entity, suspect, file, &loose).await?;
-                outside.holdings.extend(Some(holding).filter(Holding::is_one));
+                let known = looked_into.iter_mut().find(|known| known.dataset == suspect.dataset.id);
+                if let Some(known) = known {
+                    is_news |= known.add_grounds(&suspect.grounds);
+                    continue;
+                }
+                looked_into.push(looked_at(engine, entity, suspect, &whereabouts).await?);
+                is_news = true;
             }
-            if outside.holdings.len() == known {
+            if !is_news {
                 break;
             }
-            suspects = engine.datasets_drawn_from(&outside.holdings).await?;
+            suspects = engine.datasets_drawn_from(&looked_into).await?;
         }
-        outside.holdings.rotate_left(forgotten_count);
+        looked_into.rotate_left(forgotten_count);
+        engine.note_others_erased(entity, &mut looked_into).await?;
+        outside.holdings = looked_into.into_iter().filter(|one| one.is_one() && !one.is_gone).collect();
         Ok(outside)
     }
+}
+
+/// What a training set's file holds; where that cannot be read, the first of its other files that can be.
+async fn looked_at(
+    engine: &Engine,
+    entity: &ErasedEntity,
+    suspect: &Suspect,
+    whereabouts: &Whereabouts,
+) -> Result<Holding> {
+    let file = locations::input(std::slice::from_ref(&suspect.dataset.location), None).await;
+    let file = file.map_err(|error| format!("{error:#}"));
+    let mut holding = engine.holding(entity, suspect, file, whereabouts).await?;
+    if holding.fault.is_some() {
+        for place in holding.copies.clone() {
+            let Ok(copy) = locations::input(&[place], None).await else { continue };
+            if engine.holding_by_copy(entity, suspect, &copy, &mut holding).await.is_ok() {
+                break;
+            }
+        }
+    }
+    Ok(holding)
 }
 
 fn is_gone(error: &anyhow::Error) -> bool {
@@ -150,6 +181,9 @@ fn is_gone(error: &anyhow::Error) -> bool {
 fn rebuilt(holding: &Holding) -> &str {
     match (&holding.fault, holding.rows_with_values) {
         (Some(fault), _) => fault.as_str(),
+        (None, Some(0)) if holding.grounds.is_empty() && holding.others_erased => {
+            "perhaps: rows of others were erased from what it read"
+        }
         (None, Some(0)) if holding.grounds.is_empty() => "yes",
         // history gives its features again; its spine's rows are nowhere else
         (None, Some(0)) => "from its file alone",
@@ -193,7 +227,7 @@ fn show(entity: &ErasedEntity, holdings: &[Holding]) -> Result<()> {
         let other =
             move |place: &String, what: &str| vec![place.clone(), format!("{what} of training set {}", short(holding))];
         let copies = holding.copies.iter().map(move |place| other(place, "another file"));
-        copies.chain(holding.spine.iter().map(move |place| other(place, "the spine")))
+        copies.chain(holding.spine.iter().chain(&holding.other_spines).map(move |place| other(place, "the spine")))
     });
     let others: Vec<Vec<String>> = others.collect();
     if others.is_empty() {

@@ -72,6 +72,7 @@ fn built(dataset: &Dataset) -> Result<()> {
     for id in &build.spine_datasets {
         field("spine read", format!("training set {id}"))?;
     }
+    build.other_spines.iter().try_for_each(|place| field("spine lay at", place))?;
     for (table, version) in &build.delta_versions {
         let version = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
         field("delta version", format!("{table} {version}"))?;

@@ -172,6 +172,31 @@ fn a_cut_tail_is_named_by_the_object_store() {
 }
 
 #[test]
+fn an_erasure_a_name_and_a_forgotten_entry_that_were_cut_are_named() {
+    let place = changed();
+    place.ok("training-set --feature-set late --spine spine.csv --out t.parquet --name second");
+    let early = "tailnum,event_timestamp\nN1,2013-01-01T09:00:00Z\n";
+    place.write("early.csv", early);
+    place.ok("training-set --feature-set late --spine early.csv --out early.parquet --name early");
+    place.ok("dataset forget early");
+    place.ok("erase legs --entity tailnum=N1 --yes");
+    let log: Value = serde_json::from_str(&place.ok("audit list --output json")).expect("JSON");
+    let entries = log.as_array().expect("entries");
+    let verbs: Vec<&Value> = entries.iter().skip(8).map(|entry| &entry["verb"]).collect();
+    assert_eq!(
+        verbs,
+        ["record_dataset", "record_dataset", "forget_dataset", "erase"],
+        "a name, a set, its end, an erasure"
+    );
+    let last = anchors(&place).split_off(5);
+    assert_eq!(last, ["0000000009.json", "0000000010.json", "0000000011.json", "0000000012.json"]);
+    tamper(&place, &["DELETE FROM audit WHERE number > 11"]);
+    let expected = "the audit log was cut: the anchor _audit/default/0000000012.json of the object store knows entry 12, and \
+                    the log ends at entry 11";
+    assert_eq!(faults(&place), [expected]);
+}
+
+#[test]
 fn a_cut_or_rewritten_log_is_named_by_a_dataset_alone() {
     let place = changed();
     fs::remove_dir_all(place.path(".hitherto/offline/_audit")).expect("the anchors are there");

@@ -1,5 +1,7 @@
 //! Erasure: an entity leaves everything that is ours, nothing that began before brings it back, and what holds it is named.
 
+mod drawn;
+mod kept;
 mod report;
 mod traces;
 

@@ -82,6 +82,37 @@ impl Dataset {
         (is_place && !self.spine_is_query()).then_some(self.spine.as_str())
     }
 
+    /// Add what is known of its spine from `again`, which has the same id and was asked for later: its file may hold what
+    /// either has read. Of tables that both have read, the later rows count, and the erasures that both had been through.
+    pub fn add_grounds(&mut self, again: &Self) {
+        // of a query from before it was noted what it reads, nothing tells which erasures it had been through
+        let is_noted = !self.spine_is_query() || !self.build.spine_tables.is_empty();
+        if let Some(place) = again.spine_location().filter(|place| *place != self.spine) {
+            self.build.other_spines.insert(place.to_owned());
+        }
+        let others = again.build.other_spines.iter().filter(|place| **place != self.spine);
+        self.build.other_spines.extend(others.cloned());
+        self.build.spine_datasets.extend(again.build.spine_datasets.iter().cloned());
+        for (table, last) in &again.build.spine_tables {
+            let erased = again.build.spine_erasures.get(table).cloned().unwrap_or_default();
+            let known: Vec<String> = match self.build.spine_tables.insert(table.clone(), *last) {
+                Some(first) => {
+                    self.build.spine_tables.insert(table.clone(), first.max(*last));
+                    let first = self.build.spine_erasures.remove(table).unwrap_or_default();
+                    first.into_iter().filter(|id| erased.contains(id)).collect()
+                }
+                None if is_noted => erased,
+                None => Vec::new(),
+            };
+            if !known.is_empty() {
+                self.build.spine_erasures.insert(table.clone(), known);
+            }
+            if let Some(version) = again.build.delta_versions.get(table) {
+                self.build.delta_versions.entry(table.clone()).or_insert(*version);
+            }
+        }
+    }
+
     /// The tables that were read for it, each once.
     pub fn tables_read(&self) -> BTreeSet<&str> {
         self.tables.keys().chain(self.build.spine_tables.keys()).map(String::as_str).collect()
@@ -153,9 +184,12 @@ pub struct Build {
     /// Per feature view that the spine's query named: its latest version then.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub spine_views: BTreeMap<Name, u32>,
-    /// The ids of the training sets that the spine's query read.
+    /// The ids of the training sets that its spine came from: those that its query read, or whose files it was.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub spine_datasets: BTreeSet<String>,
+    /// Where its spine lay besides, when an equal training set was asked for again: places as in [`Dataset::spine`].
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub other_spines: BTreeSet<String>,
     /// The sum, in hex, of its rows' hashes: the same rows in any order and any encoding have the same. Empty in manifests
     /// of format 0.
     pub result_fingerprint: String,
@@ -269,6 +303,42 @@ mod tests {
         let last = ["a-1", "b-1", "c-1", "d-1"].map(|table| read.last_sequence_read(table));
         assert_eq!(last, [Some(4), Some(9), Some(0), None]);
         assert_eq!(read.tables_read().into_iter().collect::<Vec<_>>(), ["a-1", "b-1", "c-1"]);
+    }
+
+    #[test]
+    fn what_either_recording_has_read_counts() {
+        let of = |spine: &str, build: &str| -> Dataset {
+            let text = format!(
+                r#"{{"id":"ab","name":null,"feature_set":{{"name":"late","version":1}},"feature_set_hash":"aa",
+                "mode":"knowledge","spine":"{spine}","spine_fingerprint":"f0","event_timestamp":"t","evidence":false,
+                "tables":{{}},"location":"/t.parquet","rows":2,"file_hash":"cc","built_at":7,"build":{build}}}"#
+            );
+            serde_json::from_str(&text).expect("a manifest")
+        };
+        let added = |first: (&str, &str), again: (&str, &str)| {
+            let mut both = of(first.0, first.1);
+            let again = of(again.0, again.1);
+            both.add_grounds(&again);
+            let once = both.clone();
+            both.add_grounds(&again);
+            assert_eq!(both, once, "a second time it is known");
+            both
+        };
+        let query = r#"{"spine_tables":{"a-1":4,"b-1":9},"spine_erasures":{"a-1":["x","y"]},"spine_datasets":["cd"],
+            "delta_versions":{"a-1":2,"b-1":null}}"#;
+        let both = added(("/s.csv", "{}"), ("select 1", query));
+        assert_eq!(both, of("/s.csv", query), "all of what the query has read");
+        let earlier = r#"{"spine_tables":{"a-1":7},"spine_erasures":{"a-1":["y","z"]},"delta_versions":{"a-1":5}}"#;
+        let both = added(("select 1", earlier), ("select 1", query)).build;
+        assert_eq!(both.spine_tables, [("a-1".to_owned(), 7), ("b-1".to_owned(), 9)].into());
+        assert_eq!(both.spine_erasures, [("a-1".to_owned(), vec!["y".to_owned()])].into(), "both had been through it");
+        assert_eq!(both.delta_versions, [("a-1".to_owned(), Some(5)), ("b-1".to_owned(), None)].into());
+        let both = added(("select 1", "{}"), ("select 1", query)).build;
+        assert_eq!((both.spine_tables.len(), both.spine_erasures.len()), (2, 0), "the first may have read what went");
+        let both = added(("/s.csv", "{}"), ("/u.csv", r#"{"other_spines":["/s.csv","/v.csv"]}"#)).build;
+        assert_eq!(both.other_spines, ["/u.csv", "/v.csv"].map(str::to_owned).into());
+        let uploaded = added(("/s.csv", "{}"), ("uploaded rows f0", "{}"));
+        assert_eq!(uploaded, of("/s.csv", "{}"), "they are nowhere else");
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl Engine {
     /// Delete the files of clients that no dataset names and that were written longer ago than `retention`, and than a day; or
     /// only say what they are. Staging files of servers that were killed go as well.
     ///
-    /// What no dataset names only the registry can tell: refused where it is not the one that the store knows.
+    /// What no dataset names only the registry can tell: refused where it is not the one that the store knows, or where the
+    /// store knows none.
     pub async fn vacuum_client_files(&self, retention: Span, sweep: Sweep) -> Result<Vacuumed> {
         let waited = retention.micros().max(RECORDED_WITHIN_MICROS);
         // never the pretended clock: files are as old as the store says
@@ -50,8 +51,10 @@ impl Engine {
         if sweep == Sweep::DryRun || old.is_empty() {
             return Ok(vacuumed);
         }
-        let faults = self.verify_audit().await?.faults;
-        if let Some(fault) = faults.first() {
+        let audit = self.verify_audit().await?;
+        // a registry without any change has no fault, and knows of nothing
+        let unknown = (audit.anchors == 0).then(|| "the store has no anchor of its audit log".to_owned());
+        if let Some(fault) = audit.faults.into_iter().next().or(unknown) {
             return Err(Error::Invalid(format!(
                 "could not vacuum the training sets of clients: the registry may not be the one that names them ({fault}); nothing \
                  of them was deleted, and `hitherto audit verify` says more"
@@ -96,6 +99,14 @@ mod tests {
         let refused = vacuumed(&engine("other.db").await).await.expect_err("another registry");
         assert!(refused.to_string().contains("may not be the one that names them"), "{refused}");
         assert!(place.exists());
+        let (anchors, aside) = (folder.path().join("offline/_audit"), folder.path().join("aside"));
+        std::fs::rename(&anchors, &aside).expect("anchors");
+        for registry in ["own.db", "fresh.db"] {
+            let refused = vacuumed(&engine(registry).await).await.expect_err("nothing tells whose they are");
+            assert!(refused.to_string().contains("the store has no anchor of its audit log"), "{refused}");
+        }
+        assert!(place.exists());
+        std::fs::rename(&aside, &anchors).expect("anchors");
         let looked = own.vacuum_client_files(Span::ZERO, Sweep::DryRun).await.expect("a look");
         assert_eq!((looked.deleted_files, looked.deleted_bytes, place.exists()), (1, 4, true));
         assert_eq!(vacuumed(&own).await.expect("a vacuum"), looked);

@@ -14,6 +14,7 @@ impl Engine {
     pub async fn forget_dataset(&self, wanted: &str) -> Result<Dataset> {
         let dataset = self.registry().dataset(wanted).await?;
         self.registry().forget_dataset(&dataset.id, self.clock().now()).await?;
+        self.anchor().await;
         Ok(dataset)
     }
 

@@ -186,6 +186,7 @@ impl Engine {
         if let Some(id) = &id {
             // told before the online store is asked, which may be down
             self.registry().record_erasure(&record(id.clone(), &entity), self.clock().now()).await?;
+            self.anchor().await;
         }
         entity.online = match self.online_rows(&entity).await {
             Ok(online) => online,

@@ -6,16 +6,17 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use futures::TryStreamExt;
 use hitherto_core::{
-    Catalog, Dataset, EntityKey, KeyType, ModelVersion, ResolvedSet, Selector, VersionedName, ViewUse,
+    Catalog, Dataset, EntityKey, KeyType, ModelVersion, ResolvedSet, Selector, VersionedName, ViewUse, ViewVersion,
 };
-use hitherto_offline::KeyReader;
 use hitherto_offline::input::Input;
 use hitherto_offline::types::key_arrow_type;
+use hitherto_offline::{KeyReader, TableErasure};
 use serde::Serialize;
 
 use crate::dataset::short;
 use crate::engine::find_set;
-use crate::sql::views_of;
+use crate::loose::Whereabouts;
+use crate::sql::{TRAINING_SETS, training_sets_of, views_of};
 use crate::training_set::evidence_columns;
 use crate::{Engine, ErasedEntity, ErasedTable, Error, EvidenceColumns, Result};
 
@@ -59,17 +60,23 @@ pub struct Holding {
     pub models: Vec<String>,
     /// Where other files of it lie, which are no less whole.
     pub copies: Vec<String>,
-    /// Where its spine lay, which had its rows of the entity, if that was a file.
+    /// Where its spine lay, which had its rows of the entity, or may have had them, if that was a file.
     pub spine: Option<String>,
-}
-
-/// A file of a training set that no manifest says to be there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LooseFile {
-    /// Where it lies.
-    pub place: String,
-    /// The id of the training set, as the file says.
-    pub dataset: String,
+    /// Where else its spine lay, if it was asked for from there, too.
+    pub other_spines: Vec<String>,
+    /// Whether rows that it read were erased since that were of others, as far as it is known: what it had of them, if
+    /// anything, history cannot give again either.
+    #[serde(skip)]
+    pub others_erased: bool,
+    /// Whether no file of it was found, and no manifest of it is left: what was made of it is looked for all the same.
+    #[serde(skip)]
+    pub is_gone: bool,
+    /// Where files of it were ever recorded: what was made of them was made of it.
+    #[serde(skip)]
+    pub(crate) lay_at: BTreeSet<String>,
+    /// The names that it ever had: a query may have read it by one.
+    #[serde(skip)]
+    pub(crate) called: BTreeSet<String>,
 }
 
 /// What a file has of an entity.
@@ -82,7 +89,7 @@ struct Counted {
 }
 
 impl Holding {
-    fn of_file(dataset: &str, location: &str) -> Self {
+    pub(crate) fn of_file(dataset: &str, location: &str) -> Self {
         Self {
             dataset: dataset.to_owned(),
             location: location.to_owned(),
@@ -94,7 +101,20 @@ impl Holding {
             models: Vec::new(),
             copies: Vec::new(),
             spine: None,
+            other_spines: Vec::new(),
+            others_erased: false,
+            is_gone: false,
+            lay_at: BTreeSet::new(),
+            called: BTreeSet::new(),
         }
+    }
+
+    /// Add why it may hold the entity; false where all of that was known.
+    pub fn add_grounds(&mut self, grounds: &[String]) -> bool {
+        let new: Vec<String> = grounds.iter().filter(|ground| !self.grounds.contains(ground)).cloned().collect();
+        let is_news = !new.is_empty();
+        self.grounds.extend(new);
+        is_news
     }
 
     /// Whether it holds the entity, or may.
@@ -102,9 +122,30 @@ impl Holding {
         self.holds == Holds::Surely || !self.grounds.is_empty() || self.fault.is_some()
     }
 
-    /// Where files of it lie.
+    /// What was found in a file of it.
+    fn has(&mut self, counted: &Counted, dataset: &Dataset) {
+        (self.rows, self.rows_with_values) = (Some(counted.rows), Some(counted.with_values));
+        if counted.rows > 0 {
+            self.holds = Holds::Surely;
+        }
+        let rows = counted.with_null_parts;
+        if rows > 0 {
+            self.grounds.push(format!("in {rows} of its rows a part of the key is null, and the others are its"));
+        }
+        if counted.rows > 0 || rows > 0 {
+            self.has_spines_of(dataset);
+        }
+    }
+
+    /// Its spine has what its rows have of the entity, or may.
+    fn has_spines_of(&mut self, dataset: &Dataset) {
+        self.spine = dataset.spine_location().map(str::to_owned);
+        self.other_spines = dataset.build.other_spines.iter().cloned().collect();
+    }
+
+    /// Where files of it lie, or lay.
     fn places(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.location).chain(&self.copies).map(String::as_str)
+        std::iter::once(&self.location).chain(&self.copies).chain(&self.lay_at).map(String::as_str)
     }
 }
 
@@ -128,14 +169,13 @@ impl Engine {
         Ok(suspects)
     }
 
-    /// The training sets, none of these, whose spines came from a file of one of these: what that holds, they may hold.
-    pub async fn datasets_drawn_from(&self, holdings: &[Holding]) -> Result<Vec<Suspect>> {
+    /// The training sets whose spines came from a file of one of these, as far as these are holdings: what that holds, they
+    /// may hold. One of these that came from another is among them.
+    pub async fn datasets_drawn_from(&self, looked_into: &[Holding]) -> Result<Vec<Suspect>> {
         let mut suspects = Vec::new();
         for dataset in self.registry().datasets().await? {
-            if holdings.iter().any(|holding| holding.dataset == dataset.id) {
-                continue;
-            }
-            let grounds: Vec<String> = holdings.iter().filter_map(|holding| drawn(&dataset, holding)).collect();
+            let holdings = looked_into.iter().filter(|holding| holding.is_one() && holding.dataset != dataset.id);
+            let grounds: Vec<String> = holdings.filter_map(|holding| drawn(&dataset, holding)).collect();
             if !grounds.is_empty() {
                 suspects.push(Suspect { dataset, grounds });
             }
@@ -143,43 +183,20 @@ impl Engine {
         Ok(suspects)
     }
 
-    /// Where files of training sets may lie that no manifest names: where a dataset lay before it was written elsewhere, or
-    /// was forgotten, and what the store has of clients besides.
-    pub async fn loose_places(&self) -> Result<BTreeSet<String>> {
-        let mut places = BTreeSet::new();
-        for entry in self.audit_entries().await?.iter().filter(|entry| entry.verb == "record_dataset") {
-            places.extend(entry.before.iter().chain(&entry.after).filter_map(|summary| location_of(summary)));
-        }
-        for file in self.unnamed_client_files().await? {
-            places.insert(self.client_file(&file.name)?.place().to_owned());
-        }
-        // read last: what is recorded by now is named
+    /// Note of each of these whether rows of others were erased from what it read.
+    pub async fn note_others_erased(&self, entity: &ErasedEntity, holdings: &mut [Holding]) -> Result<()> {
+        let catalog = self.registry().catalog().await?;
+        let mut erasures: BTreeMap<String, Vec<TableErasure>> = BTreeMap::new();
         for dataset in self.registry().datasets().await? {
-            places.remove(&dataset.location);
-        }
-        Ok(places)
-    }
-
-    /// The file that lies at a loose place, if it is a training set's.
-    pub async fn loose_file(&self, place: &str, file: &Input) -> Result<Option<LooseFile>> {
-        let id = file.stamp("hitherto.dataset").await.map_err(hitherto_offline::Error::from)?;
-        Ok(id.map(|dataset| LooseFile { place: place.to_owned(), dataset }))
-    }
-
-    /// The training sets of loose files that no manifest is left of: nothing tells what they hold.
-    pub async fn datasets_forgotten(&self, loose: &[LooseFile]) -> Result<Vec<Holding>> {
-        let known = self.registry().datasets().await?;
-        let mut forgotten: BTreeMap<&str, Holding> = BTreeMap::new();
-        for file in loose.iter().filter(|file| known.iter().all(|dataset| dataset.id != file.dataset)) {
-            if let Some(first) = forgotten.get_mut(file.dataset.as_str()) {
-                first.copies.push(file.place.clone());
-                continue;
+            let Some(holding) = holdings.iter_mut().find(|holding| holding.dataset == dataset.id) else { continue };
+            for table in dataset.tables.keys() {
+                let (false, Some(known)) = (erasures.contains_key(table), catalog.tables.get(table)) else { continue };
+                let snapshot = self.history(known)?.history().snapshot().await?;
+                erasures.insert(table.clone(), snapshot.erasures.clone());
             }
-            let mut holding = Holding::of_file(&file.dataset, &file.place);
-            holding.grounds.push("it has no manifest, and nothing tells what it was built from".to_owned());
-            forgotten.insert(&file.dataset, holding);
+            holding.others_erased = others_erased(entity, &dataset, &erasures);
         }
-        Ok(forgotten.into_values().collect())
+        Ok(())
     }
 
     /// What a training set's file holds of the entity. A file that is gone, or another by now, is told as a fault.
@@ -188,7 +205,7 @@ impl Engine {
         entity: &ErasedEntity,
         suspect: &Suspect,
         file: Result<Input, String>,
-        loose: &[LooseFile],
+        whereabouts: &Whereabouts,
     ) -> Result<Holding> {
         let Suspect { dataset, grounds } = suspect;
         let mut holding = Holding::of_file(&dataset.id, &dataset.location);
@@ -196,35 +213,43 @@ impl Engine {
         let models = self.all_model_versions().await?;
         let trained = models.iter().filter(|model| model.dataset.as_ref() == Some(&dataset.id));
         holding.models = trained.map(model_name).collect();
-        let copies = loose.iter().filter(|file| file.dataset == dataset.id);
-        holding.copies = copies.map(|file| file.place.clone()).collect();
+        holding.copies = whereabouts.copies(&dataset.id);
+        holding.lay_at = whereabouts.recorded(&dataset.id);
+        holding.called = whereabouts.names(&dataset.id);
         let counted = match file {
             Ok(file) => self.count(entity, dataset, &file).await.map_err(|error| error.to_string()),
             Err(fault) => Err(fault),
         };
         match counted {
-            Ok(counted) => {
-                (holding.rows, holding.rows_with_values) = (Some(counted.rows), Some(counted.with_values));
-                if counted.rows > 0 {
-                    holding.holds = Holds::Surely;
-                    holding.spine = dataset.spine_location().map(str::to_owned);
-                }
-                if counted.with_null_parts > 0 {
-                    let rows = counted.with_null_parts;
-                    holding
-                        .grounds
-                        .push(format!("in {rows} of its rows a part of the key is null, and the others are its"));
-                }
+            Ok(counted) => holding.has(&counted, dataset),
+            Err(fault) => {
+                holding.fault = Some(fault);
+                holding.has_spines_of(dataset);
             }
-            Err(fault) => holding.fault = Some(fault),
         }
         Ok(holding)
     }
 
+    /// The same of another file of the training set, where its own cannot be read: that stays told as a fault.
+    pub async fn holding_by_copy(
+        &self,
+        entity: &ErasedEntity,
+        suspect: &Suspect,
+        copy: &Input,
+        holding: &mut Holding,
+    ) -> Result<()> {
+        let counted = self.count(entity, &suspect.dataset, copy).await?;
+        holding.has(&counted, &suspect.dataset);
+        Ok(())
+    }
+
     async fn count(&self, entity: &ErasedEntity, dataset: &Dataset, file: &Input) -> Result<Counted> {
-        let other = self.loose_file(&dataset.location, file).await?.filter(|found| found.dataset != dataset.id);
-        if let Some(other) = other {
-            return Err(Error::NotFound(format!("training set {} lies there now", short(&other.dataset))));
+        match self.loose_file(&dataset.location, file).await? {
+            Some(found) if found.dataset == dataset.id => {}
+            Some(other) => {
+                return Err(Error::NotFound(format!("training set {} lies there now", short(&other.dataset))));
+            }
+            None => return Err(Error::NotFound("what lies there now is no training set's file".to_owned())),
         }
         let catalog = self.registry().catalog().await?;
         let set = &find_set(&catalog, &Selector::Version(dataset.feature_set.clone()))?.resolved;
@@ -274,6 +299,21 @@ fn key_of<'a>(catalog: &Catalog, entity: &'a ErasedEntity, view_use: &ViewUse) -
     })
 }
 
+/// Whether an erasure that is not known to be this entity's took rows that a dataset had read.
+fn others_erased(entity: &ErasedEntity, dataset: &Dataset, erasures: &BTreeMap<String, Vec<TableErasure>>) -> bool {
+    dataset.tables.iter().any(|(table, last)| {
+        let known = dataset.erasures.get(table);
+        let of_entity = |id: &String| {
+            let of_table = entity.tables.iter().filter(|of| of.table == *table);
+            entity.id.as_ref() == Some(id) || of_table.flat_map(|of| of.earlier.keys()).any(|earlier| earlier == id)
+        };
+        erasures.get(table).into_iter().flatten().any(|erasure| {
+            let is_new = known.is_none_or(|known| !known.contains(&erasure.id));
+            is_new && erasure.concerns(*last) && !of_entity(&erasure.id)
+        })
+    })
+}
+
 /// Why a dataset's spine may hold rows of a table that the entity was erased from, if its query read them.
 fn queried(catalog: &Catalog, table: &ErasedTable, dataset: &Dataset) -> Option<String> {
     let (id, build) = (&table.table, &dataset.build);
@@ -283,23 +323,40 @@ fn queried(catalog: &Catalog, table: &ErasedTable, dataset: &Dataset) -> Option<
         return was_read.then(|| by_query(format!(" up to _sequence {last}")));
     }
     // of a manifest from before it was noted, the query's text alone tells
-    let is_noted = !build.spine_tables.is_empty() || !build.spine_datasets.is_empty();
-    if is_noted || !dataset.spine_is_query() || !table.was_read(i64::MAX, None) {
+    if !build.spine_tables.is_empty() || !dataset.spine_is_query() || !table.was_read(i64::MAX, None) {
         return None;
     }
-    let is_elsewhere = views_of(catalog, &dataset.spine).is_ok_and(|views| views.iter().all(|view| view.table != *id));
+    // a view may have had another table then
+    let view = catalog.tables.get(id).map(|table| &table.view);
+    let is_another = |read: &ViewVersion| read.table != *id && Some(&read.versioned_name().name) != view;
+    let is_elsewhere = views_of(catalog, &dataset.spine).is_ok_and(|views| views.iter().all(|read| is_another(read)));
     (!is_elsewhere).then(|| by_query(String::new()))
 }
 
 /// Why a dataset may hold what `holding` holds, if its spine came from there.
 fn drawn(dataset: &Dataset, holding: &Holding) -> Option<String> {
     let id = short(&holding.dataset);
-    if dataset.build.spine_datasets.contains(&holding.dataset) {
+    let is_named = dataset.build.spine_datasets.contains(&holding.dataset);
+    if is_named && dataset.spine_is_query() || is_read_by_text(dataset, holding) {
         return Some(format!("its spine's query read training set {id}"));
     }
-    let spine = dataset.spine_location()?;
-    let place = holding.places().find(|place| names(spine, place))?;
-    Some(format!("its spine is the file of training set {id}: {place}"))
+    let its_file = format!("its spine is the file of training set {id}");
+    let spines = || dataset.spine_location().into_iter().chain(dataset.build.other_spines.iter().map(String::as_str));
+    let known = holding.places().find(|place| spines().any(|spine| names(spine, place)));
+    let Some(place) = known.or(dataset.spine_location().filter(|_| is_named)) else {
+        return is_named.then_some(its_file);
+    };
+    Some(format!("{its_file}: {place}"))
+}
+
+/// Whether a query of a manifest from before it was noted what it reads may have read `holding`: its text alone tells.
+fn is_read_by_text(dataset: &Dataset, holding: &Holding) -> bool {
+    let is_noted = !dataset.build.spine_datasets.is_empty();
+    if is_noted || !dataset.spine_is_query() || !dataset.spine.to_ascii_lowercase().contains(TRAINING_SETS) {
+        return false;
+    }
+    let is_it = |name: &String| *name == holding.dataset || holding.called.contains(name);
+    training_sets_of(&dataset.spine).map_or(true, |names| names.iter().any(is_it))
 }
 
 /// Whether a list of places, with spaces between, has this one.
@@ -308,12 +365,6 @@ fn names(places: &str, place: &str) -> bool {
         let (before, after) = (&places[..at], &places[at + place.len()..]);
         (before.is_empty() || before.ends_with(' ')) && (after.is_empty() || after.starts_with(' '))
     })
-}
-
-/// Where a dataset lay, as the audit log summed it up.
-fn location_of(summary: &str) -> Option<String> {
-    let summary: serde_json::Value = serde_json::from_str(summary).ok()?;
-    Some(summary.get("location")?.as_str()?.to_owned())
 }
 
 fn model_name(model: &ModelVersion) -> String {
@@ -353,6 +404,45 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
 mod tests {
     use super::*;
 
+    fn dataset(spine: &str, build: &str) -> Dataset {
+        let text = format!(
+            r#"{{"id":"ab","name":null,"feature_set":{{"name":"late","version":1}},"feature_set_hash":"aa",
+            "mode":"knowledge","spine":"{spine}","spine_fingerprint":"f0","event_timestamp":"t","evidence":false,
+            "tables":{{}},"location":"/t.parquet","rows":2,"file_hash":"cc","built_at":7,"build":{build}}}"#
+        );
+        serde_json::from_str(&text).expect("a manifest")
+    }
+
+    #[test]
+    fn a_spine_from_where_a_file_once_lay_is_from_it() {
+        let mut holding = Holding::of_file("cd", "/now.parquet");
+        let of = |holding: &Holding, spine: &str, build: &str| drawn(&dataset(spine, build), holding);
+        assert_eq!(of(&holding, "/once.parquet", "{}"), None);
+        holding.lay_at.insert("/once.parquet".to_owned());
+        for place in ["/now.parquet", "/once.parquet"] {
+            let expected = format!("its spine is the file of training set cd: {place}");
+            assert_eq!(of(&holding, place, "{}"), Some(expected));
+        }
+        let noted = r#"{"spine_datasets":["cd"]}"#;
+        let expected = "its spine is the file of training set cd: /linked.parquet";
+        assert_eq!(of(&holding, "/linked.parquet", noted).as_deref(), Some(expected));
+        assert_eq!(of(&holding, "-", noted).as_deref(), Some("its spine is the file of training set cd"));
+        let expected = "its spine's query read training set cd";
+        assert_eq!(of(&holding, "select 1", noted).as_deref(), Some(expected));
+        assert_eq!(of(&holding, "/linked.parquet", r#"{"spine_datasets":["ef"]}"#), None);
+        holding.called.insert("mine".to_owned());
+        for (query, is_it) in [("training_sets.mine", true), ("TRAINING_SETS.cd", true), ("training_sets.yours", false)]
+        {
+            let query = format!("select 1 from {query}");
+            assert_eq!(of(&holding, &query, "{}").is_some(), is_it, "{query}");
+            assert_eq!(of(&holding, &query, r#"{"spine_datasets":["ef"]}"#), None, "it is noted what it read");
+        }
+        assert!(of(&holding, "select (( from training_sets.x", "{}").is_some(), "who knows");
+        assert_eq!(of(&holding, "select ((", "{}"), None);
+        let again = of(&holding, "/s.csv", r#"{"other_spines":["/a.csv /now.parquet"]}"#);
+        assert_eq!(again.as_deref(), Some("its spine is the file of training set cd: /now.parquet"));
+    }
+
     #[test]
     fn a_place_is_found_whole_in_a_list_of_places() {
         assert!(names("/a/t.parquet", "/a/t.parquet") && names("/x.csv /a b/t.parquet /y.csv", "/a b/t.parquet"));
@@ -372,18 +462,8 @@ mod tests {
 
     #[test]
     fn of_an_old_manifest_the_querys_text_tells() {
-        let text = |spine: &str, build: &str| {
-            format!(
-                r#"{{"id":"ab","name":null,"feature_set":{{"name":"late","version":1}},"feature_set_hash":"aa",
-                "mode":"knowledge","spine":"{spine}","spine_fingerprint":"f0","event_timestamp":"t","evidence":false,
-                "tables":{{}},"location":"/t.parquet","rows":2,"file_hash":"cc","built_at":7,"build":{build}}}"#
-            )
-        };
         let table = ErasedTable::sample(Some(7), []);
-        let of = |spine: &str, build: &str| {
-            let dataset: Dataset = serde_json::from_str(&text(spine, build)).expect("a manifest");
-            queried(&Catalog::default(), &table, &dataset)
-        };
+        let of = |spine: &str, build: &str| queried(&Catalog::default(), &table, &dataset(spine, build));
         assert_eq!(of("select 1 from a", r#"{"spine_tables":{"t-1":6}}"#), None, "it was read too early");
         let late = of("select 1 from a", r#"{"spine_tables":{"t-1":7}}"#);
         assert_eq!(late.as_deref(), Some("its spine's query read table t-1 up to _sequence 7"));

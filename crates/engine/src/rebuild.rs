@@ -8,7 +8,7 @@ use crate::build::Job;
 use crate::dataset::{erased_since, short};
 use crate::engine::find_set;
 use crate::join::{Join, JoinRequest, Pins};
-use crate::overtaken::HasRead;
+use crate::overtaken::{Fate, HasRead};
 use crate::spine::SurveyedSpine;
 use crate::sql::Reads;
 use crate::training_set::{Progress, evidence_columns, partitions, splitter};
@@ -41,6 +41,8 @@ pub(crate) struct Origins<'a> {
     pub(crate) set: &'a SetVersion,
     pub(crate) pins: Pins,
     pub(crate) spine: SurveyedSpine,
+    /// What its spine was found by reading.
+    pub(crate) reads: Reads,
 }
 
 impl Rebuilt {
@@ -66,7 +68,7 @@ impl Engine {
         seen: impl Fn(Progress) + Send + Sync,
     ) -> Result<Rebuilt> {
         let catalog = self.registry().catalog().await?;
-        let Origins { set, pins, spine } = self.origins(&catalog, dataset, sources).await?;
+        let Origins { set, pins, spine, reads } = self.origins(&catalog, dataset, sources).await?;
         let evidence =
             evidence_columns(if dataset.evidence { EvidenceColumns::Times } else { EvidenceColumns::Absent });
         let event_timestamp = dataset.event_timestamp.as_str();
@@ -74,12 +76,16 @@ impl Engine {
         let join = Join::plan(&request, spine.plan()?, partitions())?;
         let splitter = splitter(dataset, &spine.schema, join.schema())?;
         let origin = spine.origin.clone();
-        let (erased, has_read) = (erased_since(dataset, &pins), HasRead::of(&pins, &Reads::default()));
+        let (erased, has_read) = (erased_since(dataset, &pins), HasRead::of(&pins, &reads));
         let manifest = Dataset { location: out.place().to_owned(), built_at: self.clock().now(), ..dataset.clone() };
+        let known = self.registry().datasets().await?;
         let (rebuilt, _) =
             self.build(Job { manifest, set, pins: &pins, spine, join, splitter, out: &out }, seen).await?;
-        if let Err(refused) = self.refuse_overtaken(&catalog, &has_read, &out).await {
-            out.remove().await?;
+        let fate = Fate::of(&rebuilt, &known);
+        if let Err(refused) = self.refuse_overtaken(&catalog, &has_read, &out, fate).await {
+            if fate == Fate::Goes {
+                out.remove().await?;
+            }
             return Err(refused);
         }
         if rebuilt.id != dataset.id {
@@ -110,13 +116,13 @@ impl Engine {
         let mut faults = sources.faults.clone();
         for spine in &sources.spines {
             match self.same_spine(dataset, spine).await {
-                Ok(spine) => return Ok(Origins { set, pins, spine }),
+                Ok((spine, reads)) => return Ok(Origins { set, pins, spine, reads }),
                 Err(fault) => faults.push(fault.to_string()),
             }
         }
         if let Some(file) = &sources.file {
             match self.own_spine(dataset, set, file).await {
-                Ok(spine) => return Ok(Origins { set, pins, spine }),
+                Ok((spine, reads)) => return Ok(Origins { set, pins, spine, reads }),
                 Err(fault) => faults.push(fault.to_string()),
             }
         }
@@ -124,17 +130,17 @@ impl Engine {
         Err(missing_spine(dataset, &faults))
     }
 
-    /// A spine, if its rows are those that `dataset` was built from.
-    async fn same_spine(&self, dataset: &Dataset, spine: &Spine) -> Result<SurveyedSpine> {
+    /// A spine, if its rows are those that `dataset` was built from, and what it reads.
+    async fn same_spine(&self, dataset: &Dataset, spine: &Spine) -> Result<(SurveyedSpine, Reads)> {
         let open = self.open_spine(spine).await?;
-        let origin = open.origin.clone();
+        let (origin, reads) = (open.origin.clone(), open.reads.clone());
         let other = |what: String| Error::Invalid(format!("{origin}: {what}"));
         let time = open.schema.index_of(&dataset.event_timestamp);
         let time = time.map_err(|_| other(format!("it has no column '{}'", dataset.event_timestamp)))?;
         let mut surveyed = open.survey(time, dataset.format).await?;
         let found = surveyed.fingerprint().await?;
         if found == dataset.spine_fingerprint {
-            return Ok(surveyed);
+            return Ok((surveyed, reads));
         }
         let again = match spine {
             Spine::SqlThen { .. } => {
@@ -148,7 +154,7 @@ impl Engine {
     }
 
     /// The spine's columns of a dataset's own file: all but those that its feature set and its split have added.
-    async fn own_spine(&self, dataset: &Dataset, set: &SetVersion, file: &Input) -> Result<SurveyedSpine> {
+    async fn own_spine(&self, dataset: &Dataset, set: &SetVersion, file: &Input) -> Result<(SurveyedSpine, Reads)> {
         let columns = file.stream().await.map_err(hitherto_offline::Error::from)?.schema().fields().len();
         let evidence = if dataset.evidence { 2 * set.resolved.uses.len() } else { 0 };
         let added = set.resolved.outputs.len() + set.resolved.transforms.len() + evidence;

@@ -66,7 +66,7 @@ pub(crate) struct OpenSpine {
     pub(crate) schema: SchemaRef,
     /// What the manifest calls it.
     pub(crate) origin: String,
-    /// What its query reads of history, where it is one.
+    /// What its query reads of history, where it is one; and the training sets that it reads, or whose files it is.
     pub(crate) reads: Reads,
     rows: BoxStream<'static, Result<RecordBatch>>,
     /// Where it can be read again; a query cannot.
@@ -110,8 +110,8 @@ impl Engine {
                 let schema = batches.schema();
                 let rows = batches.map_err(|error| hitherto_offline::Error::from(error).into()).boxed();
                 let origin = input.places().collect::<Vec<_>>().join(" ");
-                let again = Some(input.clone());
-                Ok(OpenSpine { schema, origin, reads: Reads::default(), rows, again, kept_bytes_max })
+                let (again, reads) = (Some(input.clone()), self.reads_of(input).await?);
+                Ok(OpenSpine { schema, origin, reads, rows, again, kept_bytes_max })
             }
             Spine::Columns { file, columns } => {
                 let batches = file.stream().await.map_err(hitherto_offline::Error::from)?;
@@ -123,8 +123,8 @@ impl Engine {
                     let batch = batch.map_err(hitherto_offline::Error::from)?;
                     batch.project(&columns).map_err(failed)
                 });
-                let rows = rows.boxed();
-                Ok(OpenSpine { schema, origin, reads: Reads::default(), rows, again: None, kept_bytes_max })
+                let (rows, reads) = (rows.boxed(), self.reads_of(file).await?);
+                Ok(OpenSpine { schema, origin, reads, rows, again: None, kept_bytes_max })
             }
             Spine::Batches(batch) => {
                 let rows = stream::iter([Ok(batch.clone())]).boxed();
@@ -144,6 +144,8 @@ impl Engine {
                 };
                 let begun = self.spine_limits.begin();
                 let (rows, reads) = begun.hold(self.sql_with_reads(query, then)).await?;
+                let drawn = self.drawn(&reads.training_sets).await?;
+                let reads = Reads { drawn, ..reads };
                 let schema = plain(&rows.schema());
                 let batch_schema = Arc::clone(&schema);
                 let rows = rows.map(move |batch| {
@@ -157,6 +159,13 @@ impl Engine {
                 Ok(OpenSpine { schema, origin: query.clone(), reads, rows, again: None, kept_bytes_max })
             }
         }
+    }
+
+    /// Which training sets these are files of, as they say themselves: wherever they lie, and whatever they are called there.
+    async fn reads_of(&self, files: &Input) -> Result<Reads> {
+        let training_sets = files.stamps("hitherto.dataset").await.map_err(hitherto_offline::Error::from)?;
+        let drawn = self.drawn(&training_sets).await?;
+        Ok(Reads { training_sets, drawn, ..Reads::default() })
     }
 }
 

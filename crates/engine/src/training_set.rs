@@ -14,7 +14,6 @@ use hitherto_asof::Evidence;
 use hitherto_core::{Build, Catalog, Dataset, Mode, Name, Selector, SetVersion, Split};
 use hitherto_offline::{OutputLocation, recovered};
 use hitherto_online::spans;
-use hitherto_registry::Recorded;
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -23,7 +22,8 @@ use crate::engine::find_set;
 use crate::join::{Join, JoinRequest, Pins};
 use crate::manifest::alike_but_for_the_spine;
 use crate::naming::check_name;
-use crate::overtaken::HasRead;
+use crate::overtaken::{Fate, HasRead};
+use crate::recording::Fence;
 use crate::spine::{OpenSpine, SurveyedSpine};
 use crate::split::{Splitter, shared_key};
 use crate::sql::Reads;
@@ -202,57 +202,12 @@ impl Engine {
             )));
         }
         let job = Job { manifest, set, pins: &pins, spine, join, splitter, out: &wanted.out };
+        let known = self.registry().datasets().await?;
         let (built, explanation) = Box::pin(self.build(job, seen)).await?;
-        let dataset = self.recorded_set(wanted, built, &catalog, &has_read).await?;
+        let fence = Fence { catalog: &catalog, has_read: &has_read, fate: Fate::of(&built, &known) };
+        let before = known.into_iter().find(|known| known.id == built.id);
+        let dataset = self.recorded_set(wanted, built, before, &fence).await?;
         Ok(TrainingSet { dataset, schema, explanation: Some(explanation) })
-    }
-
-    /// Remember what was built, or take its file away, if it is not to be kept or there is one already.
-    async fn recorded_set(
-        &self,
-        wanted: &TrainingSetRequest,
-        mut dataset: Dataset,
-        catalog: &Catalog,
-        has_read: &HasRead,
-    ) -> Result<Dataset> {
-        let recording = self.recording.lock().await;
-        let mut checked = self.check_naming(wanted, &dataset.id).await;
-        if checked.is_ok() {
-            checked = self.refuse_overtaken(catalog, has_read, &wanted.out).await;
-        }
-        if let Err(refused) = checked {
-            wanted.out.remove().await?;
-            return Err(refused);
-        }
-        if let Some(first) = self.built_meanwhile(wanted, &dataset).await? {
-            wanted.out.remove().await?;
-            return Ok(first);
-        }
-        dataset.build.audit_head = self.registry().audit_head().await?;
-        let recorded = self.registry().record_dataset(&self.entry(wanted, &dataset).await?).await?;
-        // an entity may have been erased a moment ago, by who could not see this dataset yet
-        if let Err(refused) = self.refuse_overtaken(catalog, has_read, &wanted.out).await {
-            wanted.out.remove().await?;
-            if recorded == Recorded::New
-                && let Err(error) = self.registry().forget_dataset(&dataset.id, self.clock().now()).await
-            {
-                tracing::warn!(dataset = dataset.id, %error, "a dataset without a file stays recorded");
-            }
-            return Err(refused);
-        }
-        if let Recorded::Existing(first) = recorded
-            && first.file_hash != dataset.file_hash
-        {
-            tracing::warn!(
-                dataset = dataset.id,
-                "the same request gave another file before: {} then, {} now; another version of the writer may encode otherwise",
-                first.file_hash,
-                dataset.file_hash
-            );
-        }
-        drop(recording);
-        self.anchor().await;
-        Ok(dataset)
     }
 
     /// Refuse of `wanted` what is refused before any row of its spine is read: names that there are not, columns that are
@@ -300,32 +255,7 @@ impl Engine {
         if place.sha256().await.ok().as_ref() != Some(&dataset.file_hash) {
             return Ok(None);
         }
-        self.named(wanted, dataset).await.map(Some)
-    }
-
-    /// What an equal request has left beside this one's file while it was built, if that is whole: one file is enough.
-    async fn built_meanwhile(&self, wanted: &TrainingSetRequest, built: &Dataset) -> Result<Option<Dataset>> {
-        if !matches!(wanted.existing, Existing::ReuseAt(_)) {
-            return Ok(None);
-        }
-        let known = self.registry().datasets().await?;
-        let first = known.into_iter().find(|dataset| dataset.id == built.id && dataset.location != built.location);
-        let Some(first) = first.filter(|first| first.file_hash == built.file_hash) else { return Ok(None) };
-        let Some(place) = wanted.out.neighbour(&first.location) else { return Ok(None) };
-        if place.sha256().await.ok().as_ref() != Some(&first.file_hash) {
-            return Ok(None);
-        }
-        self.named(wanted, first).await.map(Some)
-    }
-
-    /// A dataset that is there, under the name that is wanted for it, too.
-    async fn named(&self, wanted: &TrainingSetRequest, dataset: Dataset) -> Result<Dataset> {
-        self.check_naming(wanted, &dataset.id).await?;
-        let named = Dataset { name: wanted.name.clone(), ..dataset };
-        Ok(match self.registry().record_dataset(&named).await? {
-            Recorded::Existing(kept) => *kept,
-            Recorded::New => named,
-        })
+        self.named(wanted, dataset, manifest).await.map(Some)
     }
 
     /// The rows of `spine` with a set's features, by the offline rule as history stands now; nothing is written.

@@ -113,6 +113,10 @@ impl Registry for AbsentRegistry {
         Err(remedy::no_dataset_id(id))
     }
 
+    async fn record_copy(&self, id: &str, _: &str, _: Timestamp) -> Result<()> {
+        Err(remedy::no_dataset_id(id))
+    }
+
     async fn record_erasure(&self, _: &Erasure, _: Timestamp) -> Result<()> {
         self.refuse("record an erasure")
     }

@@ -91,7 +91,8 @@ pub trait Registry: Debug + Send + Sync {
     ///
     /// The first recording of an id stays: how it was made, its rows and its file's hash never change. If the same id
     /// comes again with the same bytes, its location follows to the new file (the older one may be gone), and so does
-    /// its name, where one is given. If it comes with other bytes, nothing changes: compare the hash returned.
+    /// its name, where one is given. If it comes with other bytes, these stay: compare the hash returned. Where its spine
+    /// came from is added to what was known of that ([`Dataset::add_grounds`]), whatever the bytes.
     async fn record_dataset(&self, dataset: &Dataset) -> Result<Recorded>;
 
     /// The dataset with this id; else the one recorded last under this name; else the only one whose id begins so.
@@ -109,6 +110,10 @@ pub trait Registry: Debug + Send + Sync {
     /// Forgets the dataset with this full id, and its verdicts; the audit log remembers that there was one. Refused with
     /// [`Error::Needed`](crate::Error::Needed) while model versions name it.
     async fn forget_dataset(&self, id: &str, now: Timestamp) -> Result<()>;
+
+    /// Tells in the audit log that a file of the dataset with this full id lies at `place`, too: its entry stays as it is, and
+    /// whoever looks for its files finds this one. Nothing is told of the place that the entry names.
+    async fn record_copy(&self, id: &str, place: &str, now: Timestamp) -> Result<()>;
 
     /// Tells in the audit log that an entity was erased.
     async fn record_erasure(&self, erasure: &Erasure, now: Timestamp) -> Result<()>;

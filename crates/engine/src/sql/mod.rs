@@ -49,7 +49,8 @@ use self::relations::Relations;
 pub(crate) use self::sizes::measure_results;
 use self::tables::{Moment, QueryTables};
 pub(crate) use self::tables::{Reads, TableRead};
-use self::training_sets::{TRAINING_SETS, TrainingSetsSchema};
+pub(crate) use self::training_sets::TRAINING_SETS;
+use self::training_sets::TrainingSetsSchema;
 pub(crate) use self::views::LATEST;
 use self::views::{LatestSchema, ViewsSchema, view};
 use crate::records::{RecordsSchema, SCHEMA};
@@ -219,6 +220,13 @@ fn latest(catalog: &Catalog) -> impl Fn(&ViewVersion) -> (Name, u32) {
         let latest = versions.and_then(|versions| versions.last()).map_or(view.version, |latest| latest.version);
         (name, latest)
     }
+}
+
+/// The training sets that `query` reads, by the names or ids that it has for them.
+pub(crate) fn training_sets_of(query: &str) -> Result<Vec<String>> {
+    let statement = parse(query).map_err(|error| recovered(PLANNING, error))?;
+    let of_training_sets = tables_of(&statement)?.into_iter().filter(|table| table.schema() == Some(TRAINING_SETS));
+    Ok(of_training_sets.map(|table| table.table().to_owned()).collect())
 }
 
 /// The logical plan of a statement that only reads.

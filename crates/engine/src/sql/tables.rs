@@ -20,6 +20,8 @@ pub(crate) struct Reads {
     pub(crate) tables: BTreeMap<String, TableRead>,
     /// The ids of the training sets.
     pub(crate) training_sets: BTreeSet<String>,
+    /// What these had read, table by table, with the erasures that there were when they were read here.
+    pub(crate) drawn: Vec<(String, TableRead)>,
 }
 
 /// What is read of a table.

@@ -21,7 +21,7 @@ use crate::dataset::short;
 use crate::{Engine, Error, Result};
 
 /// The schema's name.
-pub(super) const TRAINING_SETS: &str = "training_sets";
+pub(crate) const TRAINING_SETS: &str = "training_sets";
 
 /// The training sets that were recorded when the query came.
 #[derive(Debug)]

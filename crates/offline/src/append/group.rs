@@ -182,7 +182,8 @@ impl History {
         written: &mut Vec<NewFile>,
     ) -> Result<Ended, (Error, bool)> {
         let failed = |error: Error| (error, false);
-        // erasures are only ever added, so the oldest of what was known knows those that all knew
+        // erasures are added in one order, and only such go that a later one stands for: so the oldest of what was known
+        // knows those that all knew
         let oldest = batches.iter().map(|batch| &batch.seen).min_by_key(|seen| seen.version);
         let erasures: HashSet<String> =
             oldest.into_iter().flat_map(|seen| &seen.erasures).map(|erasure| erasure.id.clone()).collect();

@@ -170,6 +170,26 @@ async fn a_purge_heeds_no_pin_as_a_vacuum_does() {
 }
 
 #[tokio::test]
+async fn erasures_that_took_no_row_do_not_pile_up() {
+    let history = self::history(&memory(), &table(&[KeyType::Int64], Created::Column));
+    append(&history, &[sample(5, 1), sample(6, 1)], AT, &mut Read::new()).await;
+    let left = async || {
+        let snapshot = history.snapshot().await.expect("a snapshot");
+        snapshot.erasures.iter().map(|erasure| (erasure.id.clone(), erasure.forgotten_in)).collect::<Vec<_>>()
+    };
+    for round in 1..=3 {
+        for id in [format!("a{round}"), format!("b{round}")] {
+            assert_eq!(erase(&history, &id, 100, days(7)).await.rows, 0);
+        }
+        let purged = history.purge(far()).await.expect("a purge");
+        assert_eq!(purged.erasures, [format!("a{round}"), format!("b{round}")]);
+        let version = history.snapshot().await.expect("a snapshot").version;
+        assert_eq!(left().await, [(format!("b{round}"), version)]);
+    }
+    assert_eq!(history.purge(far()).await.expect("another"), crate::Purged::default());
+}
+
+#[tokio::test]
 async fn an_append_that_began_before_does_not_bring_the_key_back() {
     let table = table(&[KeyType::Int64], Created::Column);
     let store = memory();

@@ -1,5 +1,6 @@
 //! Where a user's rows lie, and the files that they are in.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -144,6 +145,19 @@ impl Input {
         let read = tokio::task::spawn_blocking(move || match files.first() {
             Some(file) if file.format == Format::Parquet => Ok(ParquetFile::open(file)?.stamp(&key)),
             _ => Ok(None),
+        });
+        read.await.unwrap_or(Err(InputError::Stopped { file: name }))
+    }
+
+    /// What the footers of its Parquet files say under `key`, each once; other files say nothing.
+    pub async fn stamps(&self, key: &str) -> Result<BTreeSet<String>, InputError> {
+        let (files, key) = (Arc::clone(&self.files), key.to_owned());
+        let name = self.names().next().unwrap_or("-").to_owned();
+        let read = tokio::task::spawn_blocking(move || {
+            let parquet = files.iter().filter(|file| file.format == Format::Parquet);
+            let stamp =
+                |file: &InputFile| -> Result<Option<String>, InputError> { Ok(ParquetFile::open(file)?.stamp(&key)) };
+            parquet.filter_map(|file| stamp(file).transpose()).collect::<Result<BTreeSet<String>, InputError>>()
         });
         read.await.unwrap_or(Err(InputError::Stopped { file: name }))
     }

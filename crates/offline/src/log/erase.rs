@@ -121,6 +121,10 @@ impl History {
         let mut cached = self.cached.lock().await;
         let snapshot = self.refresh(&mut cached).await?;
         let Some(last) = snapshot.version else { return Ok(true) };
+        if snapshot.erasures.iter().all(|erasure| !ids.contains(&erasure.id)) {
+            // another purge has forgotten them, and they took no row
+            return Ok(true);
+        }
         let version = last + 1;
         let action = self.remembering(cached.delta.as_ref(), &snapshot, |erasures| {
             for erasure in erasures.iter_mut().filter(|erasure| ids.contains(&erasure.id)) {
@@ -128,6 +132,7 @@ impl History {
                 erasure.files.clear();
                 erasure.forgotten_in = Some(version);
             }
+            fold_rowless(erasures);
         })?;
         let witness = format!(r#"\"forgotten_in\":{version}"#);
         let entry = Entry {
@@ -172,8 +177,61 @@ impl History {
     }
 }
 
+/// Of forgotten erasures that took no row, those before another forgotten one need not be remembered: whoever does not know
+/// them does not know that one either, and is refused by it. The last one says when any was last forgotten.
+fn fold_rowless(erasures: &mut Vec<TableErasure>) {
+    let newest = erasures.iter().filter_map(|erasure| erasure.forgotten_in).max();
+    let mut kept: Vec<TableErasure> = Vec::new();
+    let mut is_last = true;
+    for mut erasure in erasures.drain(..).rev() {
+        let is_forgotten = erasure.forgotten_in.is_some();
+        if is_forgotten && is_last {
+            erasure.forgotten_in = newest;
+            is_last = false;
+        } else if is_forgotten && erasure.first_sequence.is_none() {
+            continue;
+        }
+        kept.push(erasure);
+    }
+    erasures.extend(kept.into_iter().rev());
+}
+
 /// The erasures that a table's properties tell of.
 pub(super) fn erasures(properties: &HashMap<String, String>) -> std::result::Result<Vec<TableErasure>, String> {
     let Some(text) = properties.get(PROPERTY) else { return Ok(Vec::new()) };
     serde_json::from_str(text).map_err(|error| format!("its property {PROPERTY} cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_forgotten_erasures_that_took_no_row_the_last_is_remembered() {
+        let of = |(id, first_sequence, forgotten_in): &(&str, Option<i64>, Option<u64>)| TableErasure {
+            id: (*id).to_owned(),
+            at: Timestamp(0),
+            rows: 0,
+            first_sequence: *first_sequence,
+            committed: Timestamp(0),
+            due: Timestamp(0),
+            files: Vec::new(),
+            trace: None,
+            forgotten_in: *forgotten_in,
+        };
+        let folded = |erasures: &[(&str, Option<i64>, Option<u64>)]| {
+            let mut erasures: Vec<TableErasure> = erasures.iter().map(of).collect();
+            fold_rowless(&mut erasures);
+            erasures.into_iter().map(|left| format!("{} {:?}", left.id, left.forgotten_in)).collect::<Vec<_>>()
+        };
+        assert_eq!(folded(&[]), Vec::<String>::new());
+        assert_eq!(folded(&[("a", None, None)]), ["a None"], "it is not forgotten");
+        assert_eq!(folded(&[("a", None, Some(3)), ("b", None, None)]), ["a Some(3)", "b None"]);
+        assert_eq!(
+            folded(&[("a", None, Some(9)), ("b", Some(1), Some(4)), ("c", None, Some(4)), ("d", None, None)]),
+            ["b Some(4)", "c Some(9)", "d None"],
+            "b took rows; d is still in its delay; a was forgotten last"
+        );
+        assert_eq!(folded(&[("a", None, Some(4)), ("b", Some(1), Some(4))]), ["b Some(4)"]);
+    }
 }

@@ -30,7 +30,29 @@ pub(super) async fn the_first_recording_stays(registry: &dyn Registry) {
     assert_eq!(refused, Recorded::Existing(Box::new(kept.clone())), "other bytes change nothing");
     assert_eq!(registry.revision().await.expect("reads"), 2);
     assert_eq!(registry.dataset("d1").await.expect("reads"), kept);
-    assert_eq!(registry.datasets().await.expect("reads"), [kept]);
+    assert_eq!(registry.datasets().await.expect("reads"), [kept.clone()]);
+
+    let mut read = dataset("d1", None);
+    read.location.clone_from(&kept.location);
+    read.build.spine_tables.insert("weather-1".to_owned(), 7);
+    read.build.spine_datasets.insert("d0".to_owned());
+    registry.record_dataset(&read).await.expect("records");
+    let found = registry.dataset("d1").await.expect("reads");
+    assert_eq!(
+        (&found.build.spine_tables, &found.build.spine_datasets),
+        (&read.build.spine_tables, &read.build.spine_datasets)
+    );
+    let kept = found;
+
+    registry.record_copy("d1", &kept.location, NOW).await.expect("that is told already");
+    assert_eq!(registry.revision().await.expect("reads"), 3);
+    registry.record_copy("d1", "/sets/copy.parquet", NOW).await.expect("records");
+    assert_eq!(registry.datasets().await.expect("reads"), [kept], "a copy changes no entry");
+    let last = registry.audit_log(0, 100).await.expect("reads").pop().expect("an entry");
+    assert_eq!((last.verb.as_str(), last.subject.as_str(), last.before), ("copy_dataset", "dataset d1", None));
+    assert!(last.after.is_some_and(|after| after.contains("\"location\":\"/sets/copy.parquet\"")));
+    let unknown = registry.record_copy("d", "/sets/copy.parquet", NOW).await.expect_err("a beginning is no id");
+    assert_eq!(unknown.kind(), Kind::NotFound);
 }
 
 pub(super) async fn they_are_found_by_id_name_and_prefix(registry: &dyn Registry) {

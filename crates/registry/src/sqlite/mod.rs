@@ -196,6 +196,10 @@ impl Registry for SqliteRegistry {
         write::forget_dataset(self, id, now).await
     }
 
+    async fn record_copy(&self, id: &str, place: &str, now: Timestamp) -> Result<()> {
+        write::record_copy(self, id, place, now).await
+    }
+
     async fn record_erasure(&self, erasure: &Erasure, now: Timestamp) -> Result<()> {
         write::record_erasure(self, erasure, now).await
     }

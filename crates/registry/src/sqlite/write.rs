@@ -7,7 +7,7 @@ mod results;
 mod tokens;
 mod traffic;
 
-pub(super) use datasets::{dataset_of, forget_dataset, record_dataset};
+pub(super) use datasets::{dataset_of, forget_dataset, record_copy, record_dataset};
 pub(super) use definitions::apply;
 pub(super) use models::{move_alias, register_model};
 pub(super) use results::{record_erasure, record_evaluation, record_verdict};

@@ -19,6 +19,7 @@ pub(in crate::sqlite) async fn record_dataset(registry: &SqliteRegistry, dataset
                 kept.location.clone_from(&dataset.location);
                 kept.name = dataset.name.clone().or(kept.name);
             }
+            kept.add_grounds(dataset);
             if kept == first {
                 return Ok(Recorded::Existing(Box::new(kept)));
             }
@@ -62,6 +63,24 @@ pub(in crate::sqlite) async fn forget_dataset(registry: &SqliteRegistry, id: &st
     }
     let before = Some(summary(&dataset)?);
     let deed = Deed { verb: "forget_dataset", subject: format!("dataset {id}"), before, after: None };
+    change.commit(now, vec![deed]).await
+}
+
+pub(in crate::sqlite) async fn record_copy(
+    registry: &SqliteRegistry,
+    id: &str,
+    place: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let mut change = Change::begin(registry).await?;
+    let Some(dataset) = dataset_of(registry, change.connection(), id).await? else {
+        return Err(remedy::no_dataset_id(id));
+    };
+    if dataset.location == place {
+        return Ok(());
+    }
+    let after = Some(json!({"id": id, "location": place}).to_string());
+    let deed = Deed { verb: "copy_dataset", subject: format!("dataset {id}"), before: None, after };
     change.commit(now, vec![deed]).await
 }
 

@@ -1,7 +1,6 @@
 //! `materialize`: bring the online store up to date, once.
 
 use futures::TryStreamExt;
-use futures::future::try_join;
 use hitherto_core::{Kind, Name, Timestamp};
 use hitherto_offline::Marks as ScanMarks;
 use hitherto_online::{Advance, Generation, Marks, OnlineStore, Reading, Run, Write, spans};
@@ -194,17 +193,18 @@ impl Runs {
         self.filled().fold(NOTHING, greatest)
     }
 
-    /// Writes to all of them; how many rows superseded others in what is read. None where what was read before an erasure is
-    /// not to be written after it, or a rebuild has ended.
+    /// Writes to all of them, to what is read last: a row that somebody has read is in whatever takes its place. How many rows
+    /// superseded others in what is read; none where what was read before an erasure is not to be written after it, or a
+    /// rebuild has begun or ended.
     async fn write(&self, online: &dyn OnlineStore, reading: &Reading, writes: &[Write]) -> Result<Option<u64>> {
-        let beside = async {
-            match &self.beside {
-                Some(run) => online.write(reading, run, writes).await.map(drop),
-                None => Ok(()),
+        let all = async {
+            if let Some(run) = &self.beside {
+                online.write(reading, run, writes).await?;
             }
+            online.write(reading, &self.current, writes).await
         };
-        match try_join(online.write(reading, &self.current, writes), beside).await {
-            Ok((written, ())) => Ok(Some(written.written)),
+        match all.await {
+            Ok(written) => Ok(Some(written.written)),
             Err(hitherto_online::Error::Overtaken { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

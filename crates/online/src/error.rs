@@ -144,8 +144,8 @@ pub enum Error {
     },
     /// A run that must not go on.
     #[error(
-        "could not write to {reading}: a key was erased from the store, its rows were replaced by those of a rebuild, or the store \
-         lost them, since the run began; begin again"
+        "could not write to {reading}: a key was erased from the store, a rebuild of it began or ended, or the store lost its rows, \
+         since the run began; begin again"
     )]
     Overtaken {
         /// The reading.

@@ -276,7 +276,7 @@ mod tests {
 
     /// The next message; none where none comes for long.
     async fn taken(stream: &mut Streaming<usize>) -> Option<Result<Option<usize>, Code>> {
-        let taken = tokio::time::timeout(Duration::from_hours(1), stream.message()).await.ok()?;
+        let taken = tokio::time::timeout(Duration::from_millis(200), stream.message()).await.ok()?;
         Some(taken.map_err(|status| status.code()))
     }
 
@@ -303,9 +303,9 @@ mod tests {
         assert_eq!(next(&mut third).await, Ok(100));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_stream_may_send_more_than_there_is_room_for_at_once_and_be_silent_between_messages() {
-        let limits = Limits { bytes: 100, stalled: STALLED };
+        let limits = Limits { bytes: 100, stalled: Duration::from_millis(10) };
         let mut receiving = Receiving { limits, ..Receiving::new(HandsBack) };
         let all = message(40).repeat(20);
         // however the wire cuts them: within prefixes, within messages, several at once
@@ -323,9 +323,9 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_message_of_a_stream_has_room_and_time_like_any_other() {
-        let limits = Limits { bytes: 100, stalled: STALLED };
+        let limits = Limits { bytes: 100, stalled: Duration::from_millis(10) };
         let mut receiving = Receiving { limits, ..Receiving::new(HandsBack) };
         let mut empty = stream(&mut receiving, &[&message(0), &message(0)[..3]]).await;
         assert_eq!(taken(&mut empty).await, Some(Ok(Some(0))));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hitherto_online::fixture::RedisServer;
 
 use super::load::Load;
-use super::oracle::{Oracle, Promise};
+use super::oracle::Oracle;
 use super::{KEYS, Report, filled, strikes};
 use crate::support::random::Random;
 
@@ -21,7 +21,7 @@ async fn a_view_that_is_rebuilt_is_answered_as_if_it_were_not() {
     let redis = RedisServer::start();
     let place = filled(&redis.url(), "1s", KEYS);
     let served = place.serve("");
-    let load = Load::start(&served, Oracle::new(KEYS, Promise::Acknowledged), DEADLINE, 0xfa8);
+    let load = Load::start(&served, Oracle::new(KEYS), DEADLINE, 0xfa8);
     load.go_on(20).await;
     let random = &mut Random::new(0xfa8);
     let (mut taken, mut killed) = (Vec::new(), 0);

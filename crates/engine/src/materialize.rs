@@ -10,10 +10,12 @@ use tracing::field::Empty;
 use crate::definitions::Definitions;
 use crate::online_rows::OnlineRows;
 use crate::readings::ServedReading;
-use crate::{Engine, Error, Result, RunEvent};
+use crate::{Clock, Engine, Error, Result, RunEvent};
 
 /// How often a run begins again when somebody else moved the marks meanwhile, or a rebuild began or ended.
 pub(crate) const ATTEMPTS: usize = 16;
+/// Two machines' clocks may differ by this much, as reads have it: whoever is behind goes by what has been reached.
+const CLOCK_SKEW_US_MAX: i64 = 5_000_000;
 /// Where nothing has reached a reading.
 pub(crate) const NOTHING: Marks = Marks { sequence: -1, clock: Timestamp::MIN };
 
@@ -125,9 +127,8 @@ impl Engine {
         total: &mut Materialized,
     ) -> Result<Option<Marks>> {
         let pinned = self.history(&reading.table)?.pin().await?;
-        let now = self.clock().now();
         let (from, furthest) = (runs.from(), runs.furthest());
-        refuse_earlier_clock(reading, furthest, now)?;
+        let now = moment_of_run(&reading.view, furthest, self.clock())?;
         let to = Marks { sequence: pinned.last_sequence().max(furthest.sequence), clock: now };
         let after = ScanMarks { sequence: from.sequence, clock: from.clock };
         let mut changes = pinned.changes(after, now, reading.source_delay);
@@ -234,14 +235,25 @@ fn is_of_the_store(error: &Error) -> bool {
     matches!(error, Error::Online(source) if source.kind() == Kind::Unavailable)
 }
 
-/// A run at an earlier clock than the last would take rows back that have been served: refused, never guessed.
-pub(crate) fn refuse_earlier_clock(reading: &ServedReading, from: Marks, now: Timestamp) -> Result<()> {
-    if now >= from.clock {
-        return Ok(());
+/// The moment of a run. At an earlier one than the last's it would take rows back that have been served; so where this machine's
+/// clock is a little behind another's, that is the last's moment, and where it is far behind, nothing is guessed.
+pub(crate) fn moment_of_run(view: &Name, furthest: Marks, clock: Clock) -> Result<Timestamp> {
+    let now = clock.now();
+    let ahead = furthest.clock.0.saturating_sub(now.0);
+    match clock {
+        _ if ahead <= 0 => Ok(now),
+        Clock::Frozen(_) => Err(Error::Invalid(format!(
+            "could not materialize {view} at {now}: its online rows have been brought up to {} already, and time does not run back \
+             there; use a later --clock, or another online store",
+            furthest.clock
+        ))),
+        Clock::System if ahead <= CLOCK_SKEW_US_MAX => Ok(furthest.clock),
+        Clock::System => Err(Error::Unavailable(format!(
+            "could not materialize {view} at {now}: its online rows have been brought up to {} already, by a clock that is further \
+             ahead of this machine's than the {} s that clocks may differ by; set the clocks of both, or use another online store if \
+             that was a pretended one",
+            furthest.clock,
+            CLOCK_SKEW_US_MAX / 1_000_000
+        ))),
     }
-    Err(Error::Invalid(format!(
-        "could not materialize {} at {now}: its online rows have been brought up to {} already, and time does not run back \
-         there; use a later --clock, or another online store",
-        reading.view, from.clock
-    )))
 }

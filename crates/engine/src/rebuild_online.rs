@@ -9,7 +9,7 @@ use hitherto_offline::Marks as ScanMarks;
 use hitherto_online::{Generation, Marks, NextGeneration, OnlineStore, Run, Switch};
 use tokio::time::{Instant, interval, sleep};
 
-use crate::materialize::{ATTEMPTS, NOTHING, reached, refuse_earlier_clock, wanted_readings};
+use crate::materialize::{ATTEMPTS, NOTHING, moment_of_run, reached, wanted_readings};
 use crate::online_rows::OnlineRows;
 use crate::readings::ServedReading;
 use crate::{Clock, Engine, Error, Materialized, Result};
@@ -79,7 +79,7 @@ impl Engine {
         let online = self.online()?;
         // a later refusal would come after all the work
         let marks = online.marks(std::slice::from_ref(&reading.id)).await?;
-        refuse_earlier_clock(reading, marks.into_iter().flatten().next().unwrap_or(NOTHING), self.clock().now())?;
+        moment_of_run(&reading.view, marks.into_iter().flatten().next().unwrap_or(NOTHING), self.clock())?;
         let generation = self.start_rebuild(online, reading).await?;
         let rebuilt = tokio::select! {
             rebuilt = self.load_and_switch(online, reading, generation, seen) => rebuilt,

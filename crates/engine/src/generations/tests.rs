@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use hitherto_core::{KeyValue, Kind, NewTables};
 use hitherto_offline::OfflineStore;
-use hitherto_online::Group;
+use hitherto_online::{Advance, Group, Marks};
 use tempfile::TempDir;
 
 use super::*;
@@ -150,4 +150,41 @@ async fn a_rebuild_at_an_earlier_clock_than_what_is_read_is_refused_before_it_be
     assert!(error.to_string().contains("time does not run back"), "{error}");
     let found = engine.online().expect("a store").generations(&reading).await.expect("generations");
     assert_eq!(found, hitherto_online::Generations::default());
+}
+
+/// Moves the marks as a machine would whose clock is so far ahead; where they are then.
+async fn brought_ahead(engine: &Engine, reading: &Reading, ahead_us: i64) -> Marks {
+    let online = engine.online().expect("a store");
+    let run = online.begin(reading).await.expect("a run");
+    let clock = Timestamp(Clock::System.now().0 + ahead_us);
+    let to = Marks { clock, ..run.marks().expect("it was filled") };
+    assert_eq!(online.advance(reading, &run, to).await.expect("an answer"), Advance::Done);
+    to
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_a_little_behind_another_clock_goes_by_that_and_who_is_far_behind_tries_again() {
+    let (engine, reading, _folder) = filled().await;
+    let marks =
+        async || engine.online().expect("a store").marks(std::slice::from_ref(&reading)).await.expect("marks")[0];
+    let ahead = brought_ahead(&engine, &reading, 4_000_000).await;
+    push(&engine, 0..10, 2).await;
+    assert_eq!(held(&engine, &reading, &[9, 10]).await, [Some(2), Some(1)]);
+    assert!(marks().await.is_some_and(|marks| marks.clock >= ahead.clock && marks.sequence == ahead.sequence + 10));
+    let done = engine.materialize(&[]).await.expect("it runs");
+    assert!(done[0].marks.clock >= ahead.clock, "{done:?}");
+    engine.rebuild_online(&[], &|_| ()).await.expect("it is rebuilt");
+    assert_eq!(held(&engine, &reading, &[9, 10]).await, [Some(2), Some(1)]);
+
+    let far = brought_ahead(&engine, &reading, 3_600_000_000).await;
+    let error = engine.materialize(&[]).await.expect_err("that is no skew");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    assert!(error.to_string().contains("than the 5 s that clocks may differ by; set the clocks of both"), "{error}");
+    engine.rebuild_online(&[], &|_| ()).await.expect_err("nor is this");
+    assert_eq!(marks().await, Some(far));
+    // a pretended clock says what it means
+    let frozen = |before_us| engine.with_clock(Clock::Frozen(Timestamp(far.clock.0 - before_us)));
+    let error = frozen(1).materialize(&[]).await.expect_err("it is earlier");
+    assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
+    frozen(0).materialize(&[]).await.expect("it is the same moment");
 }

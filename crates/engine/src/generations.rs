@@ -60,16 +60,28 @@ impl Engine {
         let mut dropped = Vec::new();
         // also what no set and no model asks for any more
         for reading in every_reading(&known.catalog) {
-            if !views.is_empty() && !views.contains(&reading.view) {
-                continue;
+            if views.is_empty() || views.contains(&reading.view) {
+                dropped.extend(self.drop_due(online, &reading, now, keys_per_s).await?);
             }
-            for old in online.generations(&reading.id).await?.old {
-                if old.due <= now
-                    && let Some(rows) = self.drop_generation(online, &reading, old, now, keys_per_s).await?
-                {
-                    let (view, generation) = (reading.view.clone(), old.generation);
-                    dropped.push(DroppedGeneration { view, reading: reading.id.clone(), generation, rows });
-                }
+        }
+        Ok(dropped)
+    }
+
+    /// The same of one reading.
+    pub(crate) async fn drop_due(
+        &self,
+        online: &dyn OnlineStore,
+        reading: &ServedReading,
+        now: Timestamp,
+        keys_per_s: NonZeroU32,
+    ) -> Result<Vec<DroppedGeneration>> {
+        let mut dropped = Vec::new();
+        for old in online.generations(&reading.id).await?.old {
+            if old.due <= now
+                && let Some(rows) = self.drop_generation(online, reading, old, now, keys_per_s).await?
+            {
+                let (view, generation) = (reading.view.clone(), old.generation);
+                dropped.push(DroppedGeneration { view, reading: reading.id.clone(), generation, rows });
             }
         }
         Ok(dropped)

@@ -188,3 +188,25 @@ async fn who_is_a_little_behind_another_clock_goes_by_that_and_who_is_far_behind
     assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
     frozen(0).materialize(&[]).await.expect("it is the same moment");
 }
+
+#[tokio::test]
+async fn rebuilds_in_a_row_leave_no_more_than_a_few_generations() {
+    let (engine, reading, _folder) = filled().await;
+    let online = engine.online().expect("a store");
+    let old = async || online.generations(&reading).await.expect("generations").old;
+    for _ in 0..3 {
+        engine.rebuild_online(&[], &|_| ()).await.expect("it is rebuilt");
+    }
+    let error = engine.rebuild_online(&[], &|_| ()).await.expect_err("readers may be in flight");
+    assert_eq!(error.kind(), Kind::Exhausted, "{error}");
+    let first = old().await[0];
+    let told = format!("could not rebuild readings: 3 earlier generations of it are in {} still", online.describe());
+    assert!(error.to_string().starts_with(&told), "{error}");
+    assert!(error.to_string().ends_with(&format!("try again after {}, when the first of them may go", first.due)));
+    // its minute is over
+    assert!(online.postpone(&reading, first, Timestamp(Clock::System.now().0 - 1)).await.expect("an answer"));
+    engine.rebuild_online(&[], &|_| ()).await.expect("it has dropped that one itself");
+    let left: Vec<u32> = old().await.iter().map(|old| old.generation.0).collect();
+    assert_eq!(left, [1, 2, 3]);
+    assert_eq!(held(&engine, &reading, &[7]).await, [Some(1)]);
+}

@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use hitherto_core::{Name, Timestamp};
 use hitherto_offline::KeyReader;
 use hitherto_online::{Generation, NextGeneration, OldGeneration, OnlineStore, Reading};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::materialize::wanted_readings;
 use crate::readings::{ServedReading, every_reading};
@@ -130,15 +130,28 @@ impl Engine {
 
     /// Gives up what killed rebuilds left, and drops old generations when their time has come, again and again.
     pub(crate) async fn tend_generations(&self) -> Infallible {
-        let mut ticks = interval_at(Instant::now() + TENDED, TENDED);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut silent = HashMap::new();
+        // a drop may take an hour, and meanwhile every row is written to what a killed rebuild left
+        tokio::select! {
+            never = self.give_up_silent() => never,
+            never = self.drop_due_ones() => never,
+        }
+    }
+
+    async fn give_up_silent(&self) -> Infallible {
+        let (mut ticks, mut silent) = (tending(), HashMap::new());
         loop {
             ticks.tick().await;
             // the store may be away: the follower says so, and the next look does what was left undone
             if let Err(error) = self.abandon_silent(&mut silent).await {
                 tracing::debug!("could not look for rebuilds that were killed: {error}");
             }
+        }
+    }
+
+    async fn drop_due_ones(&self) -> Infallible {
+        let mut ticks = tending();
+        loop {
+            ticks.tick().await;
             match self.drop_generations(&[], Clock::System.now(), DROPPED_KEYS_PER_S).await {
                 Ok(dropped) => {
                     for DroppedGeneration { reading, generation, rows, .. } in dropped {
@@ -171,6 +184,12 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn tending() -> Interval {
+    let mut ticks = interval_at(Instant::now() + TENDED, TENDED);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 #[cfg(test)]

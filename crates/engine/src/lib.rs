@@ -123,7 +123,7 @@ pub use joined_reads::ReadCounts;
 pub use leakage::{Example, Leakage, ViewLeakage};
 pub use lineage::{Direction, Edge, Lineage, Node, NodeId, NodeKind, Relation};
 pub use lookup::{Lookup, LookupColumn, LookupRequest, LookupView, Prepared};
-pub use materialize::Materialized;
+pub use materialize::{Brought, Materialized};
 pub use model::Registration;
 pub use openlineage::{EventSink, RunEvent};
 pub use push::{PlacedPush, PreparedPush, PushProgress, PushStage};

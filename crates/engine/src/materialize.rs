@@ -1,7 +1,7 @@
 //! `materialize`: bring the online store up to date, once.
 
 use futures::TryStreamExt;
-use hitherto_core::{Kind, Name, Timestamp};
+use hitherto_core::{Name, Timestamp};
 use hitherto_offline::Marks as ScanMarks;
 use hitherto_online::{Advance, Generation, Marks, OnlineStore, Reading, Run, Write, spans};
 use tracing::Instrument;
@@ -36,6 +36,23 @@ pub struct Materialized {
     pub beside: Option<Generation>,
 }
 
+/// What a run of several readings did, also where some of them failed.
+#[derive(Debug, Default)]
+pub struct Brought {
+    /// The readings that are up to date now.
+    pub done: Vec<Materialized>,
+    /// The first failure.
+    pub failure: Option<Error>,
+    /// Whether that kept the rest from being tried: what fails is the store, or the registry, and not one reading.
+    pub is_cut_short: bool,
+}
+
+impl Brought {
+    fn cut_short(self, failure: Error) -> Self {
+        Self { failure: Some(failure), is_cut_short: true, ..self }
+    }
+}
+
 impl Engine {
     /// Bring every served reading of these views (all views where none is named) up to the present.
     ///
@@ -46,18 +63,24 @@ impl Engine {
         let readings = wanted_readings(&known, views)?;
         // told when all is done: nobody waits for rows because somebody does not take events
         let mut events = Vec::new();
-        let done = self.materialize_readings(&readings, &mut events).await;
+        let Brought { done, failure, .. } = self.materialize_readings(&readings, &mut events).await;
         self.deliver(&events).await;
-        done
+        failure.map_or(Ok(done), Err)
     }
 
-    async fn materialize_readings(
-        &self,
-        readings: &[&ServedReading],
-        events: &mut Vec<RunEvent>,
-    ) -> Result<Vec<Materialized>> {
-        let mut done = Vec::new();
-        let mut failure = None;
+    /// The same for whoever goes on with what was brought, whatever else failed. Nobody is told of it.
+    pub(crate) async fn bring_all(&self) -> Brought {
+        match self.definitions().await {
+            Ok(known) => {
+                let readings: Vec<&ServedReading> = known.readings.iter().collect();
+                self.untold().materialize_readings(&readings, &mut Vec::new()).await
+            }
+            Err(error) => Brought::default().cut_short(error),
+        }
+    }
+
+    async fn materialize_readings(&self, readings: &[&ServedReading], events: &mut Vec<RunEvent>) -> Brought {
+        let mut brought = Brought::default();
         for reading in readings {
             let run = self.begin_run();
             let span = tracing::trace_span!(
@@ -83,15 +106,15 @@ impl Engine {
                 events.extend(self.events_of_materialize(&run, reading, &materialized));
             }
             match materialized {
-                Ok(materialized) => done.push(materialized),
+                Ok(materialized) => brought.done.push(materialized),
                 // the others would hear the same, each after as long a wait
-                Err(error) if is_of_the_store(&error) => return Err(error),
+                Err(error) if is_of_the_store(&error) => return brought.cut_short(error),
                 Err(error) => {
-                    failure.get_or_insert(error);
+                    brought.failure.get_or_insert(error);
                 }
             }
         }
-        failure.map_or(Ok(done), Err)
+        brought
     }
 
     pub(crate) async fn materialize_reading(&self, reading: &ServedReading) -> Result<Materialized> {
@@ -232,7 +255,7 @@ pub(crate) fn reached(advance: Advance, to: Marks) -> Option<Marks> {
 
 /// Whether the online store cannot be reached, whatever is asked of it.
 fn is_of_the_store(error: &Error) -> bool {
-    matches!(error, Error::Online(source) if source.kind() == Kind::Unavailable)
+    matches!(error, Error::Online(source) if source.is_of_the_store())
 }
 
 /// The moment of a run. At an earlier one than the last's it would take rows back that have been served; so where this machine's

@@ -203,8 +203,7 @@ impl RedisStore {
     }
 
     pub(super) fn too_busy(&self) -> Error {
-        let problem =
-            format!("others changed its entry each of the {TRIES_MAX} times that it was looked at; try again");
-        Error::Unfit { doing: "write to", store: self.name.clone(), problem }
+        let problem = format!("others changed a reading's entry each of the {TRIES_MAX} times that it was looked at");
+        Error::Busy { doing: "write to", store: self.name.clone(), problem }
     }
 }

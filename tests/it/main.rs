@@ -31,6 +31,7 @@ mod python_client;
 mod readme;
 mod rebuilds;
 mod redis_down;
+mod registry_down;
 mod serving;
 mod sql;
 mod story;

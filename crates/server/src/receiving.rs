@@ -263,7 +263,7 @@ mod tests {
     /// A message of so many bytes as the wire has it.
     fn message(length: usize) -> Vec<u8> {
         let prefix = u32::try_from(length).expect("it is short").to_be_bytes();
-        [&[0], &prefix[..], &vec![7; length][..]].concat()
+        [&[0][..], &prefix, &vec![7; length]].concat()
     }
 
     /// What a stream's messages are taken from, for whom `parts` are what comes of them.
@@ -327,11 +327,11 @@ mod tests {
     async fn a_message_of_a_stream_has_room_and_time_like_any_other() {
         let limits = Limits { bytes: 100, stalled: Duration::from_millis(10) };
         let mut receiving = Receiving { limits, ..Receiving::new(HandsBack) };
-        let mut empty = stream(&mut receiving, &[&message(0), &message(0)[..3]]).await;
+        let mut empty = stream(&mut receiving, &[&message(0)[..], &message(0)[..3]]).await;
         assert_eq!(taken(&mut empty).await, Some(Ok(Some(0))));
         assert_eq!(taken(&mut empty).await, Some(Err(Code::Unavailable)), "it stops within the second");
         let whole = message(120);
-        let mut large = stream(&mut receiving, &[&message(10), &whole[..60], &whole[60..]]).await;
+        let mut large = stream(&mut receiving, &[&message(10)[..], &whole[..60], &whole[60..]]).await;
         assert_eq!(taken(&mut large).await, Some(Ok(Some(10))));
         assert_eq!(taken(&mut large).await, Some(Err(Code::ResourceExhausted)));
         drop((empty, large));

@@ -49,7 +49,7 @@ const STREAMS_MAX: u32 = 1024;
 /// Bytes of a body that a client may send ahead of whoever reads it.
 const WINDOW_BYTES: u32 = 1 << 20;
 /// The same of all calls of a connection: a stream that is not read on for a while, or some of them, leave the others room.
-const CONNECTION_WINDOW_BYTES: u32 = 16 * WINDOW_BYTES;
+const CONNECTION_WINDOW_BYTES: u32 = 8 * WINDOW_BYTES;
 /// The smallest that there may be: one frame holds up the others of its connection no longer.
 const FRAME_BYTES_MAX: u32 = 16 << 10;
 /// A token, a deadline and what tracing adds are some hundred bytes.

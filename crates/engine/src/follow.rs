@@ -6,6 +6,7 @@ use std::time::Duration;
 use hitherto_online::spans;
 use tracing::Instrument;
 
+use crate::generations::{DROPPED_KEYS_PER_S, TENDED};
 use crate::{Brought, Engine};
 
 impl Engine {
@@ -40,7 +41,7 @@ impl Engine {
         };
         tokio::select! {
             () = following => {}
-            never = engine.tend_generations() => match never {},
+            never = engine.tend_generations(TENDED, DROPPED_KEYS_PER_S) => match never {},
         }
     }
 }

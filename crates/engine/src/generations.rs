@@ -25,7 +25,7 @@ const HELD_US: i64 = 300_000_000;
 /// How often it says so.
 const SAID_AGAIN: Duration = Duration::from_mins(1);
 /// How often the follower looks for what rebuilds left behind.
-const TENDED: Duration = Duration::from_secs(10);
+pub(crate) const TENDED: Duration = Duration::from_secs(10);
 /// A rebuild that has said nothing for so many looks was killed.
 const LOOKS_MAX: u32 = 6;
 
@@ -129,16 +129,16 @@ impl Engine {
     }
 
     /// Gives up what killed rebuilds left, and drops old generations when their time has come, again and again.
-    pub(crate) async fn tend_generations(&self) -> Infallible {
+    pub(crate) async fn tend_generations(&self, every: Duration, keys_per_s: NonZeroU32) -> Infallible {
         // a drop may take an hour, and meanwhile every row is written to what a killed rebuild left
         tokio::select! {
-            never = self.give_up_silent() => never,
-            never = self.drop_due_ones() => never,
+            never = self.give_up_silent(every) => never,
+            never = self.drop_due_ones(every, keys_per_s) => never,
         }
     }
 
-    async fn give_up_silent(&self) -> Infallible {
-        let (mut ticks, mut silent) = (tending(), HashMap::new());
+    async fn give_up_silent(&self, every: Duration) -> Infallible {
+        let (mut ticks, mut silent) = (tending(every), HashMap::new());
         loop {
             ticks.tick().await;
             // the store may be away: the follower says so, and the next look does what was left undone
@@ -148,11 +148,11 @@ impl Engine {
         }
     }
 
-    async fn drop_due_ones(&self) -> Infallible {
-        let mut ticks = tending();
+    async fn drop_due_ones(&self, every: Duration, keys_per_s: NonZeroU32) -> Infallible {
+        let mut ticks = tending(every);
         loop {
             ticks.tick().await;
-            match self.drop_generations(&[], Clock::System.now(), DROPPED_KEYS_PER_S).await {
+            match self.drop_generations(&[], Clock::System.now(), keys_per_s).await {
                 Ok(dropped) => {
                     for DroppedGeneration { reading, generation, rows, .. } in dropped {
                         tracing::info!(%reading, %generation, rows, "the rows of an old generation are gone");
@@ -186,8 +186,8 @@ impl Engine {
     }
 }
 
-fn tending() -> Interval {
-    let mut ticks = interval_at(Instant::now() + TENDED, TENDED);
+fn tending(every: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }

@@ -210,3 +210,27 @@ async fn rebuilds_in_a_row_leave_no_more_than_a_few_generations() {
     assert_eq!(left, [1, 2, 3]);
     assert_eq!(held(&engine, &reading, &[7]).await, [Some(1)]);
 }
+
+#[tokio::test]
+async fn a_drop_that_takes_long_keeps_no_killed_rebuild_alive() {
+    let (engine, reading, _folder) = filled().await;
+    let online = engine.online().expect("a store");
+    engine.rebuild_online(&[], &|_| ()).await.expect("it is rebuilt");
+    let old = online.generations(&reading).await.expect("generations").old.remove(0);
+    assert!(online.postpone(&reading, old, Timestamp(0)).await.expect("an answer"));
+    online.start_generation(&reading, None, due()).await.expect("an answer").expect("it begins");
+    let is_given_up = async {
+        let mut ticks = interval_at(Instant::now(), Duration::from_millis(10));
+        while online.generations(&reading).await.expect("generations").next.is_some() {
+            ticks.tick().await;
+        }
+    };
+    // the first thousand keys take a quarter of an hour
+    let rate = NonZeroU32::MIN;
+    tokio::select! {
+        never = engine.tend_generations(Duration::from_millis(10), rate) => match never {},
+        given_up = tokio::time::timeout(Duration::from_secs(20), is_given_up) => given_up.expect("within 20 s"),
+    }
+    let found = online.generations(&reading).await.expect("generations").old;
+    assert!(found.iter().any(|left| left.generation == old.generation), "it is being dropped still: {found:?}");
+}

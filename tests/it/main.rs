@@ -33,6 +33,7 @@ mod python_client;
 mod readme;
 mod rebuilds;
 mod redis_down;
+mod registry_down;
 mod second_oracle;
 mod serving;
 mod sql;

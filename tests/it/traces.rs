@@ -195,6 +195,52 @@ fn a_failure_of_the_server_is_one_of_its_span_and_a_callers_mistake_is_none() {
     assert!(!trips.is_empty() && trips.iter().all(|trip| trip.status == 2), "{trips:#?}");
 }
 
+/// A row of the person to push.
+fn row(view: &str) -> PushRequest {
+    let time = Value::Timestamp("2024-01-02T00:00:00Z".parse().expect("a time"));
+    let columns = vec![
+        person(),
+        Column::new("event_timestamp", ValueType::Timestamp, vec![time]),
+        Column::new("times", ValueType::Int64, vec![Value::Int64(8)]),
+    ];
+    let view = view.parse().expect("a name");
+    let rows = Push { view, columns, batch_id: None, destination: Destination::Both };
+    rows.try_into().expect("a message")
+}
+
+#[test]
+fn each_batch_of_a_stream_is_a_step_of_its_call() {
+    let collector = Collector::start();
+    let place = filled(None);
+    let server = serve(&place, &collector.url, "0", &[]);
+    for traceparent in [sampled(), unsampled()] {
+        runtime().block_on(async {
+            let mut client = IngestClient::connect(server.grpc.clone()).await.expect("it listens");
+            let batches = futures::stream::iter([row("visits"), row("unknown")]);
+            let mut answers =
+                client.push_stream(request(batches, &traceparent)).await.expect("it is taken").into_inner();
+            let mut told = Vec::new();
+            while let Some(answer) = answers.message().await.expect("the stream goes on") {
+                told.push(answer.error.is_none());
+            }
+            assert_eq!(told, [true, false]);
+        });
+    }
+    stop(server);
+
+    let seen = collector.seen();
+    let call = one(&seen, "hitherto.v1.Ingest/PushStream");
+    assert_eq!((call.trace.as_str(), call.parent.as_str()), (TRACE, SPAN));
+    let mut batches: Vec<&Seen> = seen.iter().filter(|span| span.name == "batch").collect();
+    batches.sort_by_key(|batch| batch.attributes["rpc.grpc.status_code"].clone());
+    assert!(batches.len() == 2 && batches.iter().all(|batch| batch.parent == call.id), "of one call: {batches:#?}");
+    has(batches[0], &[("hitherto.view", "visits"), ("hitherto.rows", "#1"), ("rpc.grpc.status_code", "#0")]);
+    assert_eq!(names(&seen, batches[0]), BTreeSet::from(["append", "bring online"]));
+    // 5 is NOT_FOUND, no fault of the server's
+    has(batches[1], &[("rpc.grpc.status_code", "#5")]);
+    assert!(seen.iter().all(|span| !span.whole.contains(KEY)), "{seen:#?}");
+}
+
 #[test]
 fn where_nobody_has_decided_a_share_begins_traces_of_its_own() {
     let collector = Collector::start();
@@ -205,16 +251,7 @@ fn where_nobody_has_decided_a_share_begins_traces_of_its_own() {
     assert_eq!([get(&server, "latest", &unsampled()), get(&server, "latest", "00-nonsense")], [Code::Ok; 2]);
     runtime().block_on(async {
         let mut client = IngestClient::connect(server.grpc.clone()).await.expect("it listens");
-        let time = Value::Timestamp("2024-01-02T00:00:00Z".parse().expect("a time"));
-        let columns = vec![
-            person(),
-            Column::new("event_timestamp", ValueType::Timestamp, vec![time]),
-            Column::new("times", ValueType::Int64, vec![Value::Int64(8)]),
-        ];
-        let view = "visits".parse().expect("a name");
-        let rows = Push { view, columns, batch_id: None, destination: Destination::Both };
-        let message: PushRequest = rows.try_into().expect("a message");
-        client.push(request(message, "")).await.expect("it is kept");
+        client.push(request(row("visits"), "")).await.expect("it is kept");
     });
     // the first run begins when the server does
     until("a run of the follower", || {

@@ -6,16 +6,17 @@ use std::time::Duration;
 use hitherto_online::spans;
 use tracing::Instrument;
 
-use crate::{Engine, Materialized, Result};
+use crate::generations::{DROPPED_KEYS_PER_S, TENDED};
+use crate::{Brought, Engine};
 
 impl Engine {
     /// Materialize every served reading each `interval` until `stopped` completes. `seen` is told of each run's outcome:
-    /// a failed run changes no mark, so the next one does its work. Beside it, what rebuilds leave behind is dropped.
+    /// where a reading fails no mark of it moves, so the next run does its work. Beside it, what rebuilds leave behind is dropped.
     pub async fn follow(
         &self,
         interval: Duration,
         stopped: impl Future<Output = ()> + Send,
-        mut seen: impl FnMut(Result<Vec<Materialized>>) + Send,
+        mut seen: impl FnMut(Brought) + Send,
     ) {
         // it has no end that could be told, and a run each interval would be told
         let engine = self.untold();
@@ -30,17 +31,17 @@ impl Engine {
                 }
                 // a run under way ends first: what it wrote is then marked, and need not be written again
                 let span = tracing::trace_span!(target: spans::RUN, "follow", otel.status_code = tracing::field::Empty);
-                let outcome = engine.materialize(&[]).instrument(span.clone()).await;
-                if outcome.is_err() {
+                let brought = engine.bring_all().instrument(span.clone()).await;
+                if brought.failure.is_some() {
                     span.record("otel.status_code", "ERROR");
                 }
                 drop(span);
-                seen(outcome);
+                seen(brought);
             }
         };
         tokio::select! {
             () = following => {}
-            never = engine.tend_generations() => match never {},
+            never = engine.tend_generations(TENDED, DROPPED_KEYS_PER_S) => match never {},
         }
     }
 }

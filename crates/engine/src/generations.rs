@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use hitherto_core::{Name, Timestamp};
 use hitherto_offline::KeyReader;
 use hitherto_online::{Generation, NextGeneration, OldGeneration, OnlineStore, Reading};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::materialize::wanted_readings;
 use crate::readings::{ServedReading, every_reading};
@@ -25,7 +25,7 @@ const HELD_US: i64 = 300_000_000;
 /// How often it says so.
 const SAID_AGAIN: Duration = Duration::from_mins(1);
 /// How often the follower looks for what rebuilds left behind.
-const TENDED: Duration = Duration::from_secs(10);
+pub(crate) const TENDED: Duration = Duration::from_secs(10);
 /// A rebuild that has said nothing for so many looks was killed.
 const LOOKS_MAX: u32 = 6;
 
@@ -60,16 +60,28 @@ impl Engine {
         let mut dropped = Vec::new();
         // also what no set and no model asks for any more
         for reading in every_reading(&known.catalog) {
-            if !views.is_empty() && !views.contains(&reading.view) {
-                continue;
+            if views.is_empty() || views.contains(&reading.view) {
+                dropped.extend(self.drop_due(online, &reading, now, keys_per_s).await?);
             }
-            for old in online.generations(&reading.id).await?.old {
-                if old.due <= now
-                    && let Some(rows) = self.drop_generation(online, &reading, old, now, keys_per_s).await?
-                {
-                    let (view, generation) = (reading.view.clone(), old.generation);
-                    dropped.push(DroppedGeneration { view, reading: reading.id.clone(), generation, rows });
-                }
+        }
+        Ok(dropped)
+    }
+
+    /// The same of one reading.
+    pub(crate) async fn drop_due(
+        &self,
+        online: &dyn OnlineStore,
+        reading: &ServedReading,
+        now: Timestamp,
+        keys_per_s: NonZeroU32,
+    ) -> Result<Vec<DroppedGeneration>> {
+        let mut dropped = Vec::new();
+        for old in online.generations(&reading.id).await?.old {
+            if old.due <= now
+                && let Some(rows) = self.drop_generation(online, reading, old, now, keys_per_s).await?
+            {
+                let (view, generation) = (reading.view.clone(), old.generation);
+                dropped.push(DroppedGeneration { view, reading: reading.id.clone(), generation, rows });
             }
         }
         Ok(dropped)
@@ -117,17 +129,30 @@ impl Engine {
     }
 
     /// Gives up what killed rebuilds left, and drops old generations when their time has come, again and again.
-    pub(crate) async fn tend_generations(&self) -> Infallible {
-        let mut ticks = interval_at(Instant::now() + TENDED, TENDED);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut silent = HashMap::new();
+    pub(crate) async fn tend_generations(&self, every: Duration, keys_per_s: NonZeroU32) -> Infallible {
+        // a drop may take an hour, and meanwhile every row is written to what a killed rebuild left
+        tokio::select! {
+            never = self.give_up_silent(every) => never,
+            never = self.drop_due_ones(every, keys_per_s) => never,
+        }
+    }
+
+    async fn give_up_silent(&self, every: Duration) -> Infallible {
+        let (mut ticks, mut silent) = (tending(every), HashMap::new());
         loop {
             ticks.tick().await;
             // the store may be away: the follower says so, and the next look does what was left undone
             if let Err(error) = self.abandon_silent(&mut silent).await {
                 tracing::debug!("could not look for rebuilds that were killed: {error}");
             }
-            match self.drop_generations(&[], Clock::System.now(), DROPPED_KEYS_PER_S).await {
+        }
+    }
+
+    async fn drop_due_ones(&self, every: Duration, keys_per_s: NonZeroU32) -> Infallible {
+        let mut ticks = tending(every);
+        loop {
+            ticks.tick().await;
+            match self.drop_generations(&[], Clock::System.now(), keys_per_s).await {
                 Ok(dropped) => {
                     for DroppedGeneration { reading, generation, rows, .. } in dropped {
                         tracing::info!(%reading, %generation, rows, "the rows of an old generation are gone");
@@ -159,6 +184,12 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn tending(every: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + every, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ pub use leakage::{Example, Leakage, ViewLeakage};
 pub use lineage::{Direction, Edge, Lineage, Node, NodeId, NodeKind, Relation};
 pub use lookup::{Lookup, LookupColumn, LookupRequest, LookupView, Prepared};
 pub use loose::{LooseFile, Whereabouts};
-pub use materialize::Materialized;
+pub use materialize::{Brought, Materialized};
 pub use model::Registration;
 pub use openlineage::{EventSink, RunEvent};
 pub use push::{PlacedPush, PreparedPush, PushProgress, PushStage};

@@ -1,8 +1,7 @@
 //! `materialize`: bring the online store up to date, once.
 
 use futures::TryStreamExt;
-use futures::future::try_join;
-use hitherto_core::{Kind, Name, Timestamp};
+use hitherto_core::{Name, Timestamp};
 use hitherto_offline::Marks as ScanMarks;
 use hitherto_online::{Advance, Generation, Marks, OnlineStore, Reading, Run, Write, spans};
 use tracing::Instrument;
@@ -11,10 +10,12 @@ use tracing::field::Empty;
 use crate::definitions::Definitions;
 use crate::online_rows::OnlineRows;
 use crate::readings::ServedReading;
-use crate::{Engine, Error, Result, RunEvent};
+use crate::{Clock, Engine, Error, Result, RunEvent};
 
 /// How often a run begins again when somebody else moved the marks meanwhile, or a rebuild began or ended.
 pub(crate) const ATTEMPTS: usize = 16;
+/// Two machines' clocks may differ by this much, as reads have it: whoever is behind goes by what has been reached.
+const CLOCK_SKEW_US_MAX: i64 = 5_000_000;
 /// Where nothing has reached a reading.
 pub(crate) const NOTHING: Marks = Marks { sequence: -1, clock: Timestamp::MIN };
 
@@ -35,6 +36,23 @@ pub struct Materialized {
     pub beside: Option<Generation>,
 }
 
+/// What a run of several readings did, also where some of them failed.
+#[derive(Debug, Default)]
+pub struct Brought {
+    /// The readings that are up to date now.
+    pub done: Vec<Materialized>,
+    /// The first failure.
+    pub failure: Option<Error>,
+    /// Whether that kept the rest from being tried: what fails is the store, or the registry, and not one reading.
+    pub is_cut_short: bool,
+}
+
+impl Brought {
+    fn cut_short(self, failure: Error) -> Self {
+        Self { failure: Some(failure), is_cut_short: true, ..self }
+    }
+}
+
 impl Engine {
     /// Bring every served reading of these views (all views where none is named) up to the present.
     ///
@@ -45,18 +63,24 @@ impl Engine {
         let readings = wanted_readings(&known, views)?;
         // told when all is done: nobody waits for rows because somebody does not take events
         let mut events = Vec::new();
-        let done = self.materialize_readings(&readings, &mut events).await;
+        let Brought { done, failure, .. } = self.materialize_readings(&readings, &mut events).await;
         self.deliver(&events).await;
-        done
+        failure.map_or(Ok(done), Err)
     }
 
-    async fn materialize_readings(
-        &self,
-        readings: &[&ServedReading],
-        events: &mut Vec<RunEvent>,
-    ) -> Result<Vec<Materialized>> {
-        let mut done = Vec::new();
-        let mut failure = None;
+    /// The same for whoever goes on with what was brought, whatever else failed. Nobody is told of it.
+    pub(crate) async fn bring_all(&self) -> Brought {
+        match self.definitions().await {
+            Ok(known) => {
+                let readings: Vec<&ServedReading> = known.readings.iter().collect();
+                self.untold().materialize_readings(&readings, &mut Vec::new()).await
+            }
+            Err(error) => Brought::default().cut_short(error),
+        }
+    }
+
+    async fn materialize_readings(&self, readings: &[&ServedReading], events: &mut Vec<RunEvent>) -> Brought {
+        let mut brought = Brought::default();
         for reading in readings {
             let run = self.begin_run();
             let span = tracing::trace_span!(
@@ -82,15 +106,15 @@ impl Engine {
                 events.extend(self.events_of_materialize(&run, reading, &materialized));
             }
             match materialized {
-                Ok(materialized) => done.push(materialized),
+                Ok(materialized) => brought.done.push(materialized),
                 // the others would hear the same, each after as long a wait
-                Err(error) if is_of_the_store(&error) => return Err(error),
+                Err(error) if is_of_the_store(&error) => return brought.cut_short(error),
                 Err(error) => {
-                    failure.get_or_insert(error);
+                    brought.failure.get_or_insert(error);
                 }
             }
         }
-        failure.map_or(Ok(done), Err)
+        brought
     }
 
     pub(crate) async fn materialize_reading(&self, reading: &ServedReading) -> Result<Materialized> {
@@ -126,9 +150,8 @@ impl Engine {
         total: &mut Materialized,
     ) -> Result<Option<Marks>> {
         let pinned = self.history(&reading.table)?.pin().await?;
-        let now = self.clock().now();
         let (from, furthest) = (runs.from(), runs.furthest());
-        refuse_earlier_clock(reading, furthest, now)?;
+        let now = moment_of_run(&reading.view, furthest, self.clock())?;
         let to = Marks { sequence: pinned.last_sequence().max(furthest.sequence), clock: now };
         let after = ScanMarks { sequence: from.sequence, clock: from.clock };
         let mut changes = pinned.changes(after, now, reading.source_delay);
@@ -194,17 +217,18 @@ impl Runs {
         self.filled().fold(NOTHING, greatest)
     }
 
-    /// Writes to all of them; how many rows superseded others in what is read. None where what was read before an erasure is
-    /// not to be written after it, or a rebuild has ended.
+    /// Writes to all of them, to what is read last: a row that somebody has read is in whatever takes its place. How many rows
+    /// superseded others in what is read; none where what was read before an erasure is not to be written after it, or a
+    /// rebuild has begun or ended.
     async fn write(&self, online: &dyn OnlineStore, reading: &Reading, writes: &[Write]) -> Result<Option<u64>> {
-        let beside = async {
-            match &self.beside {
-                Some(run) => online.write(reading, run, writes).await.map(drop),
-                None => Ok(()),
+        let all = async {
+            if let Some(run) = &self.beside {
+                online.write(reading, run, writes).await?;
             }
+            online.write(reading, &self.current, writes).await
         };
-        match try_join(online.write(reading, &self.current, writes), beside).await {
-            Ok((written, ())) => Ok(Some(written.written)),
+        match all.await {
+            Ok(written) => Ok(Some(written.written)),
             Err(hitherto_online::Error::Overtaken { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -231,17 +255,28 @@ pub(crate) fn reached(advance: Advance, to: Marks) -> Option<Marks> {
 
 /// Whether the online store cannot be reached, whatever is asked of it.
 fn is_of_the_store(error: &Error) -> bool {
-    matches!(error, Error::Online(source) if source.kind() == Kind::Unavailable)
+    matches!(error, Error::Online(source) if source.is_of_the_store())
 }
 
-/// A run at an earlier clock than the last would take rows back that have been served: refused, never guessed.
-pub(crate) fn refuse_earlier_clock(reading: &ServedReading, from: Marks, now: Timestamp) -> Result<()> {
-    if now >= from.clock {
-        return Ok(());
+/// The moment of a run. At an earlier one than the last's it would take rows back that have been served; so where this machine's
+/// clock is a little behind another's, that is the last's moment, and where it is far behind, nothing is guessed.
+pub(crate) fn moment_of_run(view: &Name, furthest: Marks, clock: Clock) -> Result<Timestamp> {
+    let now = clock.now();
+    let ahead = furthest.clock.0.saturating_sub(now.0);
+    match clock {
+        _ if ahead <= 0 => Ok(now),
+        Clock::Frozen(_) => Err(Error::Invalid(format!(
+            "could not materialize {view} at {now}: its online rows have been brought up to {} already, and time does not run back \
+             there; use a later --clock, or another online store",
+            furthest.clock
+        ))),
+        Clock::System if ahead <= CLOCK_SKEW_US_MAX => Ok(furthest.clock),
+        Clock::System => Err(Error::Unavailable(format!(
+            "could not materialize {view} at {now}: its online rows have been brought up to {} already, by a clock that is further \
+             ahead of this machine's than the {} s that clocks may differ by; set the clocks of both, or use another online store if \
+             that was a pretended one",
+            furthest.clock,
+            CLOCK_SKEW_US_MAX / 1_000_000
+        ))),
     }
-    Err(Error::Invalid(format!(
-        "could not materialize {} at {now}: its online rows have been brought up to {} already, and time does not run back \
-         there; use a later --clock, or another online store",
-        reading.view, from.clock
-    )))
 }

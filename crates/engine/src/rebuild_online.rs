@@ -9,7 +9,8 @@ use hitherto_offline::Marks as ScanMarks;
 use hitherto_online::{Generation, Marks, NextGeneration, OnlineStore, Run, Switch};
 use tokio::time::{Instant, interval, sleep};
 
-use crate::materialize::{ATTEMPTS, NOTHING, reached, refuse_earlier_clock, wanted_readings};
+use crate::generations::{DROPPED_KEYS_PER_S, DroppedGeneration};
+use crate::materialize::{ATTEMPTS, NOTHING, moment_of_run, reached, wanted_readings};
 use crate::online_rows::OnlineRows;
 use crate::readings::ServedReading;
 use crate::{Clock, Engine, Error, Materialized, Result};
@@ -26,8 +27,8 @@ const ROUNDS_MAX: usize = 8;
 const FEW: u64 = 10_000;
 /// How often a switch is tried. Whoever brings rows brings them to both, so one of the first succeeds.
 const SWITCHES_MAX: usize = 64;
-/// So many generations of one reading may wait until their rows are gone.
-const WAITING_MAX: usize = 200;
+/// So many generations of one reading may wait until their rows are gone: each holds all of them once more.
+const WAITING_MAX: usize = 3;
 
 /// What was loaded into a next generation.
 #[derive(Debug, Default)]
@@ -41,9 +42,10 @@ impl Engine {
     /// generation that takes the current one's place when it is complete. `seen` is told how many rows were loaded.
     ///
     /// What is read stays as it is until then, also where this fails or is killed. Pushes and runs of [`Engine::materialize`] go
-    /// to both meanwhile. What was left is dropped by [`Engine::drop_generations`], a minute later.
+    /// to both meanwhile. What was left is dropped by [`Engine::drop_generations`], a minute later; where that is much already, it is
+    /// dropped first.
     ///
-    /// Refused: a view that another rebuild is at work on.
+    /// Refused: a view that another rebuild is at work on, and one of which much is left that is not to be dropped yet.
     pub async fn rebuild_online(
         &self,
         views: &[Name],
@@ -79,7 +81,8 @@ impl Engine {
         let online = self.online()?;
         // a later refusal would come after all the work
         let marks = online.marks(std::slice::from_ref(&reading.id)).await?;
-        refuse_earlier_clock(reading, marks.into_iter().flatten().next().unwrap_or(NOTHING), self.clock().now())?;
+        moment_of_run(&reading.view, marks.into_iter().flatten().next().unwrap_or(NOTHING), self.clock())?;
+        self.make_room(online, reading).await?;
         let generation = self.start_rebuild(online, reading).await?;
         let rebuilt = tokio::select! {
             rebuilt = self.load_and_switch(online, reading, generation, seen) => rebuilt,
@@ -94,16 +97,30 @@ impl Engine {
         rebuilt
     }
 
+    /// Drops what earlier rebuilds left, where that is as much as there may be: nobody else may be there to do it.
+    async fn make_room(&self, online: &dyn OnlineStore, reading: &ServedReading) -> Result<()> {
+        if online.generations(&reading.id).await?.old.len() < WAITING_MAX {
+            return Ok(());
+        }
+        for dropped in self.drop_due(online, reading, Clock::System.now(), DROPPED_KEYS_PER_S).await? {
+            let DroppedGeneration { reading, generation, rows, .. } = dropped;
+            tracing::info!(%reading, %generation, rows, "the rows of an old generation are gone, before the next rebuild");
+        }
+        Ok(())
+    }
+
     /// Begins a next generation, in the place of one that was left behind.
     async fn start_rebuild(&self, online: &dyn OnlineStore, reading: &ServedReading) -> Result<Generation> {
         for _ in 0..ATTEMPTS {
             let found = online.generations(&reading.id).await?;
-            if found.old.len() >= WAITING_MAX {
+            if let (true, Some(first)) = (found.old.len() >= WAITING_MAX, found.old.first()) {
                 return Err(Error::Exhausted(format!(
-                    "could not rebuild {}: {} earlier generations of it wait until their rows are dropped; that is done by \
-                     `hitherto serve`, or by `hitherto materialize` a minute after a rebuild",
+                    "could not rebuild {}: {} earlier generations of it are in {} still, for readers in flight or until another \
+                     process has dropped them, and each holds all of its rows; try again after {}, when the first of them may go",
                     reading.view,
-                    found.old.len()
+                    found.old.len(),
+                    online.describe(),
+                    first.due
                 )));
             }
             if let Some(next) = &found.next {

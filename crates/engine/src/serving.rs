@@ -1,10 +1,13 @@
 //! Serving plans: a feature set or a model resolved once, then used by every request until the registry changes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use hitherto_core::{
-    Alias, Catalog, KeyType, Kind, ModelVersion, Name, Selector, SetVersion, Span, ValueType, VersionedName, ViewUse,
+    Alias, Catalog, KeyType, Kind, ModelVersion, Name, Selector, SetVersion, Span, Table, ValueType, VersionedName,
+    ViewUse,
 };
 use hitherto_online::Reading;
 use hitherto_online::encoding::Layout;
@@ -17,6 +20,8 @@ use crate::{Engine, Error, Result, Transforms, readings::reading_of};
 
 /// How often the registry is read before it is said that it changes too fast.
 const READINGS_MAX: usize = 16;
+/// A consumer that nobody has asked for during so many revisions of the registry is compiled when it is asked for again.
+const IDLE_MAX: u32 = 64;
 
 /// Who asks for features: a feature set, or a model that holds one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,14 +89,47 @@ struct State {
     catalog: Catalog,
     models: Vec<ModelVersion>,
     aliases: Vec<Alias>,
-    compiled: Mutex<Compiled>,
+    /// Whoever asks for what is there takes no lock.
+    compiled: ArcSwap<Compiled>,
+    /// Whoever compiles has it meanwhile, so that nothing is compiled twice.
+    compiling: Mutex<()>,
+    /// The plans of the revision before: what decides them may be as it was.
+    before: HashMap<Planned, Arc<Plan>>,
 }
 
-/// Routes by who asks; plans by model version, which several routes may share.
-#[derive(Debug, Default)]
+/// Routes by who asks; plans, which several routes may share.
+#[derive(Clone, Debug, Default)]
 struct Compiled {
-    routes: HashMap<Consumer, Arc<Route>>,
-    versions: HashMap<VersionedName, Arc<ServingPlan>>,
+    routes: HashMap<Consumer, Arc<Known>>,
+    plans: HashMap<Planned, Arc<Plan>>,
+}
+
+/// A route, and whether anybody wants it.
+#[derive(Debug)]
+struct Known {
+    route: Arc<Route>,
+    /// Whether it was asked for at this revision.
+    is_asked: AtomicBool,
+    /// For how many revisions before it was not.
+    idle: u32,
+}
+
+/// What a plan is of: a feature set's version, and the model version that asks.
+type Planned = (VersionedName, Option<VersionedName>);
+
+/// A plan, and all that decides it.
+#[derive(Debug)]
+struct Plan {
+    basis: Basis,
+    plan: Arc<ServingPlan>,
+}
+
+/// What a plan is compiled from, beside the name of its model.
+#[derive(Debug, PartialEq)]
+struct Basis {
+    set: SetVersion,
+    /// Of each of the set's uses: a table may have got columns.
+    tables: Vec<Table>,
 }
 
 /// Resolves consumers to plans and answers lookups. A server holds one and refreshes it; a command makes one and asks once.
@@ -99,14 +137,17 @@ struct Compiled {
 pub struct Serving {
     engine: Engine,
     reads: JoinedReads,
-    state: RwLock<Arc<State>>,
+    state: ArcSwap<State>,
+    /// Whoever reads the registry anew has it meanwhile: what was read later is not replaced by what was read before.
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 impl Serving {
     /// Load the registry.
     pub async fn load(engine: Engine) -> Result<Self> {
         let state = load_state(&engine).await?;
-        Ok(Self { engine, reads: JoinedReads::default(), state: RwLock::new(Arc::new(state)) })
+        let (state, refreshing) = (ArcSwap::from_pointee(state), tokio::sync::Mutex::default());
+        Ok(Self { engine, reads: JoinedReads::default(), state, refreshing })
     }
 
     /// The same with so many round trips to a remote store under way before further reads are joined into the next one; 0 for
@@ -132,14 +173,18 @@ impl Serving {
 
     /// The revision of the registry that plans are made from.
     pub fn revision(&self) -> i64 {
-        self.state().catalog.revision
+        self.state.load().catalog.revision
     }
 
-    /// Load the registry anew if its revision has changed; requests in flight keep the plan that they have.
+    /// Load the registry anew if its revision has changed; requests in flight keep the plan that they have. What was asked for
+    /// lately is compiled before, where it is not as it was, so that no request waits for it.
     pub async fn refresh(&self) -> Result<()> {
+        let _turn = self.refreshing.lock().await;
         if self.engine.registry().revision().await? != self.revision() {
-            let state = Arc::new(load_state(&self.engine).await?);
-            *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+            let (state, before) = (load_state(&self.engine).await?, self.state.load_full());
+            let compiled = tokio::task::spawn_blocking(move || state.after(&before)).await;
+            let state = compiled.map_err(|source| Error::internal("could not compile plans", source))?;
+            self.state.store(Arc::new(state));
         }
         Ok(())
     }
@@ -147,17 +192,16 @@ impl Serving {
     /// How requests of `consumer` are answered; a consumer that is unknown makes it look at the registry once more. Whoever
     /// has a route answers by one revision, whatever is changed meanwhile.
     pub async fn route(&self, consumer: &Consumer) -> Result<Arc<Route>> {
-        match self.state().route(consumer) {
+        if let Some(route) = self.state.load().compiled.load().route(consumer) {
+            return Ok(route);
+        }
+        match self.state.load_full().route(consumer) {
             Err(error) if error.kind() == Kind::NotFound => {
                 self.refresh().await?;
-                self.state().route(consumer)
+                self.state.load_full().route(consumer)
             }
             found => found,
         }
-    }
-
-    fn state(&self) -> Arc<State> {
-        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -174,7 +218,8 @@ async fn load_state(engine: &Engine) -> Result<State> {
         }
         // read again if something changed in between: a state is of one revision, never a mixture
         if registry.revision().await? == catalog.revision {
-            return Ok(State { catalog, models, aliases, compiled: Mutex::default() });
+            let (compiled, compiling) = (ArcSwap::default(), Mutex::default());
+            return Ok(State { catalog, models, aliases, compiled, compiling, before: HashMap::new() });
         }
     }
     Err(Error::Unavailable(format!(
@@ -182,22 +227,55 @@ async fn load_state(engine: &Engine) -> Result<State> {
     )))
 }
 
+impl Compiled {
+    fn route(&self, consumer: &Consumer) -> Option<Arc<Route>> {
+        let known = self.routes.get(consumer)?;
+        // many ask at once: they share the line of the cache as long as nobody writes to it
+        if !known.is_asked.load(Ordering::Relaxed) {
+            known.is_asked.store(true, Ordering::Relaxed);
+        }
+        Some(Arc::clone(&known.route))
+    }
+}
+
 impl State {
+    /// The same with what was wanted of the revision before. A plan is taken over where all that decides it is as it was.
+    fn after(mut self, before: &Self) -> Self {
+        let known = before.compiled.load_full();
+        self.before.clone_from(&known.plans);
+        let mut compiled = Compiled::default();
+        for (consumer, known) in &known.routes {
+            let idle = if known.is_asked.load(Ordering::Relaxed) { 0 } else { known.idle + 1 };
+            if idle > IDLE_MAX {
+                continue;
+            }
+            // where that fails, whoever asks is told
+            if let Ok(route) = self.compile(&mut compiled, consumer) {
+                let known = Known { route: Arc::new(route), is_asked: AtomicBool::new(false), idle };
+                compiled.routes.insert(consumer.clone(), Arc::new(known));
+            }
+        }
+        self.compiled.store(Arc::new(compiled));
+        self
+    }
+
     fn route(&self, consumer: &Consumer) -> Result<Arc<Route>> {
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(route) = compiled.routes.get(consumer) {
-            return Ok(Arc::clone(route));
+        let _turn = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compiled = Compiled::clone(&self.compiled.load());
+        if let Some(route) = compiled.route(consumer) {
+            return Ok(route);
         }
         let route = Arc::new(self.compile(&mut compiled, consumer)?);
-        compiled.routes.insert(consumer.clone(), Arc::clone(&route));
+        let known = Known { route: Arc::clone(&route), is_asked: AtomicBool::new(true), idle: 0 };
+        compiled.routes.insert(consumer.clone(), Arc::new(known));
+        self.compiled.store(Arc::new(compiled));
         Ok(route)
     }
 
     fn compile(&self, compiled: &mut Compiled, consumer: &Consumer) -> Result<Route> {
         match consumer {
             Consumer::FeatureSet(selector) => {
-                let plan = compile_set(&self.catalog, find_set(&self.catalog, selector)?, None)?;
-                Ok(Route::direct(Arc::new(plan)))
+                Ok(Route::direct(self.plan(compiled, find_set(&self.catalog, selector)?, None)?))
             }
             Consumer::Model(selector) => {
                 let own = self.version(compiled, selector)?;
@@ -228,12 +306,29 @@ impl State {
     fn version(&self, compiled: &mut Compiled, selector: &Selector) -> Result<Arc<ServingPlan>> {
         let model = self.model(selector)?;
         let versioned = VersionedName { name: model.name.clone(), version: model.version };
-        if let Some(plan) = compiled.versions.get(&versioned) {
-            return Ok(Arc::clone(plan));
+        self.plan(compiled, model_set(&self.catalog, model)?, Some(versioned))
+    }
+
+    fn plan(
+        &self,
+        compiled: &mut Compiled,
+        set: &SetVersion,
+        model: Option<VersionedName>,
+    ) -> Result<Arc<ServingPlan>> {
+        let planned = (set.versioned_name(), model);
+        if let Some(known) = compiled.plans.get(&planned) {
+            return Ok(Arc::clone(&known.plan));
         }
-        let set = model_set(&self.catalog, model)?;
-        let plan = Arc::new(compile_set(&self.catalog, set, Some(versioned.clone()))?);
-        compiled.versions.insert(versioned, Arc::clone(&plan));
+        let basis = Basis::of(&self.catalog, set)?;
+        let known = match self.before.get(&planned) {
+            Some(known) if known.basis == basis => Arc::clone(known),
+            _ => {
+                let plan = Arc::new(compile_set(&basis, planned.1.clone())?);
+                Arc::new(Plan { basis, plan })
+            }
+        };
+        let plan = Arc::clone(&known.plan);
+        compiled.plans.insert(planned, known);
         Ok(plan)
     }
 
@@ -269,17 +364,20 @@ fn no_alias<'a>(model: &Name, alias: &Name, known: impl Iterator<Item = &'a str>
     Error::NotFound(format!("model '{model}' has no alias '{alias}'{hint}"))
 }
 
-fn compile_set(catalog: &Catalog, set: &SetVersion, model: Option<VersionedName>) -> Result<ServingPlan> {
-    let resolved = &set.resolved;
-    let mut tables = Vec::with_capacity(resolved.uses.len());
-    for view_use in &resolved.uses {
-        let table = catalog.tables.get(&view_use.table);
-        tables.push(
-            table.ok_or_else(|| Error::internal("a feature set reads an unknown table", view_use.table.clone()))?,
-        );
+impl Basis {
+    fn of(catalog: &Catalog, set: &SetVersion) -> Result<Self> {
+        let tables = set.resolved.uses.iter().map(|view_use| {
+            let table = catalog.tables.get(&view_use.table).cloned();
+            table.ok_or_else(|| Error::internal("a feature set reads an unknown table", view_use.table.clone()))
+        });
+        Ok(Self { tables: tables.collect::<Result<_>>()?, set: set.clone() })
     }
+}
+
+fn compile_set(Basis { set, tables }: &Basis, model: Option<VersionedName>) -> Result<ServingPlan> {
+    let resolved = &set.resolved;
     let mut key_sets: Vec<Vec<(String, KeyType)>> = Vec::new();
-    let views = resolved.uses.iter().zip(&tables).enumerate().map(|(view, (view_use, table))| {
+    let views = resolved.uses.iter().zip(tables).enumerate().map(|(view, (view_use, table))| {
         let keys: Vec<_> = view_use.keys.iter().map(|key| (key.spine_column.clone(), key.key_type)).collect();
         let key_set = key_sets.iter().position(|known| *known == keys).unwrap_or_else(|| {
             key_sets.push(keys.clone());
@@ -297,7 +395,7 @@ fn compile_set(catalog: &Catalog, set: &SetVersion, model: Option<VersionedName>
     });
     let views = views.collect();
     let outputs = resolved.outputs.iter().map(|output| {
-        let table = tables[output.view_use];
+        let table = &tables[output.view_use];
         let column = table.columns.iter().position(|(name, _)| *name == output.feature);
         Ok(PlannedOutput {
             name: output.name.clone(),
@@ -324,3 +422,6 @@ impl ServingPlan {
         self.views.iter().map(|view| view.view_use.source_delay).max().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,6 +74,16 @@ pub enum Error {
         /// What is wrong with it, and the remedy.
         problem: String,
     },
+    /// A reading that others are changing too fast.
+    #[error("could not {doing} {store}: {problem}; try again")]
+    Busy {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// Which store.
+        store: String,
+        /// What others did meanwhile.
+        problem: String,
+    },
     /// We do not trust the certificate of a Redis, or it does not trust ours.
     #[error(
         "could not {doing} {store}: {source}; check online.tls.ca, cert and key, and the host that the certificate is for"
@@ -144,8 +154,8 @@ pub enum Error {
     },
     /// A run that must not go on.
     #[error(
-        "could not write to {reading}: a key was erased from the store, its rows were replaced by those of a rebuild, or the store \
-         lost them, since the run began; begin again"
+        "could not write to {reading}: a key was erased from the store, a rebuild of it began or ended, or the store lost its rows, \
+         since the run began; begin again"
     )]
     Overtaken {
         /// The reading.
@@ -180,7 +190,7 @@ impl Error {
             Self::Io { source, .. } => io_kind(source),
             Self::Embedded { source, .. } => heed_kind(source),
             // whoever runs it can make it fit, without a change here
-            Self::Unavailable { .. } | Self::Unfit { .. } => Kind::Unavailable,
+            Self::Unavailable { .. } | Self::Unfit { .. } | Self::Busy { .. } => Kind::Unavailable,
             Self::Overtaken { .. } => Kind::Conflict,
             Self::Full { .. } => Kind::Exhausted,
             Self::Redis { .. } | Self::Corrupt { .. } | Self::ForeignRun { .. } | Self::Task { .. } => Kind::Internal,
@@ -190,6 +200,11 @@ impl Error {
     /// Whether the same call may succeed later without a change to it.
     pub fn is_retryable(&self) -> bool {
         self.kind().is_retryable()
+    }
+
+    /// Whether the store as a whole is away: whatever else is asked of it would hear the same, each after as long a wait.
+    pub fn is_of_the_store(&self) -> bool {
+        self.kind() == Kind::Unavailable && !matches!(self, Self::Busy { .. })
     }
 
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
@@ -246,6 +261,17 @@ fn remedy(error: &heed::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reading_that_is_busy_says_nothing_of_the_others() {
+        let (store, problem) = ("redis at a:1/0".to_owned(), "others changed it".to_owned());
+        let busy = Error::Busy { doing: "write to", store: store.clone(), problem: problem.clone() };
+        assert_eq!((busy.kind(), busy.is_retryable(), busy.is_of_the_store()), (Kind::Unavailable, true, false));
+        assert_eq!(busy.to_string(), "could not write to redis at a:1/0: others changed it; try again");
+        let unfit = Error::Unfit { doing: "write to", store, problem };
+        assert!(unfit.is_of_the_store(), "{unfit}");
+        assert!(!Error::Overtaken { reading: "a".to_owned() }.is_of_the_store());
+    }
 
     #[test]
     fn a_full_disk_and_a_full_map_are_exhausted_and_name_the_path() {

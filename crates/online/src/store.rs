@@ -194,8 +194,8 @@ pub trait OnlineStore: GenerationStore + fmt::Debug + Send + Sync {
     /// Writes rows of a run, any number of them, each only if it is greater than the row held for its key.
     ///
     /// Refused with [`Error::Overtaken`](crate::Error::Overtaken) if a key was erased since the run began, as its rows may be of
-    /// that key, or if its generation has changed its place. On an error some rows may have been written. That does no harm: the
-    /// marks have not moved.
+    /// that key, if its generation has changed its place, or if a rebuild has begun since, which is to have its rows as well.
+    /// On an error some rows may have been written. That does no harm: the marks have not moved.
     async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written>;
 
     /// Removes the row of one entity key from every generation, and stops every run that has begun: none of them writes again.

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hitherto_core::Kind;
-use hitherto_engine::Materialized;
+use hitherto_engine::Brought;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -104,32 +103,28 @@ pub(crate) async fn watch_certificate(tls: Arc<Tls>, stopping: watch::Receiver<b
 
 /// Keeps the online store up to date with the log, until told to stop.
 pub(crate) async fn follow(shared: Arc<Shared>, interval: Duration, stopping: watch::Receiver<bool>) {
-    let seen = |outcome: hitherto_engine::Result<Vec<Materialized>>| match outcome {
-        Ok(done) => {
-            shared.metrics.followed(&done);
-            let mut background = shared.background();
-            background.has_followed = true;
-            for done in &done {
-                background.see(&done.reading, done.marks);
-            }
-            let rebuilding = done.iter().filter(|done| done.beside.is_some());
-            background.rebuilding = rebuilding.map(|done| done.view.clone()).collect();
-            if background.follower_problem.take().is_some() {
-                tracing::info!("the follower is at work again");
-            }
+    let seen = |brought: Brought| {
+        shared.metrics.followed(&brought);
+        let Brought { done, failure, is_cut_short } = brought;
+        let problem = failure.map(|error| text_of(&error));
+        let mut background = shared.background();
+        // one table that cannot be read has held none of the others back
+        background.has_followed |= !is_cut_short;
+        for done in &done {
+            background.see(&done.reading, done.marks);
         }
-        Err(error) => {
-            shared.metrics.follower_failed();
-            let problem = text_of(&error);
-            let mut background = shared.background();
-            // one table that cannot be read has held none of the others back
-            background.has_followed |= error.kind() != Kind::Unavailable;
+        // of those that failed nothing is known
+        let rebuilding = done.iter().filter(|done| done.beside.is_some());
+        background.rebuilding = rebuilding.map(|done| done.view.clone()).collect();
+        match (&background.follower_problem, &problem) {
+            (Some(_), None) => tracing::info!("the follower is at work again"),
             // the same failure each second is said once
-            if background.follower_problem.as_ref() != Some(&problem) {
+            (before, Some(problem)) if before.as_ref() != Some(problem) => {
                 tracing::warn!("the online store is not followed: {problem}");
             }
-            background.follower_problem = Some(problem);
+            _ => {}
         }
+        background.follower_problem = problem;
     };
     shared.engine().follow(interval, stopped(stopping), seen).await;
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hitherto_core::{Name, VersionedName};
-use hitherto_engine::{Lookup, Materialized, ReadCounts, ServingPlan};
+use hitherto_engine::{Brought, Lookup, ReadCounts, ServingPlan};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tonic::Code;
@@ -159,21 +159,17 @@ impl Metrics {
         self.record(|| counter!(names::PUSHED_ROWS, "view" => view.to_string()).increment(rows));
     }
 
-    /// A run of the follower ended well.
-    pub(crate) fn followed(&self, done: &[Materialized]) {
+    /// A run of the follower ended, well or not.
+    pub(crate) fn followed(&self, Brought { done, failure, .. }: &Brought) {
         self.record(|| {
-            counter!(names::FOLLOWER_RUNS, "outcome" => "done").increment(1);
+            let outcome = if failure.is_some() { "failed" } else { "done" };
+            counter!(names::FOLLOWER_RUNS, "outcome" => outcome).increment(1);
+            if failure.is_some() {
+                counter!(names::FOLLOWER_FAILURES).increment(1);
+            }
             for reading in done.iter().filter(|reading| reading.written > 0) {
                 counter!(names::FOLLOWER_ROWS, "view" => reading.view.to_string()).increment(reading.written);
             }
-        });
-    }
-
-    /// A run of the follower failed.
-    pub(crate) fn follower_failed(&self) {
-        self.record(|| {
-            counter!(names::FOLLOWER_RUNS, "outcome" => "failed").increment(1);
-            counter!(names::FOLLOWER_FAILURES).increment(1);
         });
     }
 

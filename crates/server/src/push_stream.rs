@@ -13,12 +13,15 @@ use std::task::{Context, Poll};
 use futures::stream::{BoxStream, StreamExt, unfold};
 use hitherto_core::{Kind, Name};
 use hitherto_engine::PlacedPush;
+use hitherto_online::spans;
 use hitherto_proto::Failure;
 use hitherto_proto::v1::{PushRequest, PushResponse};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tonic::{Code, Status, Streaming};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::account::{Account, Phase};
 use crate::admission::Work;
@@ -28,6 +31,7 @@ use crate::background::stopped;
 use crate::deadline::Deadline;
 use crate::ingest::{Wanted, ended, wanted};
 use crate::shared::Shared;
+use crate::traces::is_fault;
 
 /// The method, as metrics call it.
 const METHOD: &str = "Ingest/PushStream";
@@ -56,13 +60,15 @@ pub(crate) fn answers(
 ) -> Answers {
     let (next, nexts) = mpsc::channel(UNANSWERED_MAX);
     let reader = Reader { shared: Arc::clone(shared), caller, deadline };
-    tokio::spawn(async move {
+    let reading = async move {
         tokio::select! {
             // what waits in the channel is cut off with it
             () = next.closed() => {}
             () = reader.read_to_the_end(sent, &next) => {}
         }
-    });
+    };
+    // of the call, where it is traced: each batch is a step of it
+    tokio::spawn(reading.instrument(Span::current()));
     let answers = unfold(nexts, |mut nexts| async move {
         let answer = match nexts.recv().await? {
             Next::Batch(pushing) => Ok(pushing.await),
@@ -107,10 +113,18 @@ impl Reader {
                 return Err(refused.status(PATH, None));
             }
             let call = Call::new(&self.shared, self.deadline_of_one());
-            let placed = self.place(message, &call.account).await;
+            let span = tracing::trace_span!(
+                target: spans::STEP,
+                "batch",
+                hitherto.view = Empty,
+                hitherto.rows = Empty,
+                rpc.grpc.status_code = Empty,
+                otel.status_code = Empty,
+            );
+            let placed = self.place(message, &call.account).instrument(span.clone()).await;
             let pushing = match placed {
-                Ok(placed) => Pushing(tokio::spawn(call.wait_for(placed))),
-                Err(refusal) => Pushing(tokio::spawn(call.refuse(refusal))),
+                Ok(placed) => Pushing(tokio::spawn(call.wait_for(placed).instrument(span))),
+                Err(refusal) => Pushing(tokio::spawn(call.refuse(refusal).instrument(span))),
             };
             slot.send(Next::Batch(pushing));
         }
@@ -121,6 +135,7 @@ impl Reader {
         let door = self.shared.pushes.admit_patiently(account).await?;
         let Wanted { view, batch, batch_id, to } = wanted(message, account)?;
         let prepared = self.shared.engine().prepare_push(&view, &batch, batch_id, to).await?;
+        Span::current().record("hitherto.view", view.as_str()).record("hitherto.rows", batch.num_rows() as i64);
         account.enter(Phase::Store);
         let push = prepared.place_when_there_is_room(&account.push).await;
         Ok(Placed { push, view, rows: batch.num_rows(), door })
@@ -189,6 +204,11 @@ impl Call {
 
     fn end(&mut self, answered: Result<PushResponse, Status>) -> PushResponse {
         self.code = answered.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        let span = Span::current();
+        span.record("rpc.grpc.status_code", i64::from(self.code as i32));
+        if is_fault(self.code) {
+            span.record("otel.status_code", "ERROR");
+        }
         answered.unwrap_or_else(|status| PushResponse { error: Some(status.into()), ..PushResponse::default() })
     }
 }

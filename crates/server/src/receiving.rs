@@ -25,6 +25,10 @@ const STALLED: Duration = Duration::from_secs(30);
 const UPLOAD: &str = "/arrow.flight.protocol.FlightService/DoExchange";
 /// A client of reflection may ask its next question whenever somebody types it.
 const REFLECTION: &str = "/grpc.reflection.";
+/// A stream of messages goes on for as long as its client likes, and may be silent between two of them.
+const STREAM: &str = "/hitherto.v1.Ingest/PushStream";
+/// What stands before a message: a flag, and its length.
+const PREFIX_LEN: usize = 5;
 
 /// The service behind it, and the bytes of all messages that are on their way to it.
 #[derive(Clone, Debug)]
@@ -64,7 +68,46 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for Receiving<S> {
             return self.inner.call(request);
         }
         let (limits, all) = (self.limits, Arc::clone(&self.bytes));
-        self.inner.call(request.map(|inner| Body::new(Coming { inner, limits, all, own: 0, stalled: None })))
+        let message = (path == STREAM).then(Message::default);
+        self.inner.call(request.map(|inner| Body::new(Coming { inner, limits, message, all, own: 0, stalled: None })))
+    }
+}
+
+/// How much of the last message of a stream has come. Whoever takes messages asks for more bytes only when it has decoded those
+/// that are whole, so that these are all that it still holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Message {
+    prefix: [u8; PREFIX_LEN],
+    /// Bytes that have come, those of its prefix included.
+    come: usize,
+}
+
+impl Message {
+    /// Notes what has come next, the ends of messages and the beginnings of others among it.
+    fn note(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let missing = self.missing();
+            let (taken, rest) = bytes.split_at(missing.min(bytes.len()));
+            if let Some(prefix) = self.prefix.get_mut(self.come..) {
+                for (place, byte) in prefix.iter_mut().zip(taken) {
+                    *place = *byte;
+                }
+            }
+            self.come += taken.len();
+            bytes = rest;
+            if self.come >= PREFIX_LEN && self.missing() == 0 {
+                self.come = 0;
+            }
+        }
+    }
+
+    /// Bytes until the prefix is whole, or else until the message is.
+    fn missing(&self) -> usize {
+        if self.come < PREFIX_LEN {
+            return PREFIX_LEN - self.come;
+        }
+        let [_, length @ ..] = self.prefix;
+        (PREFIX_LEN + u32::from_be_bytes(length) as usize).saturating_sub(self.come)
     }
 }
 
@@ -72,6 +115,8 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for Receiving<S> {
 struct Coming {
     inner: Body,
     limits: Limits,
+    /// Of a stream of messages, the last.
+    message: Option<Message>,
     /// Of all requests.
     all: Arc<AtomicUsize>,
     /// Of this one.
@@ -80,14 +125,30 @@ struct Coming {
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
+impl Coming {
+    /// Gives back what was taken for messages that have been decoded since.
+    fn give_back(&mut self) {
+        let Some(Message { come, .. }) = self.message else { return };
+        self.all.fetch_sub(self.own.saturating_sub(come), Ordering::Relaxed);
+        self.own = self.own.min(come);
+    }
+
+    /// Whether whoever sends owes the rest of a message.
+    fn is_within_message(&self) -> bool {
+        self.message.is_none_or(|message| message.come > 0)
+    }
+}
+
 impl HttpBody for Coming {
     type Data = Bytes;
     type Error = Status;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
+        this.give_back();
         let frame = match Pin::new(&mut this.inner).poll_frame(context) {
             Poll::Ready(frame) => frame,
+            Poll::Pending if !this.is_within_message() => return Poll::Pending,
             Poll::Pending => {
                 let time = this.limits.stalled;
                 let stalled = this.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
@@ -101,6 +162,9 @@ impl HttpBody for Coming {
             other => return Poll::Ready(other),
         };
         let bytes = frame.data_ref().map_or(0, Bytes::len);
+        if let (Some(message), Some(data)) = (&mut this.message, frame.data_ref()) {
+            message.note(data);
+        }
         this.own += bytes;
         if this.all.fetch_add(bytes, Ordering::Relaxed) + bytes > this.limits.bytes {
             return Poll::Ready(Some(Err(too_much(this.limits.bytes))));
@@ -140,7 +204,9 @@ mod tests {
     use std::collections::VecDeque;
     use std::future::{Ready, poll_fn, ready};
 
-    use tonic::Code;
+    use bytes::Buf;
+    use tonic::codec::{DecodeBuf, Decoder};
+    use tonic::{Code, Streaming};
 
     use super::*;
 
@@ -180,6 +246,40 @@ mod tests {
         receiving.call(request).await.expect("its body")
     }
 
+    /// Takes messages as they are.
+    struct AsTheyAre;
+
+    impl Decoder for AsTheyAre {
+        type Item = usize;
+        type Error = Status;
+
+        fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<usize>, Status> {
+            let length = bytes.remaining();
+            bytes.advance(length);
+            Ok(Some(length))
+        }
+    }
+
+    /// A message of so many bytes as the wire has it.
+    fn message(length: usize) -> Vec<u8> {
+        let prefix = u32::try_from(length).expect("it is short").to_be_bytes();
+        [&[0][..], &prefix, &vec![7; length]].concat()
+    }
+
+    /// What a stream's messages are taken from, for whom `parts` are what comes of them.
+    async fn stream(receiving: &mut Receiving<HandsBack>, parts: &[&[u8]]) -> Streaming<usize> {
+        let parts = parts.iter().map(|part| Bytes::copy_from_slice(part)).collect();
+        let request = Request::builder().uri(STREAM).body(Body::new(Parts(parts))).expect("a request");
+        let body = receiving.call(request).await.expect("its body");
+        Streaming::new_request(AsTheyAre, body, None, None)
+    }
+
+    /// The next message; none where none comes for long.
+    async fn taken(stream: &mut Streaming<usize>) -> Option<Result<Option<usize>, Code>> {
+        let taken = tokio::time::timeout(Duration::from_millis(200), stream.message()).await.ok()?;
+        Some(taken.map_err(|status| status.code()))
+    }
+
     async fn next(body: &mut Body) -> Result<usize, Code> {
         let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await.expect("it does not end");
         frame.map(|frame| frame.data_ref().map_or(0, Bytes::len)).map_err(|status| status.code())
@@ -201,5 +301,40 @@ mod tests {
         assert_eq!(receiving.bytes.load(Ordering::Relaxed), 0);
         let mut third = body(&mut receiving, "/a", &[100]).await;
         assert_eq!(next(&mut third).await, Ok(100));
+    }
+
+    #[tokio::test]
+    async fn a_stream_may_send_more_than_there_is_room_for_at_once_and_be_silent_between_messages() {
+        let limits = Limits { bytes: 100, stalled: Duration::from_millis(10) };
+        let mut receiving = Receiving { limits, ..Receiving::new(HandsBack) };
+        let all = message(40).repeat(20);
+        // however the wire cuts them: within prefixes, within messages, several at once
+        for size in [1, 3, 44, 45, 46, 90] {
+            let parts: Vec<&[u8]> = all.chunks(size).collect();
+            let mut sent = stream(&mut receiving, &parts).await;
+            for _ in 0..20 {
+                assert_eq!(taken(&mut sent).await, Some(Ok(Some(40))), "parts of {size}");
+            }
+            assert_eq!(taken(&mut sent).await, None, "it is not cut off");
+            let held = receiving.bytes.load(Ordering::Relaxed);
+            assert_eq!(held, 0, "parts of {size}");
+            let mut read = body(&mut receiving, "/a", &[100]).await;
+            assert_eq!(next(&mut read).await, Ok(100), "the stream goes on, and leaves others their room");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_of_a_stream_has_room_and_time_like_any_other() {
+        let limits = Limits { bytes: 100, stalled: Duration::from_millis(10) };
+        let mut receiving = Receiving { limits, ..Receiving::new(HandsBack) };
+        let mut empty = stream(&mut receiving, &[&message(0)[..], &message(0)[..3]]).await;
+        assert_eq!(taken(&mut empty).await, Some(Ok(Some(0))));
+        assert_eq!(taken(&mut empty).await, Some(Err(Code::Unavailable)), "it stops within the second");
+        let whole = message(120);
+        let mut large = stream(&mut receiving, &[&message(10)[..], &whole[..60], &whole[60..]]).await;
+        assert_eq!(taken(&mut large).await, Some(Ok(Some(10))));
+        assert_eq!(taken(&mut large).await, Some(Err(Code::ResourceExhausted)));
+        drop((empty, large));
+        assert_eq!(receiving.bytes.load(Ordering::Relaxed), 0);
     }
 }

@@ -46,8 +46,10 @@ const KEEPALIVE_ANSWER: Duration = Duration::from_secs(20);
 /// Calls of one connection at once. More than are let in and wait by default, so that it is the door that refuses and says why,
 /// and not the client's own queue that hides it.
 const STREAMS_MAX: u32 = 1024;
-/// Bytes of bodies that a client may send ahead of whoever reads them, on a connection and on each of its calls.
+/// Bytes of a body that a client may send ahead of whoever reads it.
 const WINDOW_BYTES: u32 = 1 << 20;
+/// The same of all calls of a connection: a stream that is not read on for a while, or some of them, leave the others room.
+const CONNECTION_WINDOW_BYTES: u32 = 8 * WINDOW_BYTES;
 /// The smallest that there may be: one frame holds up the others of its connection no longer.
 const FRAME_BYTES_MAX: u32 = 16 << 10;
 /// A token, a deadline and what tracing adds are some hundred bytes.
@@ -249,7 +251,7 @@ async fn serve_grpc(
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES_MAX)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .http2_max_pending_accept_reset_streams(Some(RESETS_MAX[0]))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hitherto_online::fixture::RedisServer;
 
 use super::load::{Load, READERS};
-use super::oracle::{Oracle, Promise};
+use super::oracle::Oracle;
 use super::{KEYS, Report, filled, strikes};
 use crate::support::gate::Gate;
 use crate::support::process::until;
@@ -21,7 +21,7 @@ async fn an_alias_that_moves_turns_every_reader_once_and_fails_none() {
     let redis = RedisServer::start();
     let place = filled(&redis.url(), "1s", KEYS);
     let served = place.serve("");
-    let load = Load::start(&served, Oracle::new(KEYS, Promise::Read), DEADLINE, 0xfa6);
+    let load = Load::start(&served, Oracle::new(KEYS), DEADLINE, 0xfa6);
     load.go_on(20).await;
     let (mut taken, moves) = (Vec::new(), strikes().map_or(MOVES, |strikes| strikes as usize));
     for number in 0..moves {
@@ -42,7 +42,7 @@ async fn a_server_that_stops_answers_what_is_in_flight_while_another_takes_over(
     let redis = RedisServer::start();
     let place = filled(&redis.url(), "1s", KEYS);
     let mut served = place.serve("");
-    let load = Load::start(&served, Oracle::new(KEYS, Promise::Read), DEADLINE, 0xfa7);
+    let load = Load::start(&served, Oracle::new(KEYS), DEADLINE, 0xfa7);
     let mut taken = Vec::new();
     for _ in 0..strikes().unwrap_or(1) {
         load.go_on(20).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hitherto_online::fixture::Sentinels;
 
 use super::load::{Load, Tally};
-use super::oracle::{Oracle, Promise};
+use super::oracle::Oracle;
 use super::{KEYS, Report, filled, marks, strikes};
 
 /// A read waits so long.
@@ -28,7 +28,7 @@ async fn fail_over(seed: u64) -> (Duration, Tally) {
     let place = filled(&sentinels.url(), "1s", KEYS);
     sentinels.wait_for_copy();
     let served = place.serve("");
-    let load = Load::start(&served, Oracle::new(KEYS, Promise::Read), DEADLINE, seed);
+    let load = Load::start(&served, Oracle::new(KEYS), DEADLINE, seed);
     load.go_on(50).await;
 
     sentinels.cut_replica_off();

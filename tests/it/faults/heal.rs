@@ -6,7 +6,7 @@ use hitherto_online::fixture::RedisServer;
 use serde_json::Value;
 
 use super::load::{Load, READERS};
-use super::oracle::{Oracle, Promise, VIEWS};
+use super::oracle::{Oracle, VIEWS};
 use super::{Report, filled, strikes};
 use crate::support::process::Served;
 
@@ -29,7 +29,7 @@ async fn a_hundred_thousand_rows_that_were_lost_are_replayed_from_history() {
     let mut redis = RedisServer::start();
     let place = filled(&redis.url(), "1s", KEYS);
     let served = place.serve("");
-    let load = Load::start(&served, Oracle::new(KEYS, Promise::Read), DEADLINE, 0xfa9);
+    let load = Load::start(&served, Oracle::new(KEYS), DEADLINE, 0xfa9);
     let mut taken = Vec::new();
     for _ in 0..strikes().unwrap_or(1) {
         load.go_on(50).await;

@@ -104,21 +104,10 @@ pub(super) enum Freshness {
     Stale,
 }
 
-/// Whether what one was answered once binds later answers to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Promise {
-    /// What was read does not go back, unless the answer is stale.
-    Read,
-    /// What was acknowledged does not. While two generations are written, a row may be seen in the one a moment before it is
-    /// acknowledged, and before it is in the other.
-    Acknowledged,
-}
-
-/// What was sent, and what must be there.
+/// What was sent, and what must be there: what was acknowledged, or read once, does not go back, unless the answer is stale.
 #[derive(Debug)]
 pub(super) struct Oracle {
     keys: i64,
-    promise: Promise,
     known: Mutex<Known>,
 }
 
@@ -127,7 +116,7 @@ pub(super) struct Oracle {
 struct Known {
     /// The greatest version that was ever sent.
     sent: [Vec<i64>; 2],
-    /// The greatest that was acknowledged, or read where that is a promise.
+    /// The greatest that was acknowledged or read.
     least: [Vec<i64>; 2],
     /// Rows that were sent late.
     late: HashSet<Row>,
@@ -137,11 +126,11 @@ struct Known {
 
 impl Oracle {
     /// Of so many keys, all of which have their first row.
-    pub(super) fn new(keys: i64, promise: Promise) -> Self {
+    pub(super) fn new(keys: i64) -> Self {
         let first = |view| vec![Row::first(view, 0).version; keys as usize];
         let (sent, least) = ([first(0), first(1)], [first(0), first(1)]);
         let known = Known { sent, least, late: HashSet::new(), rows: [keys; 2] };
-        Self { keys, promise, known: Mutex::new(known) }
+        Self { keys, known: Mutex::new(known) }
     }
 
     /// A few keys.
@@ -240,12 +229,12 @@ impl Oracle {
         }
         match least {
             Some(least) if row.version < least => Err(format!("version {}, and {least} was there", row.version)),
-            Some(_) if self.promise == Promise::Read => {
+            Some(_) => {
                 let least = &mut known.least[view][key as usize];
                 *least = (*least).max(row.version);
                 Ok(())
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hitherto_online::fixture::RedisServer;
 
 use super::load::{Load, READERS, Tally};
-use super::oracle::{Oracle, Promise};
+use super::oracle::Oracle;
 use super::{KEYS, Report, filled, marks, strikes};
 use crate::support::Hitherto;
 use crate::support::process::{Served, signal};
@@ -28,7 +28,7 @@ impl Outage {
     fn begin(redis: RedisServer, seed: u64) -> Self {
         let place = filled(&redis.url(), "1s", KEYS);
         let served = place.serve("");
-        let load = Load::start(&served, Oracle::new(KEYS, Promise::Read), DEADLINE, seed);
+        let load = Load::start(&served, Oracle::new(KEYS), DEADLINE, seed);
         Self { redis, place, served, load, random: Random::new(seed), taken: Vec::new() }
     }
 

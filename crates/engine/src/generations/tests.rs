@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use hitherto_core::{KeyValue, Kind, NewTables};
 use hitherto_offline::OfflineStore;
-use hitherto_online::Group;
+use hitherto_online::{Advance, Group, Marks};
 use tempfile::TempDir;
 
 use super::*;
@@ -150,4 +150,87 @@ async fn a_rebuild_at_an_earlier_clock_than_what_is_read_is_refused_before_it_be
     assert!(error.to_string().contains("time does not run back"), "{error}");
     let found = engine.online().expect("a store").generations(&reading).await.expect("generations");
     assert_eq!(found, hitherto_online::Generations::default());
+}
+
+/// Moves the marks as a machine would whose clock is so far ahead; where they are then.
+async fn brought_ahead(engine: &Engine, reading: &Reading, ahead_us: i64) -> Marks {
+    let online = engine.online().expect("a store");
+    let run = online.begin(reading).await.expect("a run");
+    let clock = Timestamp(Clock::System.now().0 + ahead_us);
+    let to = Marks { clock, ..run.marks().expect("it was filled") };
+    assert_eq!(online.advance(reading, &run, to).await.expect("an answer"), Advance::Done);
+    to
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_a_little_behind_another_clock_goes_by_that_and_who_is_far_behind_tries_again() {
+    let (engine, reading, _folder) = filled().await;
+    let marks =
+        async || engine.online().expect("a store").marks(std::slice::from_ref(&reading)).await.expect("marks")[0];
+    let ahead = brought_ahead(&engine, &reading, 4_000_000).await;
+    push(&engine, 0..10, 2).await;
+    assert_eq!(held(&engine, &reading, &[9, 10]).await, [Some(2), Some(1)]);
+    assert!(marks().await.is_some_and(|marks| marks.clock >= ahead.clock && marks.sequence == ahead.sequence + 10));
+    let done = engine.materialize(&[]).await.expect("it runs");
+    assert!(done[0].marks.clock >= ahead.clock, "{done:?}");
+    engine.rebuild_online(&[], &|_| ()).await.expect("it is rebuilt");
+    assert_eq!(held(&engine, &reading, &[9, 10]).await, [Some(2), Some(1)]);
+
+    let far = brought_ahead(&engine, &reading, 3_600_000_000).await;
+    let error = engine.materialize(&[]).await.expect_err("that is no skew");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    assert!(error.to_string().contains("than the 5 s that clocks may differ by; set the clocks of both"), "{error}");
+    engine.rebuild_online(&[], &|_| ()).await.expect_err("nor is this");
+    assert_eq!(marks().await, Some(far));
+    // a pretended clock says what it means
+    let frozen = |before_us| engine.with_clock(Clock::Frozen(Timestamp(far.clock.0 - before_us)));
+    let error = frozen(1).materialize(&[]).await.expect_err("it is earlier");
+    assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
+    frozen(0).materialize(&[]).await.expect("it is the same moment");
+}
+
+#[tokio::test]
+async fn rebuilds_in_a_row_leave_no_more_than_a_few_generations() {
+    let (engine, reading, _folder) = filled().await;
+    let online = engine.online().expect("a store");
+    let old = async || online.generations(&reading).await.expect("generations").old;
+    for _ in 0..3 {
+        engine.rebuild_online(&[], &|_| ()).await.expect("it is rebuilt");
+    }
+    let error = engine.rebuild_online(&[], &|_| ()).await.expect_err("readers may be in flight");
+    assert_eq!(error.kind(), Kind::Exhausted, "{error}");
+    let first = old().await[0];
+    let told = format!("could not rebuild readings: 3 earlier generations of it are in {} still", online.describe());
+    assert!(error.to_string().starts_with(&told), "{error}");
+    assert!(error.to_string().ends_with(&format!("try again after {}, when the first of them may go", first.due)));
+    // its minute is over
+    assert!(online.postpone(&reading, first, Timestamp(Clock::System.now().0 - 1)).await.expect("an answer"));
+    engine.rebuild_online(&[], &|_| ()).await.expect("it has dropped that one itself");
+    let left: Vec<u32> = old().await.iter().map(|old| old.generation.0).collect();
+    assert_eq!(left, [1, 2, 3]);
+    assert_eq!(held(&engine, &reading, &[7]).await, [Some(1)]);
+}
+
+#[tokio::test]
+async fn a_drop_that_takes_long_keeps_no_killed_rebuild_alive() {
+    let (engine, reading, _folder) = filled().await;
+    let online = engine.online().expect("a store");
+    engine.rebuild_online(&[], &|_| ()).await.expect("it is rebuilt");
+    let old = online.generations(&reading).await.expect("generations").old.remove(0);
+    assert!(online.postpone(&reading, old, Timestamp(0)).await.expect("an answer"));
+    online.start_generation(&reading, None, due()).await.expect("an answer").expect("it begins");
+    let is_given_up = async {
+        let mut ticks = interval_at(Instant::now(), Duration::from_millis(10));
+        while online.generations(&reading).await.expect("generations").next.is_some() {
+            ticks.tick().await;
+        }
+    };
+    // the first thousand keys take a quarter of an hour
+    let rate = NonZeroU32::MIN;
+    tokio::select! {
+        never = engine.tend_generations(Duration::from_millis(10), rate) => match never {},
+        given_up = tokio::time::timeout(Duration::from_secs(20), is_given_up) => given_up.expect("within 20 s"),
+    }
+    let found = online.generations(&reading).await.expect("generations").old;
+    assert!(found.iter().any(|left| left.generation == old.generation), "it is being dropped still: {found:?}");
 }

@@ -118,12 +118,15 @@ pub(super) async fn who_began_before_a_rebuild_begins_again(store: &dyn OnlineSt
     let reading = reading("rebuilt-before");
     bring(store, &reading, &[], marks(1, 1)).await;
     let before = store.begin(&reading).await.expect("a run");
+    store.write(&reading, &before, &[write(b"early", version(2, None, 2))]).await.expect("nothing is in its way");
     let generation = start(store, &reading).await;
-    store.write(&reading, &before, &[write(b"k", version(2, None, 2))]).await.expect("its rows are true");
+    assert!(is_overtaken(store, &reading, &before).await, "a row would be read that the next generation lacks");
+    assert_eq!(held(store, &reading, b"late").await, None);
     let moved = store.advance(&reading, &before, marks(2, 2)).await.expect("an answer");
-    assert_eq!(moved, Advance::Moved(Some(marks(1, 1))), "the row is not in the next generation");
+    assert_eq!(moved, Advance::Moved(Some(marks(1, 1))), "its rows are not in the next generation");
     let again = store.begin(&reading).await.expect("a run");
     assert_eq!((again.marks(), again.beside()), (Some(marks(1, 1)), Some(generation)));
+    store.write(&reading, &again, &[write(b"k", version(2, None, 2))]).await.expect("it knows of the rebuild");
     assert_eq!(store.advance(&reading, &again, marks(2, 2)).await.expect("an answer"), Advance::Done);
 }
 

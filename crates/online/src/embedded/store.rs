@@ -222,8 +222,8 @@ pub(super) fn delete(environment: &Environment, txn: &mut RwTxn<'_>, row: &Addre
     Ok(is_held)
 }
 
-/// Writes the records that are greater than what is held; none of them if keys were erased since the run began, or its
-/// generation has lost its place.
+/// Writes the records that are greater than what is held; none of them if keys were erased since the run began, its generation
+/// has lost its place, or a rebuild has begun.
 fn supersede(
     environment: &Environment,
     place: Place<'_>,

@@ -33,10 +33,13 @@ impl Target {
         }
     }
 
-    /// Whether the generation has kept its place.
+    /// Whether the generation has kept its place, and none is under way beside it that was not when the run began: it would not
+    /// have the run's rows.
     pub(super) fn stands(self, numbers: Numbers) -> bool {
         match self {
-            Self::Current(generation, _) => numbers.current == generation,
+            Self::Current(generation, next) => {
+                numbers.current == generation && (numbers.next.is_none() || numbers.next == next)
+            }
             Self::Beside(generation) => numbers.next == Some(generation),
         }
     }
@@ -73,6 +76,25 @@ impl Witness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_is_written_to_while_no_other_rebuild_begins() {
+        let (first, second, third) = (Generation::FIRST, Generation(1), Generation(2));
+        let alone = Numbers::default();
+        let started = alone.started(second);
+        for (target, numbers, expected) in [
+            (Target::Current(first, None), alone, true),
+            (Target::Current(first, None), started, false),
+            (Target::Current(first, Some(second)), started, true),
+            (Target::Current(first, Some(second)), started.abandoned(), true),
+            (Target::Current(first, Some(second)), started.abandoned().started(third), false),
+            (Target::Current(first, Some(second)), started.switched(second), false),
+            (Target::Beside(second), started, true),
+            (Target::Beside(second), started.abandoned(), false),
+        ] {
+            assert_eq!(target.stands(numbers), expected, "{target:?} of {numbers:?}");
+        }
+    }
 
     #[test]
     fn witnesses_come_back_and_foreign_ones_are_refused() {

@@ -55,6 +55,13 @@ impl Found {
         }
     }
 
+    /// The same with another nonce: no run that has begun writes on.
+    pub(super) fn anew_with_numbers(&self, numbers: Numbers) -> Vec<u8> {
+        let nonce = script::nonce();
+        let entry = script::parse(&self.entry).unwrap_or_else(|_| Entry::empty(&nonce));
+        Entry { nonce: &nonce, numbers, ..entry }.bytes()
+    }
+
     /// Every generation of which there may be rows.
     pub(super) fn generations(&self) -> impl Iterator<Item = Generation> {
         let old = self.old.iter().map(|old| old.generation);
@@ -196,8 +203,7 @@ impl RedisStore {
     }
 
     pub(super) fn too_busy(&self) -> Error {
-        let problem =
-            format!("others changed its entry each of the {TRIES_MAX} times that it was looked at; try again");
-        Error::Unfit { doing: "write to", store: self.name.clone(), problem }
+        let problem = format!("others changed a reading's entry each of the {TRIES_MAX} times that it was looked at");
+        Error::Busy { doing: "write to", store: self.name.clone(), problem }
     }
 }

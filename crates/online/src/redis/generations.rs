@@ -198,7 +198,8 @@ impl RedisStore {
         let key = |beside| self.keys.entry(reading, beside, found.bucket);
         let (nonce, numbers) = (script::nonce(), found.numbers);
         let change = Change::default()
-            .set(key(None), found.entry.clone(), found.with_numbers(numbers.started(generation)))
+            // a run that does not know of it would write to what is read alone
+            .set(key(None), found.entry.clone(), found.anew_with_numbers(numbers.started(generation)))
             .overwrite(key(Some(generation)), Entry::empty(&nonce).bytes());
         match numbers.next {
             None => change,

@@ -292,9 +292,8 @@ impl OnlineStore for RedisStore {
                 return Ok(answers);
             }
         }
-        let problem =
-            format!("a rebuild took the place of its rows each of the {READS_MAX} times that it was asked; try again");
-        Err(Error::Unfit { doing: "read from", store: self.name.clone(), problem })
+        let problem = format!("a rebuild took the place of its rows each of the {READS_MAX} times that it was asked");
+        Err(Error::Busy { doing: "read from", store: self.name.clone(), problem })
     }
 
     async fn write(&self, reading: &Reading, run: &Run, writes: &[Write]) -> Result<Written> {

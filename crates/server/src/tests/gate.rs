@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use hitherto_online::fixture::Wrapper;
-use hitherto_online::{Answer, Error, Group, OnlineStore, Result};
+use hitherto_online::{Answer, Error, Group, OnlineStore, Reading, Result, Run};
 use tokio::sync::Notify;
 
-/// Forwards everything; reads (or those of one table alone) wait at the gate, and a store that is down does not answer a ping.
+/// Forwards everything; reads (or those of one table alone) wait at the gate, and a store that is down answers no ping and begins
+/// no run.
 #[derive(Debug)]
 pub(super) struct Gated {
     pub(super) inner: Arc<dyn OnlineStore>,
@@ -54,6 +55,13 @@ impl Wrapper for Gated {
             self.open.notified().await;
         }
         self.inner.read(groups).await
+    }
+
+    async fn begin(&self, reading: &Reading) -> Result<Run> {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(Error::Scheme { scheme: "down".to_owned() });
+        }
+        self.inner.begin(reading).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hitherto_client::{Column, Destination, Push};
-use hitherto_core::{Kind, Timestamp, Value, ValueType};
-use hitherto_online::EmbeddedStore;
+use hitherto_core::{Kind, Span, Timestamp, Value, ValueType};
+use hitherto_online::{EmbeddedStore, Reading};
+use serde_json::json;
 use tokio::net::TcpStream;
 
 use super::fixture::{
@@ -85,6 +86,34 @@ async fn a_store_that_does_not_answer_makes_it_unready() {
     assert_eq!((status, &said["ready"]), (503, &serde_json::Value::Bool(false)));
     assert!(said["online"]["problem"].as_str().is_some_and(|problem| problem.contains("down")), "{body}");
     assert_eq!(server.page("/healthz").await, (200, "ok\n".to_owned()));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_follower_that_fails_says_nothing_of_rebuilds_that_it_saw_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let project = "default".parse().expect("a name");
+    let online = EmbeddedStore::open(folder.path().join("online"), &project).expect("an online store");
+    let gate = Gated::new(Arc::new(online));
+    let engine = engine_over(folder.path(), Arc::clone(&gate) as Arc<dyn hitherto_online::OnlineStore>).await;
+    let follow = Some(Duration::from_millis(10));
+    let server = start(folder, engine, Options { follow, ..options() }).await;
+    server.apply(DEFINITIONS).await.expect("it applies");
+    let reading = Reading::new("weather-1", Span::ZERO);
+    gate.inner.start_generation(&reading, None, NOW).await.expect("an answer").expect("it begins");
+    let said = async || {
+        let (_, body) = server.page("/readyz").await;
+        serde_json::from_str::<serde_json::Value>(&body).expect("JSON")["follower"].clone()
+    };
+    eventually(async || said().await == json!({"problem": null, "rebuilding": ["weather"]})).await;
+    gate.is_down.store(true, Ordering::Relaxed);
+    eventually(async || {
+        let said = said().await;
+        said["problem"].is_string() && said["rebuilding"] == json!([])
+    })
+    .await;
+    gate.is_down.store(false, Ordering::Relaxed);
+    eventually(async || said().await == json!({"problem": null, "rebuilding": ["weather"]})).await;
     server.end().await;
 }
 

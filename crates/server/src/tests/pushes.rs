@@ -15,7 +15,7 @@ use hitherto_proto::v1::ingest_client::IngestClient;
 use hitherto_proto::v1::{PushRequest, PushResponse};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Streaming};
 
 use super::fixture::{
@@ -101,11 +101,21 @@ async fn what_compactions_replace_goes_by_itself() {
     server.end().await;
 }
 
+/// A connection of a client that holds few answers which nobody reads.
+async fn channel(server: &Running) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).expect("a url");
+    endpoint.initial_stream_window_size(1_000).connect().await.expect("it answers")
+}
+
 /// A stream as the wire has it, to a server that it may outlive.
 async fn opened(server: &Running, timeout: Option<Duration>) -> (mpsc::Sender<PushRequest>, Streaming<PushResponse>) {
-    // a client that holds few answers which nobody reads
-    let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).expect("a url");
-    let channel = endpoint.initial_stream_window_size(1_000).connect().await.expect("it answers");
+    opened_over(channel(server).await, timeout).await
+}
+
+async fn opened_over(
+    channel: Channel,
+    timeout: Option<Duration>,
+) -> (mpsc::Sender<PushRequest>, Streaming<PushResponse>) {
     let mut client = IngestClient::new(channel);
     let (sender, messages) = mpsc::channel(1);
     let mut request = Request::new(ReceiverStream::new(messages));
@@ -225,6 +235,23 @@ async fn who_does_not_read_its_answers_is_not_read_on_and_keeps_nobody_from_anyt
     // whoever leaves takes along what was not taken
     sending.abort();
     drop(answers);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_stream_that_is_not_read_on_leaves_its_connection_to_others() {
+    let server = running().await;
+    let channel = channel(&server).await;
+    let (sender, answers) = opened_over(channel.clone(), None).await;
+    // nobody reads its answers, so that in the end nothing more of it is taken: it has filled all that it may send ahead
+    while let Ok(sent) = tokio::time::timeout(Duration::from_secs(2), sender.send(message(None))).await {
+        sent.expect("the stream goes on");
+    }
+    let mut other = IngestClient::new(channel);
+    let push = other.push(message(Some("other")));
+    let pushed = tokio::time::timeout(Duration::from_secs(20), push).await.expect("nothing is in its way");
+    assert_eq!(pushed.expect("it is pushed").into_inner().rows, 3);
+    drop((sender, answers));
     server.end().await;
 }
 

@@ -158,7 +158,7 @@ impl Drop for Call {
 }
 
 /// Whether a code says that the server could not do what it should: what a caller did wrong is no failure of the server.
-fn is_fault(code: Code) -> bool {
+pub(crate) fn is_fault(code: Code) -> bool {
     matches!(
         code,
         Code::Unknown

@@ -13,6 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::entry::{ATTEMPTS_MAX, LOG_FOLDER, backoff};
 use super::{History, Snapshot};
+use crate::vacuum::Until;
 use crate::{Error, Result, Sweep};
 
 /// Digits with which the name of each file of the log begins.
@@ -43,7 +44,7 @@ impl History {
         let due: Vec<_> =
             snapshot.erasures.iter().filter(|erasure| erasure.forgotten_in.is_none() && erasure.due <= now).collect();
         if let Some(until) = due.iter().map(|erasure| erasure.swept_until()).max() {
-            let swept = self.sweep(&[], until, Sweep::Delete).await?;
+            let swept = self.sweep(&[], Until { replaced: until, unknown: until }, Sweep::Delete).await?;
             (purged.files, purged.bytes) = (swept.deleted_files, swept.deleted_bytes);
             // whatever the clocks of the store and of who erased say, these held the rows
             let held = due.iter().flat_map(|erasure| &erasure.files);

@@ -50,7 +50,7 @@ impl Engine {
         // never the pretended clock: files are as old as the store says
         let now = Clock::System.now();
         // before the files go: each checkpoint tells of every file that was removed since
-        history.remember_removals(remembered(retention.files, often)).await?;
+        history.remember_removals(remembered(retention.files, often), now).await?;
         // readers in other processes have the retention alone, ours are known
         let pins = kept.pins().await?;
         let vacuumed = history.vacuum_but(&pins, retention.files, now, Sweep::Delete).await?;

@@ -62,7 +62,8 @@ impl History {
     pub async fn vacuum(&self, retention: Span, now: Timestamp, sweep: Sweep) -> Result<Vacuumed> {
         self.refuse_forgotten(retention).await?;
         let until = now.saturating_sub(retention);
-        self.sweep(&[], Until { replaced: until, unknown: until }, sweep).await
+        let unknown = self.unknown_until(until).await?;
+        self.sweep(&[], Until { replaced: until, unknown }, sweep).await
     }
 
     /// The same for whoever does it unasked: without the files of these pins, of which he knows that they are being read, and
@@ -76,8 +77,16 @@ impl History {
     ) -> Result<Vacuumed> {
         self.refuse_forgotten(retention).await?;
         let replaced = now.saturating_sub(retention);
-        let unknown = replaced.min(Timestamp(now.0.saturating_sub(UNKNOWN_KEPT_MICROS)));
+        let kept_until = Timestamp(now.0.saturating_sub(UNKNOWN_KEPT_MICROS));
+        let unknown = self.unknown_until(replaced).await?.min(kept_until);
         self.sweep(pins, Until { replaced, unknown }, sweep).await
+    }
+
+    /// The same moment for files that the log does not know. If it remembers for longer only since then, it may have forgotten that
+    /// they were replaced within the retention.
+    async fn unknown_until(&self, until: Timestamp) -> Result<Timestamp> {
+        let changed = self.removals_changed().await?;
+        Ok(if changed.is_none_or(|changed| changed <= until) { until } else { Timestamp::MIN })
     }
 
     async fn refuse_forgotten(&self, retention: Span) -> Result<()> {

@@ -67,6 +67,7 @@ impl History {
         let is_newer = cached.delta.as_ref().is_some_and(|known| known.version() < version);
         let is_past = cached.snapshot.as_ref().is_some_and(|known| version <= known.version);
         if let (true, true, Some(version)) = (is_newer, is_past, version) {
+            cached.keep_recent();
             cached.recent.retain(|_, batch| batch.version > version);
             cached.delta = Some(delta);
         }

@@ -3,6 +3,7 @@
 //! One Delta table per table of the registry. We use `deltalake-core` as a log only; files are written, scanned and
 //! compacted by this crate, because Delta's own scan hides order and its own writer knows no `_sequence`.
 
+mod batch_ids;
 mod check;
 mod checkpoint;
 mod chronicle;
@@ -81,6 +82,8 @@ struct Cached {
     snapshot: Option<Arc<Snapshot>>,
     /// Batches by id, from the entries that were read since `delta` was.
     recent: HashMap<String, RecentBatch>,
+    /// Batches up to `delta`, at least, once somebody has asked for them.
+    ids: Option<batch_ids::BatchIds>,
 }
 
 /// A batch as an entry records it.
@@ -90,6 +93,8 @@ struct RecentBatch {
     version: u64,
     /// The fingerprint of its content.
     content: i64,
+    /// When it was written, by the store's clock, in milliseconds.
+    written_ms: Option<i64>,
 }
 
 impl History {
@@ -159,6 +164,7 @@ impl History {
     async fn reread(&self, cached: &mut Cached) -> Result<Arc<Snapshot>> {
         let reading = || format!("read the log of table '{}'", self.table.id);
         let mut broken = None;
+        cached.keep_recent();
         if let Some(delta) = &mut cached.delta
             && let Err(error) = delta.update_incremental(None).await
         {

@@ -116,13 +116,16 @@ impl History {
         Ok(count)
     }
 
-    /// Writes a checkpoint of the log as it is now, and makes sure that it says what the log does.
+    /// Writes a checkpoint of the log as it is now, and makes sure that it says what the log does. Nobody waits for the log
+    /// meanwhile: it tells of every file that was removed lately.
     pub(super) async fn stand_on_checkpoint(&self) -> Result<()> {
         let what = || format!("write a checkpoint of the log of table '{}'", self.table.id);
-        let mut cached = self.cached.lock().await;
-        let expected = self.refresh_whole(&mut cached).await?;
-        let Some(delta) = &cached.delta else { return Ok(()) };
-        create_checkpoint(delta, None).await.map_err(|error| Error::delta(what(), error))?;
+        let (expected, delta) = {
+            let mut cached = self.cached.lock().await;
+            (self.refresh_whole(&mut cached).await?, cached.delta.clone())
+        };
+        let Some(delta) = delta else { return Ok(()) };
+        create_checkpoint(&delta, None).await.map_err(|error| Error::delta(what(), error))?;
         // another eye, which begins with the checkpoint
         let mut again = DeltaTable::new(Arc::clone(&self.log_store));
         again.load_version(delta.version().unwrap_or_default()).await.map_err(|error| Error::delta(what(), error))?;

@@ -32,8 +32,13 @@ impl History {
         let Some(last) = self.snapshot().await?.version else { return Ok(0) };
         let failed = |error| Error::object_store(format!("shorten the log of table '{}'", self.table.id), error);
         let log = self.root.clone().join(LOG_FOLDER);
-        let found: Vec<ObjectMeta> = self.store.store().list(Some(&log)).try_collect().await.map_err(failed)?;
-        let mut old = expendable(&found, now.saturating_sub(retention), last);
+        let until = now.saturating_sub(retention);
+        let mut listed = Listed { stays: last, checkpoints: Vec::new(), old: Vec::new() };
+        let mut files = self.store.store().list(Some(&log));
+        while let Some(file) = files.try_next().await.map_err(failed)? {
+            listed.add(file, until);
+        }
+        let mut old = listed.expendable();
         if old.is_empty() {
             return Ok(0);
         }
@@ -141,22 +146,40 @@ impl History {
     }
 }
 
-/// Of the log's files those from before the newest checkpoint that stands in their place: one that is no younger than the first
-/// entry that stays, which was written after `until`. The last entry stays in any case.
-fn expendable(found: &[ObjectMeta], until: Timestamp, last: u64) -> Vec<(u64, Path)> {
-    let versions: Vec<(u64, &ObjectMeta)> =
-        found.iter().filter_map(|file| Some((version_of(&file.location)?, file))).collect();
-    let is_entry = |file: &ObjectMeta| file.location.extension() == Some("json");
-    let young = versions.iter().filter(|(_, file)| is_entry(file) && file.last_modified.timestamp_micros() > until.0);
-    let stays = young.map(|(version, _)| *version).min().unwrap_or(last).min(last);
-    let checkpoints = versions
-        .iter()
-        .filter(|(_, file)| file.location.filename().is_some_and(|name| name.ends_with(".checkpoint.parquet")));
-    let Some(base) = checkpoints.map(|(version, _)| *version).filter(|version| *version <= stays).max() else {
-        return Vec::new();
-    };
-    let old = versions.into_iter().filter(|(version, _)| *version < base);
-    old.map(|(version, file)| (version, file.location.clone())).collect()
+/// What of the log's files is to be known to say which may go; of the many that are young, next to nothing.
+struct Listed {
+    /// The first entry that stays: the last in any case.
+    stays: u64,
+    /// The versions of checkpoints.
+    checkpoints: Vec<u64>,
+    /// What is old enough.
+    old: Vec<(u64, Path)>,
+}
+
+impl Listed {
+    fn add(&mut self, file: ObjectMeta, until: Timestamp) {
+        let Some(version) = version_of(&file.location) else { return };
+        let is_old = file.last_modified.timestamp_micros() <= until.0;
+        if file.location.extension() == Some("json") && !is_old {
+            self.stays = self.stays.min(version);
+        }
+        if file.location.filename().is_some_and(|name| name.ends_with(".checkpoint.parquet")) {
+            self.checkpoints.push(version);
+        }
+        if is_old {
+            self.old.push((version, file.location));
+        }
+    }
+
+    /// Those from before the newest checkpoint that stands in their place: one that is no younger than the first entry that stays.
+    fn expendable(self) -> Vec<(u64, Path)> {
+        let Self { stays, checkpoints, mut old } = self;
+        let Some(base) = checkpoints.into_iter().filter(|version| *version <= stays).max() else {
+            return Vec::new();
+        };
+        old.retain(|(version, _)| *version < base);
+        old
+    }
 }
 
 #[cfg(test)]
@@ -184,6 +207,36 @@ mod tests {
         let mut versions: Vec<u64> = entries.filter_map(|file| version_of(&file.location)).collect();
         versions.sort_unstable();
         versions
+    }
+
+    #[test]
+    fn only_what_is_old_and_has_a_checkpoint_in_its_place_may_go() {
+        let file = |name: &str, micros: i64| ObjectMeta {
+            location: Path::from(format!("v/v-1/_delta_log/{name}")),
+            last_modified: chrono::DateTime::from_timestamp_micros(micros).expect("a time"),
+            size: 1,
+            e_tag: None,
+            version: None,
+        };
+        let expendable = |files: &[(&str, i64)], last| {
+            let mut listed = Listed { stays: last, checkpoints: Vec::new(), old: Vec::new() };
+            files.iter().for_each(|(name, micros)| listed.add(file(name, *micros), Timestamp(10)));
+            let mut versions: Vec<u64> = listed.expendable().into_iter().map(|(version, _)| version).collect();
+            versions.sort_unstable();
+            versions
+        };
+        let entry = |version: u64| format!("{version:020}.json");
+        let checkpoint = |version: u64| format!("{version:020}.checkpoint.parquet");
+        let (entries, checkpoints) = ([1, 2, 3, 4].map(entry), [2, 3].map(checkpoint));
+        let log = |young: usize| -> Vec<(&str, i64)> {
+            let entries =
+                entries.iter().enumerate().map(|(place, name)| (name.as_str(), if place < young { 5 } else { 11 }));
+            entries.chain(checkpoints.iter().map(|name| (name.as_str(), 7))).chain([("_last_checkpoint", 1)]).collect()
+        };
+        assert_eq!(expendable(&log(4), 4), [1, 2, 2], "up to the last checkpoint");
+        assert_eq!(expendable(&log(1), 4), [1], "the second stays, and so do those after it");
+        assert_eq!(expendable(&log(0), 4), [0_u64; 0]);
+        assert_eq!(expendable(&log(4), 1), [0_u64; 0], "the last stays");
     }
 
     #[tokio::test]

@@ -68,7 +68,7 @@ pub struct History {
     /// The last checkpoint that was written after a group of appends.
     checkpointed: std::sync::Mutex<Option<checkpoint::Written>>,
     /// Files that are being rewritten by compactions that nobody asked for.
-    compacted: std::sync::Mutex<HashSet<Path>>,
+    compacted: Arc<std::sync::Mutex<HashSet<Path>>>,
     /// Up to which version this process knows the log to be shortened.
     shortened_to: AtomicU64,
 }
@@ -112,9 +112,14 @@ impl History {
             cached: Mutex::default(),
             seen: std::sync::Mutex::default(),
             checkpointed: std::sync::Mutex::default(),
-            compacted: std::sync::Mutex::default(),
+            compacted: Arc::default(),
             shortened_to: AtomicU64::new(0),
         })
+    }
+
+    /// The history of the same table as it is defined now: compactions of both leave each other's files alone.
+    pub fn succeeded_by(&self, table: Table) -> Result<Self> {
+        Ok(Self { compacted: Arc::clone(&self.compacted), ..Self::new(&self.store, table)? })
     }
 
     /// The table.

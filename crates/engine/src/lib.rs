@@ -49,6 +49,7 @@
 mod alias;
 mod apply;
 mod audit;
+mod both_ways;
 mod build;
 mod check_history;
 mod client_files;
@@ -56,6 +57,7 @@ mod clock;
 mod compact;
 mod dataset;
 mod definitions;
+mod edges;
 mod engine;
 mod erase;
 mod error;

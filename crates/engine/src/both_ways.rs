@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
@@ -22,6 +23,8 @@ const HISTORY_ROWS: usize = 300;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Training sets evaluate blocks of rows. This many, so that the samples make several.
 const BLOCK_ROWS: usize = 100;
+/// For so long history is waited for.
+const HISTORY_TIME_MAX: Duration = Duration::from_secs(5);
 /// A refusal shows no more than this of a row, or of a value.
 const SHOWN_CHARS_MAX: usize = 300;
 
@@ -208,9 +211,10 @@ impl Engine {
         let mut views = Vec::new();
         for view in &set.uses {
             let rows = match catalog.tables.get(&view.table) {
-                Some(table) => self.latest_rows(table).await,
-                None => Ok(Vec::new()),
+                Some(table) => tokio::time::timeout(HISTORY_TIME_MAX, self.latest_rows(table)).await,
+                None => Ok(Ok(Vec::new())),
             };
+            let rows = rows.unwrap_or_else(|_| Err(Error::Unavailable("history does not answer".to_owned())));
             views.push(rows.unwrap_or_else(|error| {
                 tracing::debug!(table = view.table, %error, "transforms are tried without rows of history");
                 Vec::new()

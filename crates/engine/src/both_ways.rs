@@ -144,7 +144,10 @@ fn disagreement(
         let way = if is_trained { trained } else { served };
         let results = match way(samples.inputs(&rows)?, times, rows.len()) {
             Ok(results) => cells(&results, outputs, rows.len())?,
-            Err(error) => return Ok(Some(together_refused(&error, &alone[places[0]], is_trained))),
+            Err(error) => {
+                let last = first_refused(samples, way, &rows)?;
+                return Ok(Some(together_refused(&error, &alone[places[last]], is_trained)));
+            }
         };
         for (place, together) in places.iter().zip(results) {
             let (row, alone) = &alone[*place];
@@ -162,6 +165,17 @@ fn disagreement(
     Ok(None)
 }
 
+/// The place of the first row that cannot be evaluated together with those before it.
+fn first_refused(samples: &Samples, way: &Way<'_>, rows: &[usize]) -> Result<usize> {
+    for count in 1..rows.len() {
+        let times: TimestampMicrosecondArray = rows[..count].iter().map(|row| Some(samples.times[*row].0)).collect();
+        if way(samples.inputs(&rows[..count])?, Arc::new(times.with_timezone("UTC")), count).is_err() {
+            return Ok(count - 1);
+        }
+    }
+    Ok(rows.len() - 1)
+}
+
 /// Rows that can be evaluated each by itself, and not together.
 fn together_refused(error: &Error, (row, alone): &(usize, Vec<Value>), is_trained: bool) -> Disagreement {
     let (transform, reason) = match error {
@@ -169,7 +183,7 @@ fn together_refused(error: &Error, (row, alone): &(usize, Vec<Value>), is_traine
         other => (String::new(), other.to_string()),
     };
     let beside = if is_trained { "" } else { BESIDE_OTHERS };
-    let trained = format!("the error '{}'{beside} in rows of which this is the first", shown(&reason));
+    let trained = format!("the error '{}'{beside} together with other rows", shown(&reason));
     let served = alone.iter().map(shown_value).collect::<Vec<_>>().join(", ");
     Disagreement { transform, row: *row, trained, served }
 }

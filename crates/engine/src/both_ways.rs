@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use futures::TryStreamExt;
 use hitherto_core::{Catalog, ResolvedSet, Span, Timestamp, Value, ValueType};
@@ -51,7 +51,7 @@ impl Samples {
         let columns = types.iter().enumerate().map(|(column, value_type)| {
             let edges = edges(value_type);
             let cell = |row| if row == 0 { Value::Null } else { edges[place(row, column, edges.len())].clone() };
-            (0..EDGE_ROWS).map(cell).collect()
+            (0..EDGE_ROWS).map(cell).collect::<Vec<Value>>()
         });
         let columns = columns.collect();
         let time = |row| match &moments[place(row, types.len(), moments.len())] {
@@ -288,7 +288,7 @@ fn of_history(set: &ResolvedSet, views: &[Vec<RecordBatch>], rows: usize) -> Res
     }
     let events = views.iter().flatten().filter_map(|batch| {
         let events = batch.column_by_name(EVENT)?;
-        arrow::array::AsArray::as_primitive_opt::<TimestampMicrosecondType>(events)
+        AsArray::as_primitive_opt::<TimestampMicrosecondType>(events)
     });
     let times: Vec<Timestamp> = events.flat_map(|events| events.values().iter().copied().map(Timestamp)).collect();
     let times = times.into_iter().cycle().take(rows).collect();

@@ -1,4 +1,4 @@
-use arrow::array::{AsArray, Float64Array, Int64Array};
+use arrow::array::{Float64Array, Int64Array};
 use arrow::datatypes::{Float64Type, Int64Type};
 use hitherto_core::Transform;
 

@@ -155,6 +155,32 @@ fn two_applies_at_once_never_mix() {
     }
 }
 
+#[test]
+fn a_transform_that_training_and_serving_would_see_differently_is_refused() {
+    let place = Hitherto::new();
+    let features = view("ttl: 1d\nfeatures: {arr_delay: float32}");
+    let set = |expr: &str| {
+        format!("{ENTITY}{features}{SET}request: {{seats: int64}}\ntransforms: [{{name: many, expr: '{expr}'}}]\n")
+    };
+    // a zero alone is never divided by; in a block with others it is
+    place.write("d.yaml", set("seats <> 0 and 10 / seats > 1"));
+    for command in ["plan -f d.yaml", "apply -f d.yaml"] {
+        let refused = place.fails(command);
+        let begin = "error: transform 'many': a model would be trained on other values than it is served: where ";
+        assert!(refused.starts_with(begin), "{refused}");
+        assert!(refused.contains("seats: Int64("), "the row is told: {refused}");
+    }
+    let said = place.ok("list feature-sets");
+    assert!(!said.contains("late"), "nothing was applied: {said}");
+    place.write("d.yaml", set("case when seats <> 0 then 10 / seats > 1 else false end"));
+    place.ok("apply -f d.yaml");
+    // with rows of history beside those at the edges of types
+    place.write("one.csv", "tailnum,event_timestamp,arr_delay\nN1,2013-01-01T10:00:00Z,5\nN2,2013-01-02T10:00:00Z,\n");
+    place.ok("ingest legs one.csv");
+    place.write("d.yaml", set("coalesce(legs__arr_delay, 0) * seats > 100"));
+    place.ok("apply -f d.yaml");
+}
+
 /// Whether a ttl as it is printed is so many minutes.
 fn same_span(printed: &str, minutes: usize) -> bool {
     let span: hitherto_core::Span = printed.parse().expect("a duration");

@@ -1,7 +1,8 @@
 //! `plan` and `apply`: the difference between definition files and the registry, shown or made in one transaction.
 
-use hitherto_core::{Catalog, NewTables, Plan, Record, parse_definitions, plan};
+use hitherto_core::{Catalog, NewTables, Plan, Record, ResolvedSet, parse_definitions, plan};
 
+use crate::both_ways::refuse_disagreement;
 use crate::{Engine, Error, Result, Transforms};
 
 /// How often an apply is planned anew when another one came first.
@@ -23,7 +24,7 @@ impl Engine {
     /// The difference between `files` and the registry; nothing is changed. Reports every problem of every file.
     pub async fn plan(&self, files: &[DefinitionFile], new_tables: NewTables) -> Result<Plan> {
         let catalog = self.registry().catalog().await?;
-        plan_on(&catalog, files, new_tables)
+        self.plan_on(&catalog, files, new_tables).await
     }
 
     /// Make the difference in one transaction. When another apply comes first, plan again on what it left.
@@ -31,7 +32,7 @@ impl Engine {
         let mut attempt = 1;
         loop {
             let catalog = self.registry().catalog().await?;
-            let plan = plan_on(&catalog, files, new_tables)?;
+            let plan = self.plan_on(&catalog, files, new_tables).await?;
             if plan.records.is_empty() {
                 return Ok(Applied { plan, revision: catalog.revision });
             }
@@ -45,15 +46,27 @@ impl Engine {
             }
         }
     }
-}
 
-fn plan_on(catalog: &Catalog, files: &[DefinitionFile], new_tables: NewTables) -> Result<Plan> {
-    let wanted = parse_definitions(files).map_err(Error::Definitions)?;
-    let plan = plan(catalog, &wanted, new_tables).map_err(Error::Definitions)?;
-    for record in &plan.records {
-        if let Record::Set(set) = record {
-            Transforms::compile(&set.resolved)?;
+    /// The difference, of which every transform compiles and gives the same in training sets and when it is served.
+    async fn plan_on(&self, catalog: &Catalog, files: &[DefinitionFile], new_tables: NewTables) -> Result<Plan> {
+        let wanted = parse_definitions(files).map_err(Error::Definitions)?;
+        let plan = plan(catalog, &wanted, new_tables).map_err(Error::Definitions)?;
+        for record in &plan.records {
+            if let Record::Set(set) = record {
+                self.refuse_disagreement(catalog, &set.resolved).await?;
+            }
         }
+        Ok(plan)
     }
-    Ok(plan)
+
+    async fn refuse_disagreement(&self, catalog: &Catalog, set: &ResolvedSet) -> Result<()> {
+        if Transforms::compile(set)?.is_empty() {
+            return Ok(());
+        }
+        let of_history = self.latest_samples(catalog, set).await;
+        let set = set.clone();
+        // some hundred evaluations: on a thread on which nobody waits for a request
+        let tried = tokio::task::spawn_blocking(move || refuse_disagreement(&set, of_history)).await;
+        tried.map_err(|source| Error::internal("could not evaluate transforms on sample rows", source))?
+    }
 }

@@ -62,7 +62,7 @@ impl Engine {
     pub async fn compact_rest_when_due(&self, view: &Name, after: NonZeroUsize) -> Result<Option<CompactedTable>> {
         let history = self.ingested_history(view).await?;
         let is_due = history.history().leaves_much(after.get()).await?;
-        if is_due { self.compact_beside(view, &history, Reach::Small).await.map(Some) } else { Ok(None) }
+        if is_due { self.compact_beside(view, &history, Reach::Rest).await.map(Some) } else { Ok(None) }
     }
 
     async fn ingested_history(&self, view: &Name) -> Result<Arc<TableHistory>> {

@@ -134,14 +134,14 @@ impl Engine {
     /// The history of `table`; kept open, so that its log is read on from where it was.
     pub(crate) fn history(&self, table: &Table) -> Result<Arc<TableHistory>> {
         let mut histories = self.histories.lock().unwrap_or_else(PoisonError::into_inner);
-        match histories.get(&table.id) {
-            Some(known) if known.table() == table => Ok(Arc::clone(known)),
-            _ => {
-                let opened = Arc::new(TableHistory::new(&self.offline, table)?);
-                histories.insert(table.id.clone(), Arc::clone(&opened));
-                Ok(opened)
-            }
-        }
+        let opened = match histories.get(&table.id) {
+            Some(known) if known.table() == table => return Ok(Arc::clone(known)),
+            Some(known) => known.succeeded_by(table)?,
+            None => TableHistory::new(&self.offline, table)?,
+        };
+        let opened = Arc::new(opened);
+        histories.insert(table.id.clone(), Arc::clone(&opened));
+        Ok(opened)
     }
 
     pub(crate) fn last_definitions(&self) -> &LastDefinitions {

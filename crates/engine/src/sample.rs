@@ -79,7 +79,7 @@ pub(crate) fn quantile<T: Copy>(sorted: &[T], fraction: f64) -> Option<T> {
 }
 
 /// The finisher of SplitMix64 (Steele, Lea and Flood, 2014): neighbours part at once.
-fn mixture(row: u64) -> u64 {
+pub(crate) fn mixture(row: u64) -> u64 {
     let mut z = row.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

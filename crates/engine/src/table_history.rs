@@ -12,8 +12,8 @@ use crate::push::Pushes;
 pub(crate) struct TableHistory {
     history: History,
     last: Mutex<Option<PinnedTable>>,
-    /// Pins that somebody may have.
-    pins: Mutex<Vec<PinWatch>>,
+    /// Pins that somebody may have, also from before the table was defined as it is now.
+    pins: Arc<Mutex<Vec<PinWatch>>>,
     /// Who waits to append, or to see his rows online.
     pushes: Pushes,
 }
@@ -23,7 +23,17 @@ impl TableHistory {
         Ok(Self {
             history: History::new(store, table.clone())?,
             last: Mutex::default(),
-            pins: Mutex::default(),
+            pins: Arc::default(),
+            pushes: Pushes::new(),
+        })
+    }
+
+    /// The same table as it is defined now. Who pinned it before reads on, and who compacts it is still at work.
+    pub(crate) fn succeeded_by(&self, table: &Table) -> Result<Self> {
+        Ok(Self {
+            history: self.history.succeeded_by(table.clone())?,
+            last: Mutex::default(),
+            pins: Arc::clone(&self.pins),
             pushes: Pushes::new(),
         })
     }
@@ -75,5 +85,39 @@ impl TableHistory {
         // what was pinned last is held here: it is to be the table as it is now
         self.pin().await?;
         Ok(self.pins.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hitherto_core::{Created, KeyType, Name, ValueType};
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    #[tokio::test]
+    async fn pins_outlive_a_change_of_the_table() {
+        let store = OfflineStore::open("memory:///", [("", ""); 0]).expect("a store");
+        let table = Table {
+            id: "t-1".to_owned(),
+            view: name("t"),
+            keys: vec![(name("k"), KeyType::Int64)],
+            created: Created::Absent,
+            columns: vec![(name("a"), ValueType::Int64)],
+        };
+        let before = TableHistory::new(&store, &table).expect("a history");
+        let pinned = before.pin().await.expect("a pin");
+        let mut grown = table;
+        grown.columns.push((name("b"), ValueType::Int64));
+        let after = before.succeeded_by(&grown).expect("a history");
+        drop(before);
+        assert_eq!(after.table(), &grown);
+        // what its own last pin holds comes on top
+        assert_eq!(after.pins().await.expect("pins").len(), 2);
+        drop(pinned);
+        assert_eq!(after.pins().await.expect("pins").iter().filter(|pin| !pin.is_over()).count(), 1);
     }
 }

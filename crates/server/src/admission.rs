@@ -42,11 +42,16 @@ impl Work {
     }
 }
 
+/// What messages that wait at the door, or are worked on, may take of memory together: they are read whole before they are let in.
+const HELD_BYTES_MAX: usize = 1 << 30;
+
 /// The door before one kind of work.
 #[derive(Debug)]
 pub(crate) struct Admission {
     pub(crate) work: Work,
     limits: Limits,
+    held_max: usize,
+    held: AtomicUsize,
     places: Arc<Semaphore>,
     queued: AtomicUsize,
     refused: AtomicU64,
@@ -66,7 +71,27 @@ impl Admission {
     pub(crate) fn new(work: Work, limits: Limits) -> Self {
         let limits = Limits { at_once: limits.at_once.clamp(1, Semaphore::MAX_PERMITS), ..limits };
         let (places, told) = (Arc::new(Semaphore::new(limits.at_once)), Throttle::default());
-        Self { work, limits, places, queued: AtomicUsize::new(0), refused: AtomicU64::new(0), told }
+        let (held_max, held) = (HELD_BYTES_MAX, AtomicUsize::new(0));
+        Self { work, limits, held_max, held, places, queued: AtomicUsize::new(0), refused: AtomicU64::new(0), told }
+    }
+
+    /// Room for a message of so many bytes, until it is dropped; refused at once where there is none. One alone always has room.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Held<'_>, Refusal> {
+        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
+        let held = Held { all: &self.held, bytes };
+        if before == 0 || before.saturating_add(bytes) <= self.held_max {
+            return Ok(held);
+        }
+        drop(held);
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let (method, most) = (self.work.method(), self.held_max >> 20);
+        if let Some(left_out) = self.told.pass() {
+            tracing::warn!(method, left_out, "refused: messages that were let in take {most} MiB of memory");
+        }
+        let message =
+            format!("too much at once for {method}: messages that were let in take {most} MiB of memory, the most");
+        let hint = "try again in a moment, send fewer rows at once, or ask another server";
+        Err(Refusal(Failure::new(Kind::Exhausted, message).with_hint(hint)))
     }
 
     /// A place, perhaps after a wait in the order in which they came; whoever is dropped meanwhile waits no longer.
@@ -132,5 +157,42 @@ struct Waiting<'a>(&'a AtomicUsize);
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a message takes of memory, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    all: &'a AtomicUsize,
+    bytes: usize,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_have_room_together_and_one_alone_in_any_case() {
+        let door = Admission { held_max: 10 << 20, ..Admission::new(Work::Pushes, Limits::PUSHES) };
+        let mib = |count: usize| count << 20;
+        let alone = door.hold(mib(20)).expect("nobody else is there");
+        assert!(door.hold(mib(1)).is_err());
+        drop(alone);
+        let first = door.hold(mib(6)).expect("there is room");
+        let second = door.hold(mib(4)).expect("it is just full");
+        let Refusal(refused) = door.hold(1).expect_err("it is full");
+        assert_eq!(refused.kind, Kind::Exhausted);
+        assert!(refused.message.contains("take 10 MiB of memory"), "{}", refused.message);
+        assert_eq!(door.load().refused, 2);
+        drop(second);
+        let third = door.hold(mib(4)).expect("there is room again");
+        drop((first, third));
+        assert_eq!(door.held.load(Ordering::Relaxed), 0);
     }
 }

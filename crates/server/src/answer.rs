@@ -104,19 +104,21 @@ pub(crate) async fn answer<T: Send>(
 }
 
 /// The same for what is let in by `admission` and has a deadline: `work` is not begun before there is a place for it, and is
-/// dropped where it stands when its deadline has passed.
+/// dropped where it stands when its deadline has passed. Its message takes so many `bytes` of memory.
 pub(crate) async fn answer_in_time<T: Send>(
     shared: &Shared,
     admission: &Admission,
     account: &Account,
+    bytes: usize,
     work: impl Future<Output = Result<T, Refusal>> + Send,
 ) -> Result<Response<T>, Status> {
     let method = admission.work.method();
     let mut call = HeldCall { shared, method, account, code: Code::Cancelled };
     let let_in = async {
+        let held = admission.hold(bytes)?;
         let place = admission.admit(account).await?;
         let outcome = work.await;
-        drop(place);
+        drop((place, held));
         Ok::<_, Refusal>(outcome)
     };
     let status = match account.deadline.hold(let_in).await {

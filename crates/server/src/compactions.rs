@@ -1,6 +1,6 @@
 //! Small files of pushes become few, beside the pushes: none of them waits for that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use hitherto_offline::Compacted;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::answer::text_of;
 use crate::background::stopped;
@@ -23,6 +23,9 @@ const COMPACT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often it is looked for what takes longer.
 const REST_INTERVAL: Duration = Duration::from_secs(2);
+
+/// For how long the rest is left to another server that was faster, at first and at most.
+const LEFT_TO_ANOTHER: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
 
 /// The views that were pushed to since they were looked at last.
 #[derive(Debug, Default)]
@@ -75,10 +78,16 @@ pub(crate) async fn compact_quickly(shared: Arc<Shared>, after: NonZeroUsize, st
 pub(crate) async fn compact_rest(shared: Arc<Shared>, after: NonZeroUsize, stopping: watch::Receiver<bool>) {
     let compacting = async move {
         let mut ticks = ticks(REST_INTERVAL);
+        let mut elsewhere = Elsewhere::default();
         loop {
             ticks.tick().await;
             for view in Compactions::take(&shared.compactions.grown) {
+                if elsewhere.is_at_work(&view, Instant::now()) {
+                    Compactions::add(&shared.compactions.grown, &view);
+                    continue;
+                }
                 let outcome = shared.engine().compact_rest_when_due(&view, after).await;
+                elsewhere.note(&view, is_overtaken(&outcome), Instant::now());
                 if is_to_be_tried_again(&shared, &view, outcome) {
                     Compactions::add(&shared.compactions.grown, &view);
                 }
@@ -86,6 +95,31 @@ pub(crate) async fn compact_rest(shared: Arc<Shared>, after: NonZeroUsize, stopp
         }
     };
     apart(compacting, stopping).await;
+}
+
+fn is_overtaken(outcome: &hitherto_engine::Result<Option<CompactedTable>>) -> bool {
+    matches!(outcome, Ok(Some(CompactedTable { outcome: Compacted::Overtaken, .. })))
+}
+
+/// Views whose rest another server has compacted before this one was done: seconds of work for nothing. It is left to that one
+/// for a while, and for twice as long each time.
+#[derive(Debug, Default)]
+struct Elsewhere(HashMap<Name, (Instant, Duration)>);
+
+impl Elsewhere {
+    fn is_at_work(&self, view: &Name, now: Instant) -> bool {
+        self.0.get(view).is_some_and(|(until, _)| now < *until)
+    }
+
+    fn note(&mut self, view: &Name, is_overtaken: bool, now: Instant) {
+        if is_overtaken {
+            let before = self.0.get(view).map(|(_, time)| time.saturating_mul(2));
+            let time = before.unwrap_or(LEFT_TO_ANOTHER.0).min(LEFT_TO_ANOTHER.1);
+            self.0.insert(view.clone(), (now + time, time));
+        } else {
+            self.0.remove(view);
+        }
+    }
 }
 
 /// Works on a thread of its own until told to stop: sorting keeps a thread busy for long, and those that requests are answered by
@@ -131,5 +165,29 @@ fn is_to_be_tried_again(
             }
             true
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_overtaken_leaves_the_rest_to_another_for_longer_each_time() {
+        let (view, start) = ("weather".parse::<Name>().expect("a name"), Instant::now());
+        let mut elsewhere = Elsewhere::default();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!elsewhere.is_at_work(&view, start));
+        elsewhere.note(&view, true, start);
+        assert_eq!([9, 10].map(|seconds| elsewhere.is_at_work(&view, at(seconds))), [true, false]);
+        elsewhere.note(&view, true, at(10));
+        assert_eq!([29, 30].map(|seconds| elsewhere.is_at_work(&view, at(seconds))), [true, false]);
+        for _ in 0..10 {
+            elsewhere.note(&view, true, at(30));
+        }
+        assert_eq!([329, 330].map(|seconds| elsewhere.is_at_work(&view, at(seconds))), [true, false]);
+        elsewhere.note(&view, false, at(330));
+        elsewhere.note(&view, true, at(330));
+        assert!(!elsewhere.is_at_work(&view, at(340)), "from the beginning");
     }
 }

@@ -19,6 +19,7 @@ use crate::deadline::Deadline;
 use crate::push_stream::{Answers, answers};
 use crate::shared::Shared;
 use crate::traces;
+use crate::weight::weight;
 
 /// The service.
 #[derive(Debug)]
@@ -35,8 +36,9 @@ impl Ingest for Service {
 
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
         let account = Account::open(Deadline::of(&request));
+        let bytes = weight(request.get_ref());
         let work = self.append(request.into_inner(), &account);
-        answer_in_time(&self.0, &self.0.pushes, &account, work).await
+        answer_in_time(&self.0, &self.0.pushes, &account, bytes, work).await
     }
 
     async fn push_stream(&self, request: Request<Streaming<PushRequest>>) -> Result<Response<Answers>, Status> {

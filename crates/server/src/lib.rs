@@ -50,6 +50,7 @@ mod traces;
 mod training_sets;
 mod turns;
 mod upkeep;
+mod weight;
 
 #[cfg(test)]
 mod tests;

@@ -41,7 +41,7 @@ impl OnlineFeatures for Service {
     ) -> Result<Response<GetFeaturesResponse>, Status> {
         let account = Account::open(Deadline::of(&request));
         let work = self.get(request.into_inner(), &account);
-        answer_in_time(&self.0, &self.0.reads, &account, work).await
+        answer_in_time(&self.0, &self.0.reads, &account, 0, work).await
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn keep_up(shared: Arc<Shared>, upkeep: Upkeep, stopping: watch
     let keeping = async {
         loop {
             ticks.tick().await;
-            match shared.engine().keep_up(retention).await {
+            match shared.engine().keep_up(retention, every).await {
                 Ok(tables) => tables.iter().for_each(|table| tell(&shared, table)),
                 Err(error) => tracing::warn!("what nobody needs any more stays for now: {}", text_of(&error)),
             }

@@ -17,9 +17,12 @@ use crate::DataFile;
 /// How much a compaction takes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reach {
-    /// The same as [`Reach::Small`] up to [`Reach::QUICK_BYTES_MAX`] in all: what is done beside pushes, again and again, while
-    /// they go on adding files.
+    /// The same as [`Reach::Small`] up to [`Reach::QUICK_BYTES_MAX`] in all, without files and runs of more than half of that: what
+    /// is done beside pushes, again and again, while they go on adding files.
     Quick,
+    /// What [`Reach::Quick`] leaves, and nothing else, up to [`Reach::SMALL_BYTES_MAX`] in all. It takes seconds, in which the
+    /// quick one of this process or another comes and goes many times: neither takes anything from the other.
+    Rest,
     /// Fresh files that are small, and runs that are small beside them, up to [`Reach::SMALL_BYTES_MAX`] in all: what an
     /// ingest does by itself, in a time that has a bound.
     Small,
@@ -38,15 +41,28 @@ impl Reach {
     /// What a compaction of [`Reach::Quick`] rewrites, at most: less than a second's work.
     pub const QUICK_BYTES_MAX: u64 = 16 << 20;
 
+    /// Of this size at most a fresh file or a run can be for [`Reach::Quick`]: two of them fit, and a run that is no larger than all
+    /// before it is no larger than this.
+    const QUICK_PART_BYTES_MAX: u64 = Self::QUICK_BYTES_MAX / 2;
+
     /// Whether it happens by itself, beside others of its kind.
     pub(super) fn is_beside(self) -> bool {
-        matches!(self, Self::Quick | Self::Small)
+        matches!(self, Self::Quick | Self::Rest | Self::Small)
+    }
+
+    /// Whether it takes a fresh file or a run of this size.
+    fn takes(self, bytes: u64) -> bool {
+        match self {
+            Self::Quick => bytes <= Self::QUICK_PART_BYTES_MAX,
+            Self::Rest => bytes > Self::QUICK_PART_BYTES_MAX,
+            Self::Small | Self::New | Self::All => true,
+        }
     }
 
     fn bytes_max(self) -> u64 {
         match self {
             Self::Quick => Self::QUICK_BYTES_MAX,
-            Self::Small => Self::SMALL_BYTES_MAX,
+            Self::Rest | Self::Small => Self::SMALL_BYTES_MAX,
             Self::New | Self::All => u64::MAX,
         }
     }
@@ -57,10 +73,10 @@ pub(super) fn small_files(files: &[DataFile]) -> usize {
     files.iter().filter(|file| is_small(file)).count()
 }
 
-/// Whether there is work for [`Reach::Small`] that [`Reach::Quick`] leaves undone: `after` small files, or runs that are small
-/// beside each other, and more of them than are quick to rewrite.
+/// Whether there is work for [`Reach::Rest`]: `after` small files, or runs that are small beside each other, and more of them than
+/// are quick to rewrite.
 pub(super) fn is_left(files: &[DataFile], after: usize) -> bool {
-    let inputs = chosen(files, Reach::Small);
+    let inputs = chosen(files, Reach::Rest);
     let runs: BTreeSet<&str> = inputs.iter().filter_map(DataFile::run).collect();
     let is_much = inputs.iter().map(|file| file.size_bytes).sum::<u64>() > Reach::QUICK_BYTES_MAX;
     is_much && (runs.len() > 1 || small_files(&inputs) >= after)
@@ -74,12 +90,12 @@ pub(super) fn chosen(files: &[DataFile], reach: Reach) -> Vec<DataFile> {
     for (file, run) in with_rows().filter_map(|file| Some((file, file.run()?))) {
         by_name.entry(run).or_default().add(file);
     }
-    let mut runs: Vec<Group<'_>> = by_name.into_values().collect();
+    let mut runs: Vec<Group<'_>> = by_name.into_values().filter(|run| reach.takes(run.bytes)).collect();
     // of runs with as many rows, always the same first
     runs.sort_by_key(|run| (run.rows, run.files[0].path.clone()));
     let bytes_max = reach.bytes_max();
     if reach.is_beside() {
-        fresh.retain(|file| is_small(file));
+        fresh.retain(|file| is_small(file) && reach.takes(file.size_bytes));
         fresh.sort_by_key(|file| (file.size_bytes, file.first_sequence));
     }
     let mut new = Group::default();
@@ -188,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_clustered_already_is_left_alone() {
-        for reach in [Reach::Small, Reach::New, Reach::All] {
+        for reach in [Reach::Quick, Reach::Rest, Reach::Small, Reach::New, Reach::All] {
             assert_eq!(chosen(&[], reach), []);
             assert_eq!(chosen(&run(&[9, 9, 2]), reach), [], "{reach:?}: one run");
         }
@@ -223,14 +239,30 @@ mod tests {
         let more = [vec![fresh(mib), fresh(mib)], run(&[9 * mib]), run(&[9 * mib])].concat();
         assert_eq!(rows(&chosen(&more, Reach::Quick)), [mib, mib], "all together would be too much");
         assert!(is_left(&more, 32));
+        assert_eq!(rows(&chosen(&more, Reach::Rest)), [9 * mib, 9 * mib], "without what is quick");
         assert!(!is_left(&[run(&[9 * mib]), run(&[30 * mib])].concat(), 32), "each is large beside what is smaller");
         // files that are small and not quick
         let wide: Vec<DataFile> = (0..3).map(|_| fresh(17 * mib)).collect();
         assert_eq!(chosen(&wide, Reach::Quick), []);
         assert_eq!([is_left(&wide, 3), is_left(&wide, 4)], [true, false]);
+        // of those of which no two are quick none is left for ever
+        let middling: Vec<DataFile> = (0..3).map(|_| fresh(9 * mib)).collect();
+        assert_eq!((chosen(&middling, Reach::Quick).len(), chosen(&middling, Reach::Rest).len()), (0, 3));
     }
 
     proptest! {
+        /// Whatever another server's quick compactions take, the rest is not overtaken by them.
+        #[test]
+        fn what_is_quick_and_the_rest_share_nothing(
+            new in proptest::collection::vec(1_u64..3_000_000, 0..40),
+            runs in proptest::collection::vec(1_u64..9_000_000, 0..20),
+        ) {
+            let mut table: Vec<DataFile> = new.into_iter().map(fresh).collect();
+            table.extend(runs.into_iter().flat_map(|rows| run(&[rows])));
+            let rest = chosen(&table, Reach::Rest);
+            prop_assert!(chosen(&table, Reach::Quick).iter().all(|file| !rest.contains(file)));
+        }
+
         /// A table that is pushed to without end has few files, and each quick compaction is quick.
         #[test]
         fn files_stay_few_however_many_are_pushed(
@@ -239,8 +271,8 @@ mod tests {
             let mut table: Vec<DataFile> = Vec::new();
             for (files, rows) in portions {
                 table.extend((0..files).map(|_| fresh(rows)));
-                for reach in [Reach::Quick, Reach::Small] {
-                    if reach == Reach::Small && !is_left(&table, 32) {
+                for reach in [Reach::Quick, Reach::Rest] {
+                    if reach == Reach::Rest && !is_left(&table, 32) {
                         continue;
                     }
                     let inputs = chosen(&table, reach);

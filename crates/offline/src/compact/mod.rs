@@ -169,7 +169,7 @@ impl History {
         Ok(choose::small_files(&unclaimed(&snapshot.files, &self.claimed())))
     }
 
-    /// Whether there is work for [`Reach::Small`] that [`Reach::Quick`] leaves undone, be it for `after` small files.
+    /// Whether there is work for [`Reach::Rest`], be it for `after` small files.
     pub async fn leaves_much(&self, after: usize) -> Result<bool> {
         let snapshot = self.snapshot().await?;
         Ok(choose::is_left(&unclaimed(&snapshot.files, &self.claimed()), after))

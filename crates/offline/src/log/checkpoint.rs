@@ -14,6 +14,10 @@ const INTERVAL: u64 = 20;
 /// The same where commits follow each other many times a second, at least and at most. In between, how long the last one took
 /// decides: it holds every file that was removed lately, which are many where many were small.
 const INTERVAL_OF_GROUPS: (u64, u64) = (100, 500);
+/// Where a checkpoint takes long, there may be so many more commits between two: a hundred a second for twenty times as long.
+const MORE_PER_SECOND: u64 = 2_000;
+/// No more than this in any case: whoever opens the table asks for them by their names.
+const INTERVAL_MAX: u64 = 4_000;
 /// Of the time at most one part in so many goes into checkpoints of groups.
 const SHARE: u32 = 20;
 
@@ -67,6 +71,7 @@ impl History {
         let is_newer = cached.delta.as_ref().is_some_and(|known| known.version() < version);
         let is_past = cached.snapshot.as_ref().is_some_and(|known| version <= known.version);
         if let (true, true, Some(version)) = (is_newer, is_past, version) {
+            cached.keep_recent();
             cached.recent.retain(|_, batch| batch.version > version);
             cached.delta = Some(delta);
         }
@@ -81,6 +86,8 @@ fn is_due(last: Option<Written>, version: u64, now: Instant) -> bool {
         return version > 0 && version.is_multiple_of(least);
     };
     let commits = version.saturating_sub(before);
+    let by_time = took.as_millis().min(u128::from(INTERVAL_MAX)) as u64 * MORE_PER_SECOND / 1_000;
+    let most = by_time.clamp(most, INTERVAL_MAX);
     let is_rested = now.saturating_duration_since(at) >= took.saturating_mul(SHARE);
     commits >= most || (commits >= least && is_rested)
 }
@@ -100,6 +107,11 @@ mod tests {
             [false, true],
             "whoever opens the table reads no more than that"
         );
+        // one that takes long has more time, and not for ever
+        let slow = |seconds| Some(Written { version: 0, took: Duration::from_secs(seconds), at });
+        let at_once = |seconds, version| super::is_due(slow(seconds), version, at);
+        assert_eq!([at_once(1, 1_999), at_once(1, 2_000)], [false, true]);
+        assert_eq!([at_once(60, 3_999), at_once(60, 4_000)], [false, true]);
         let first = |version| super::is_due(None, version, at);
         assert_eq!([first(0), first(100), first(150), first(1_200)], [false, true, false, true]);
     }

@@ -85,18 +85,42 @@ impl History {
     pub(crate) async fn known_batches(&self, ids: &[&str]) -> Result<(Option<u64>, HashMap<String, i64>)> {
         let mut cached = self.cached.lock().await;
         let snapshot = self.refresh(&mut cached).await?;
-        Ok((snapshot.version, self.recorded_batches(&cached, ids).await?))
+        Ok((snapshot.version, self.recorded_batches(&mut cached, ids).await?))
     }
 
-    async fn recorded_batches(&self, cached: &Cached, ids: &[&str]) -> Result<HashMap<String, i64>> {
+    /// Those of these batches that the log has, with their content.
+    async fn recorded_batches(&self, cached: &mut Cached, ids: &[&str]) -> Result<HashMap<String, i64>> {
+        let error = match self.look_for(cached, ids).await {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        // another may have shortened the log since it was read, and then what follows is elsewhere
+        tracing::debug!(table = %self.table.id, %error, "could not look for batches in the table's log");
+        self.unsee(cached);
+        self.refresh(cached).await?;
+        self.look_for(cached, ids).await
+    }
+
+    async fn look_for(&self, cached: &mut Cached, ids: &[&str]) -> Result<HashMap<String, i64>> {
         let mut found = HashMap::new();
+        let mut others = Vec::new();
         for id in ids {
-            let recorded = match (cached.recent.get(*id), &cached.delta) {
-                (Some(recent), _) => Some(recent.content),
-                (None, Some(delta)) => self.recorded(delta, &format!("{BATCH_APP}{id}")).await?,
-                (None, None) => None,
-            };
-            found.extend(recorded.map(|content| ((*id).to_owned(), content)));
+            match cached.recent.get(*id) {
+                Some(recent) => found.extend([((*id).to_owned(), recent.content)]),
+                None => others.push(*id),
+            }
+        }
+        if others.is_empty() || cached.delta.is_none() {
+            return Ok(found);
+        }
+        if let Some(known) = self.batch_ids(cached).await? {
+            found.extend(others.iter().filter_map(|id| Some(((*id).to_owned(), known.content(id)?))));
+            return Ok(found);
+        }
+        let Some(delta) = &cached.delta else { return Ok(found) };
+        for id in others {
+            let recorded = self.recorded(delta, &format!("{BATCH_APP}{id}")).await?;
+            found.extend(recorded.map(|content| (id.to_owned(), content)));
         }
         Ok(found)
     }
@@ -107,7 +131,7 @@ impl History {
         let snapshot = self.refresh(&mut cached).await?;
         if offer.unknown_at.is_none() || offer.unknown_at != snapshot.version {
             let ids: Vec<&str> = offer.parts.iter().filter_map(|part| Some(part.batch?.0)).collect();
-            let known = self.recorded_batches(&cached, &ids).await?;
+            let known = self.recorded_batches(&mut cached, &ids).await?;
             if !known.is_empty() {
                 return Ok(Attempt::Done(Committed::Known(known)));
             }

@@ -3,6 +3,7 @@
 //! One Delta table per table of the registry. We use `deltalake-core` as a log only; files are written, scanned and
 //! compacted by this crate, because Delta's own scan hides order and its own writer knows no `_sequence`.
 
+mod batch_ids;
 mod check;
 mod checkpoint;
 mod chronicle;
@@ -67,7 +68,7 @@ pub struct History {
     /// The last checkpoint that was written after a group of appends.
     checkpointed: std::sync::Mutex<Option<checkpoint::Written>>,
     /// Files that are being rewritten by compactions that nobody asked for.
-    compacted: std::sync::Mutex<HashSet<Path>>,
+    compacted: Arc<std::sync::Mutex<HashSet<Path>>>,
     /// Up to which version this process knows the log to be shortened.
     shortened_to: AtomicU64,
 }
@@ -81,6 +82,8 @@ struct Cached {
     snapshot: Option<Arc<Snapshot>>,
     /// Batches by id, from the entries that were read since `delta` was.
     recent: HashMap<String, RecentBatch>,
+    /// Batches up to `delta`, at least, once somebody has asked for them.
+    ids: Option<batch_ids::BatchIds>,
 }
 
 /// A batch as an entry records it.
@@ -90,6 +93,8 @@ struct RecentBatch {
     version: u64,
     /// The fingerprint of its content.
     content: i64,
+    /// When it was written, by the store's clock, in milliseconds.
+    written_ms: Option<i64>,
 }
 
 impl History {
@@ -107,9 +112,14 @@ impl History {
             cached: Mutex::default(),
             seen: std::sync::Mutex::default(),
             checkpointed: std::sync::Mutex::default(),
-            compacted: std::sync::Mutex::default(),
+            compacted: Arc::default(),
             shortened_to: AtomicU64::new(0),
         })
+    }
+
+    /// The history of the same table as it is defined now: compactions of both leave each other's files alone.
+    pub fn succeeded_by(&self, table: Table) -> Result<Self> {
+        Ok(Self { compacted: Arc::clone(&self.compacted), ..Self::new(&self.store, table)? })
     }
 
     /// The table.
@@ -159,6 +169,7 @@ impl History {
     async fn reread(&self, cached: &mut Cached) -> Result<Arc<Snapshot>> {
         let reading = || format!("read the log of table '{}'", self.table.id);
         let mut broken = None;
+        cached.keep_recent();
         if let Some(delta) = &mut cached.delta
             && let Err(error) = delta.update_incremental(None).await
         {

@@ -13,6 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::entry::{ATTEMPTS_MAX, LOG_FOLDER, backoff};
 use super::{History, Snapshot};
+use crate::vacuum::Until;
 use crate::{Error, Result, Sweep};
 
 /// Digits with which the name of each file of the log begins.
@@ -43,7 +44,7 @@ impl History {
         let due: Vec<_> =
             snapshot.erasures.iter().filter(|erasure| erasure.forgotten_in.is_none() && erasure.due <= now).collect();
         if let Some(until) = due.iter().map(|erasure| erasure.swept_until()).max() {
-            let swept = self.sweep(&[], until, Sweep::Delete).await?;
+            let swept = self.sweep(&[], Until { replaced: until, unknown: until }, Sweep::Delete).await?;
             (purged.files, purged.bytes) = (swept.deleted_files, swept.deleted_bytes);
             // whatever the clocks of the store and of who erased say, these held the rows
             let held = due.iter().flat_map(|erasure| &erasure.files);
@@ -115,13 +116,16 @@ impl History {
         Ok(count)
     }
 
-    /// Writes a checkpoint of the log as it is now, and makes sure that it says what the log does.
+    /// Writes a checkpoint of the log as it is now, and makes sure that it says what the log does. Nobody waits for the log
+    /// meanwhile: it tells of every file that was removed lately.
     pub(super) async fn stand_on_checkpoint(&self) -> Result<()> {
         let what = || format!("write a checkpoint of the log of table '{}'", self.table.id);
-        let mut cached = self.cached.lock().await;
-        let expected = self.refresh_whole(&mut cached).await?;
-        let Some(delta) = &cached.delta else { return Ok(()) };
-        create_checkpoint(delta, None).await.map_err(|error| Error::delta(what(), error))?;
+        let (expected, delta) = {
+            let mut cached = self.cached.lock().await;
+            (self.refresh_whole(&mut cached).await?, cached.delta.clone())
+        };
+        let Some(delta) = delta else { return Ok(()) };
+        create_checkpoint(&delta, None).await.map_err(|error| Error::delta(what(), error))?;
         // another eye, which begins with the checkpoint
         let mut again = DeltaTable::new(Arc::clone(&self.log_store));
         again.load_version(delta.version().unwrap_or_default()).await.map_err(|error| Error::delta(what(), error))?;

@@ -1,6 +1,7 @@
 //! The commit of a compaction: files take the place of others, and no row changes.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use deltalake_core::kernel::{Action, Add, Remove};
 use deltalake_core::protocol::DeltaOperation;
@@ -54,20 +55,27 @@ impl History {
         Ok(are_active(&*self.snapshot().await?, files))
     }
 
-    /// The table as it is now, and when files that are no longer part of it were removed: in milliseconds, by path.
-    /// The log forgets removals that are older than [`super::REMOVALS_KEPT`].
-    pub(crate) async fn with_removals(&self) -> Result<(std::sync::Arc<Snapshot>, HashMap<Path, i64>)> {
-        let reading = || format!("read the log of table '{}'", self.table.id);
-        let mut cached = self.cached.lock().await;
-        let snapshot = self.refresh_whole(&mut cached).await?;
-        let Some(delta) = &cached.delta else { return Ok((snapshot, HashMap::new())) };
-        let state = delta.snapshot().map_err(|e| Error::delta(reading(), e))?;
-        let removed = state.all_tombstones(&*self.log_store).map_ok(|removed| {
-            let below = removed.path().split('/').map(str::to_owned).collect::<Vec<_>>();
-            let path = below.iter().fold(self.root.clone(), |path, part| path.join(part.as_str()));
-            (path, removed.deletion_timestamp().unwrap_or_default())
-        });
-        let removed = removed.try_collect().await.map_err(|e| Error::delta(reading(), e))?;
+    /// The table as it is now, and when those of `wanted` that are no longer part of it were removed: in milliseconds, by path.
+    /// The log forgets removals that are older than [`super::REMOVALS_KEPT`]. They are read while nobody waits for the log:
+    /// they are all that compactions replaced within days.
+    pub(crate) async fn with_removals(
+        &self,
+        wanted: &(dyn Fn(&Path) -> bool + Send + Sync),
+    ) -> Result<(Arc<Snapshot>, HashMap<Path, i64>)> {
+        let reading = |error| Error::delta(format!("read the log of table '{}'", self.table.id), error);
+        let (snapshot, delta) = {
+            let mut cached = self.cached.lock().await;
+            (self.refresh_whole(&mut cached).await?, cached.delta.clone())
+        };
+        let mut removed = HashMap::new();
+        let Some(delta) = delta else { return Ok((snapshot, removed)) };
+        let mut tombstones = delta.snapshot().map_err(reading)?.all_tombstones(&*self.log_store);
+        while let Some(tombstone) = tombstones.try_next().await.map_err(reading)? {
+            let path = tombstone.path().split('/').fold(self.root.clone(), |path, part| path.join(part));
+            if wanted(&path) {
+                removed.insert(path, tombstone.deletion_timestamp().unwrap_or_default());
+            }
+        }
         Ok((snapshot, removed))
     }
 

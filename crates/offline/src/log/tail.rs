@@ -97,6 +97,7 @@ fn batches(version: u64, lines: &[Line]) -> impl Iterator<Item = (String, Recent
     lines.iter().filter_map(move |line| {
         let transaction = line.txn.as_ref()?;
         let id = transaction.app_id.strip_prefix(BATCH_APP)?;
-        Some((id.to_owned(), RecentBatch { version, content: transaction.version }))
+        let (content, written_ms) = (transaction.version, transaction.last_updated);
+        Some((id.to_owned(), RecentBatch { version, content, written_ms }))
     })
 }

@@ -40,6 +40,7 @@ pub(crate) use fault::carried;
 pub use fault::recovered;
 pub(crate) use held::HeldRows;
 pub use history_table::{AVAILABLE, HistoryTable, available_column, descriptions};
+pub(crate) use object::ObjectReader;
 pub use pinned::{PinWatch, PinnedTable};
 pub use source::TableSource;
 pub use spine::{spine_of_batches, spine_of_input};

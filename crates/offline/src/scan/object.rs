@@ -19,12 +19,12 @@ const TAIL_BYTES: usize = 256 * 1024;
 
 /// A file whose size is known.
 #[derive(Clone, Debug)]
-pub(super) struct ObjectReader {
-    pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) path: Path,
-    pub(super) size_bytes: u64,
+pub(crate) struct ObjectReader {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) path: Path,
+    pub(crate) size_bytes: u64,
     /// Where the bytes asked for are counted.
-    pub(super) bytes_read: Count,
+    pub(crate) bytes_read: Count,
 }
 
 impl AsyncFileReader for ObjectReader {

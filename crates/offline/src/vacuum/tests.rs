@@ -82,7 +82,7 @@ async fn a_replaced_file_counts_from_its_replacement_not_from_its_writing() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, _) = compacted(folder.path()).await;
     let log = history(&store, &things());
-    let (snapshot, removed) = log.with_removals().await.expect("the log");
+    let (snapshot, removed) = log.with_removals(&|_: &Path| true).await.expect("the log");
     assert_eq!(removed.len(), 3);
     let replaced = removed.values().copied().max().expect("a removal");
     let of_run = store.store().head(&snapshot.files[0].path).await.expect("the run's file");
@@ -169,6 +169,39 @@ async fn an_ingest_whose_files_a_vacuum_took_says_so() {
     let error = log.append(BatchId::Unremembered, rows, &|| Timestamp(9)).await.expect_err("a file is gone");
     assert_eq!(error.kind(), hitherto_core::Kind::Conflict);
     assert!(error.to_string().contains("whose --retention or --delay was shorter"), "{error}");
+    assert_eq!(read(&log, i64::MAX).await, expected);
+}
+
+#[tokio::test]
+async fn unasked_nothing_goes_that_a_writer_may_yet_commit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = compacted(folder.path()).await;
+    let log = history(&store, &things());
+    let now = youngest(&store).await;
+    let sweep = async |hours_later: i64| {
+        let now = now.saturating_add(hours(hours_later));
+        log.vacuum_but(&[], hours(1), now, Sweep::DryRun).await.expect("vacuumed")
+    };
+    let soon = sweep(2).await;
+    assert_eq!((soon.deleted_files, soon.kept_files), (3, 3), "what the log does not know stays, and what is staged");
+    let late = sweep(24 * 7 + 1).await;
+    assert_eq!((late.deleted_files, late.kept_files), (6, 0));
+}
+
+/// A writer that was taken for dead commits its file after the sweep has found it.
+#[tokio::test]
+async fn what_is_committed_before_it_is_deleted_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut expected) = compacted(folder.path()).await;
+    let (log, other) = (history(&store, &things()), history(&store, &things()));
+    let before = log.snapshot().await.expect("a snapshot");
+    let rows = samples().new_tree(&mut TestRunner::deterministic()).expect("rows").current();
+    append(&other, &rows, Timestamp(3), &mut expected).await;
+    let late = other.snapshot().await.expect("a snapshot").files.clone();
+    let late = late.into_iter().find(|file| !before.files.contains(file)).expect("the file of the last commit");
+    let found = store.store().head(&late.path).await.expect("it is there");
+    let size = found.size;
+    assert_eq!(log.delete(vec![found], Vec::new()).await.expect("nothing fails"), (1, size), "it was spared");
     assert_eq!(read(&log, i64::MAX).await, expected);
 }
 

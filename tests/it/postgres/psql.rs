@@ -130,6 +130,23 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
     assert_eq!(rows(&at, "select count(*) from legs"), ["3"]);
 }
 
+#[test]
+fn questions_about_the_catalog_have_the_bounds_of_all() {
+    let place = place();
+    let (_server, at) = serve(&place);
+    let beside = format!("select 1 from pg_class a{}", ", pg_class".repeat(400));
+    for (query, reason) in [
+        ("select length(repeat('x', 2000000000)) from pg_class limit 1", "repeat"),
+        ("select relname from pg_catalog.pg_class tablesample system (1)", "TABLESAMPLE is not supported"),
+        ("select relname from pg_catalog.pg_class for update", "FOR UPDATE or SHARE is not supported"),
+        (&beside, "tables stand beside others in FROM"),
+    ] {
+        let said = refused(&at, &[], query);
+        assert!(said.contains(reason), "{query}: {said}");
+    }
+    assert_eq!(rows(&at, "select length(repeat('x', 20)) from pg_class limit 1"), ["20"]);
+}
+
 fn running(server: &Served, count: u32) {
     let wanted = format!("hitherto_sql_queries_running {count}\n");
     until(&format!("{count} queries run"), || server.page("/metrics").1.contains(&wanted).then_some(()));

@@ -139,7 +139,7 @@ fn questions_about_the_catalog_have_the_bounds_of_all() {
         ("select length(repeat('x', 2000000000)) from pg_class limit 1", "repeat"),
         ("select relname from pg_catalog.pg_class tablesample system (1)", "TABLESAMPLE is not supported"),
         ("select relname from pg_catalog.pg_class for update", "FOR UPDATE or SHARE is not supported"),
-        (&beside, "tables stand beside others in FROM"),
+        (beside.as_str(), "tables stand beside others in FROM"),
     ] {
         let said = refused(&at, &[], query);
         assert!(said.contains(reason), "{query}: {said}");

@@ -1,7 +1,7 @@
 //! Tokens by SCRAM, TLS, and what is refused.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::Value;
 
@@ -16,6 +16,20 @@ fn token(place: &Hitherto, flags: &str) -> (String, String) {
     let created: Value = serde_json::from_str(&place.ok(&format!("token create {flags} --output json"))).expect("JSON");
     let text = |field: &str| created[field].as_str().expect("a text").to_owned();
     (text("token"), text("id"))
+}
+
+/// psql that is connected, and waits for its next statement.
+fn held(at: &str, environment: &[(&str, &str)]) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+    let mut command = psql(at, environment);
+    command.args(["-A", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("psql can be started");
+    let mut stdin = child.stdin.take().expect("its stdin is a pipe");
+    let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is a pipe"));
+    writeln!(stdin, "select 1;").expect("it reads");
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it answers");
+    assert_eq!(line, "1\n");
+    (child, stdin, stdout)
 }
 
 const GUARDED: &str = "[server]\nauth = \"token\"\n[server.tls]\ncert = \"server.pem\"\nkey = \"server.key\"\n";
@@ -80,16 +94,7 @@ fn a_token_that_was_revoked_ends_its_connections() {
     let server = place.serve("--postgres 127.0.0.1:0");
     let at = server.postgres.clone().expect("it says where it is");
     let environment = [("PGUSER", id.as_str()), ("PGPASSWORD", reader.as_str())];
-    let mut command = psql(&at, &environment);
-    command.args(["-A", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("psql can be started");
-    let mut stdin = child.stdin.take().expect("its stdin is a pipe");
-    let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is a pipe"));
-    writeln!(stdin, "select 1;").expect("it reads");
-    let mut line = String::new();
-    stdout.read_line(&mut line).expect("it answers");
-    assert_eq!(line, "1\n");
-
+    let (child, mut stdin, mut stdout) = held(&at, &environment);
     place.ok(&format!("token revoke {id}"));
     let refused = until("the server knows of it", || {
         let mut command = psql(&at, &environment);
@@ -98,7 +103,10 @@ fn a_token_that_was_revoked_ends_its_connections() {
         (ran.code == 2).then_some(ran.stderr)
     });
     assert!(refused.contains(&format!("the token {id} (dash) was revoked")), "{refused}");
-    // the connection that was there before: its next statement is its last
+    // the connection that was there before gives its place back, though it says nothing
+    until("the idle connection is closed", || {
+        server.page("/metrics").1.contains("hitherto_connections_open{address=\"postgres\"} 0\n").then_some(())
+    });
     writeln!(stdin, "select 2;").expect("it reads");
     drop(stdin);
     let output = child.wait_with_output().expect("it ends");
@@ -107,4 +115,35 @@ fn a_token_that_was_revoked_ends_its_connections() {
     let mut rest = String::new();
     stdout.read_line(&mut rest).expect("it is read");
     assert_eq!(rest, "");
+}
+
+#[test]
+fn one_token_does_not_take_all_places() {
+    let place = place();
+    place.write("hitherto.toml", "[server]\nauth = \"token\"\nmax_postgres_connections = 2\n");
+    let (one, one_id) = token(&place, "one --role reader");
+    let (other, other_id) = token(&place, "other --role reader");
+    let server = place.serve("--postgres 127.0.0.1:0");
+    let at = server.postgres.clone().expect("it says where it is");
+    let of_one = [("PGUSER", one_id.as_str()), ("PGPASSWORD", one.as_str())];
+    let of_other = [("PGUSER", other_id.as_str()), ("PGPASSWORD", other.as_str())];
+    let asked = |environment: &[(&str, &str)]| {
+        let mut command = psql(&at, environment);
+        command.args(["-A", "-t", "-c", "select 1"]);
+        ran(command)
+    };
+    let (mut child, stdin, _) = held(&at, &of_one);
+    let said = asked(&of_one).expect_code(2).stderr;
+    let reason = format!("the token {one_id} has as many connections as may be open");
+    assert!(said.contains(&reason), "{said}");
+    assert_eq!(asked(&of_other).expect_code(0).stdout, "1\n", "half is left for others");
+    let (_, page) = server.page("/metrics");
+    for line in
+        ["hitherto_connections_open{address=\"postgres\"} ", "hitherto_refusals_total{reason=\"connections\"} 1\n"]
+    {
+        assert!(page.contains(line), "{page}");
+    }
+    drop(stdin);
+    child.wait().expect("it ends");
+    until("its place is free", || (asked(&of_one).code == 0).then_some(()));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -16,6 +17,7 @@ use pgwire::messages::response::{
 };
 use pgwire::messages::startup::ParameterStatus;
 use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::cancel::Named;
 use super::catalog;
@@ -33,6 +35,9 @@ use super::words::statements;
 use crate::background::stopped;
 use crate::queries::{Rows, plan, plan_by, run};
 use crate::shared::Shared;
+
+/// How often it is looked whether whoever says nothing would still be let in.
+const PASS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A conversation.
 pub(super) struct Session {
@@ -58,13 +63,19 @@ impl Session {
         Self { wire, shared, pass, settings, prepared, portals, transaction, socket, named, passes_over: false }
     }
 
-    /// Goes on until the client leaves, or the server is told to stop.
+    /// Goes on until the client leaves, may no longer be there, or the server is told to stop.
     pub(super) async fn run(mut self, stopping: watch::Receiver<bool>) {
+        let mut looks = interval(PASS_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = std::pin::pin!(stopped(stopping));
         let last = loop {
             let message = tokio::select! {
                 biased;
                 () = &mut stop => break Stop::fatal(state::SHUTDOWN, "the server stops: connect again in a moment"),
+                _ = looks.tick() => match self.pass.check() {
+                    Ok(()) => continue,
+                    Err(stop) => break stop,
+                },
                 message = self.wire.next() => message,
             };
             let done = match message {

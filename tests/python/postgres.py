@@ -4,6 +4,7 @@ postgres.py adbc ADDRESS QUERY [VALUES]        by ADBC's driver; VALUES is a JSO
 postgres.py objects ADDRESS                    by ADBC's driver: the tables as catalog browsers show them, and the types of one
 postgres.py psycopg ADDRESS QUERY [VALUES]     by psycopg, as text and as binary; a time in VALUES is {"time": "2013-01-01T00:00:00+00:00"}
 postgres.py prepared ADDRESS QUERY [VALUES]    by psycopg: the same statement three times, prepared
+postgres.py many ADDRESS COUNT BYTES           by psycopg: so many statements, prepared, and how many before one is refused
 """
 
 import datetime
@@ -60,6 +61,17 @@ def by_psycopg(address, text, values="[]"):
     except psycopg.Error as error:
         return {"state": error.sqlstate, "message": str(error)}
     return {"rows": rows, "binary": binary}
+
+
+def many(address, count, size):
+    with psycopg.connect(uri(address), autocommit=True) as connection:
+        connection.prepared_max = None
+        for place in range(int(count)):
+            try:
+                connection.execute(f"select '{'x' * int(size)}{place}'", prepare=True)
+            except psycopg.Error as error:
+                return {"prepared": place, "state": error.sqlstate, "after": connection.execute("select 1").fetchall()}
+    return {"prepared": int(count)}
 
 
 def prepared(address, text, values="[]"):

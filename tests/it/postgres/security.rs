@@ -91,6 +91,7 @@ fn a_token_that_was_revoked_ends_its_connections() {
     let place = place();
     place.write("hitherto.toml", "[server]\nauth = \"token\"\n");
     let (reader, id) = token(&place, "dash --role reader");
+    let (watching, _) = token(&place, "watch --role reader");
     let server = place.serve("--postgres 127.0.0.1:0");
     let at = server.postgres.clone().expect("it says where it is");
     let environment = [("PGUSER", id.as_str()), ("PGPASSWORD", reader.as_str())];
@@ -105,7 +106,8 @@ fn a_token_that_was_revoked_ends_its_connections() {
     assert!(refused.contains(&format!("the token {id} (dash) was revoked")), "{refused}");
     // the connection that was there before gives its place back, though it says nothing
     until("the idle connection is closed", || {
-        server.page("/metrics").1.contains("hitherto_connections_open{address=\"postgres\"} 0\n").then_some(())
+        let (_, page) = server.page_as("/metrics", &watching);
+        page.contains("hitherto_connections_open{address=\"postgres\"} 0\n").then_some(())
     });
     writeln!(stdin, "select 2;").expect("it reads");
     drop(stdin);
@@ -137,7 +139,7 @@ fn one_token_does_not_take_all_places() {
     let reason = format!("the token {one_id} has as many connections as may be open");
     assert!(said.contains(&reason), "{said}");
     assert_eq!(asked(&of_other).expect_code(0).stdout, "1\n", "half is left for others");
-    let (_, page) = server.page("/metrics");
+    let (_, page) = server.page_as("/metrics", &other);
     for line in
         ["hitherto_connections_open{address=\"postgres\"} ", "hitherto_refusals_total{reason=\"connections\"} 1\n"]
     {

@@ -46,7 +46,8 @@ pub(super) struct Session {
     pub(super) pass: Pass,
     pub(super) settings: Settings,
     pub(super) prepared: HashMap<String, Prepared>,
-    pub(super) portals: HashMap<String, Portal>,
+    /// Each with the bytes that it keeps.
+    pub(super) portals: HashMap<String, (usize, Portal)>,
     pub(super) transaction: TransactionStatus,
     socket: Socket,
     named: Named,

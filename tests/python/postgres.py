@@ -84,5 +84,5 @@ def prepared(address, text, values="[]"):
 
 
 verb, *arguments = sys.argv[1:]
-said = {"adbc": adbc, "objects": objects, "psycopg": by_psycopg, "prepared": prepared}[verb](*arguments)
+said = {"adbc": adbc, "objects": objects, "psycopg": by_psycopg, "prepared": prepared, "many": many}[verb](*arguments)
 print(json.dumps(said, default=str))

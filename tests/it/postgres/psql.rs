@@ -112,12 +112,17 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
         ("select 1 / (crew - crew) from legs", "22000", "could not run the query"),
         ("set client_encoding = 'LATIN1'", "22023", "client_encoding cannot be 'LATIN1' here"),
         ("set datafusion.execution.batch_size = 1", "42704", "there is no setting"),
+        ("commit and chain", "0A000", "no transaction begins with the end of another"),
         ("declare c cursor for select 1", "0A000", "there are no cursors in SQL"),
         ("select * from pg_catalog.pg_no_such", "42", "pg_no_such"),
     ] {
         let said = refused(&at, &[], query);
         assert!(said.contains(&format!("ERROR:  {state}")) && said.contains(reason), "{query}: {said}");
     }
+    let mut unknown = psql(&at, &[("PGOPTIONS", "-c statment_timeout=300")]);
+    unknown.args(["-c", "select 1"]);
+    let said = ran(unknown).expect_code(2).stderr;
+    assert!(said.contains("there is no setting 'statment_timeout'"), "an option is not passed over: {said}");
     // of a transaction in which something was refused nothing goes on
     let mut command = psql(&at, &[]);
     command.args(["-v", "ON_ERROR_STOP=0", "-v", "VERBOSITY=verbose", "-A", "-t"]);

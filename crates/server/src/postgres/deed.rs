@@ -130,6 +130,14 @@ fn ended(statement: &Statement<'_>, deed: Deed) -> Result<Deed, Stop> {
     if statement.has(1, &["prepared"]) {
         return Err(unsupported("no transaction is prepared here: nothing is written"));
     }
+    let place = if statement.has(1, &["work"]) || statement.has(1, &["transaction"]) { 2 } else { 1 };
+    if statement.has(place, &["and", "chain"]) {
+        return Err(unsupported("no transaction begins with the end of another: write BEGIN after it"));
+    }
+    let rest = if statement.has(place, &["and", "no", "chain"]) { place + 3 } else { place };
+    if rest < statement.len() {
+        return Err(odd(statement));
+    }
     Ok(deed)
 }
 
@@ -231,6 +239,10 @@ mod tests {
             ("begin read write", Err("25006")),
             ("END", Ok(Deed::Commit)),
             ("rollback work", Ok(Deed::Rollback)),
+            ("commit transaction and no chain", Ok(Deed::Commit)),
+            ("commit and chain", Err("0A000")),
+            ("rollback work and chain", Err("0A000")),
+            ("commit now", Err("42601")),
             ("rollback to savepoint a", Err("0A000")),
             ("savepoint a", Err("0A000")),
             ("set session characteristics as transaction read only", Ok(Deed::Nothing("SET"))),

@@ -104,6 +104,15 @@ impl Settings {
         Ok(())
     }
 
+    /// The same where its user has written it as an option (`-c name=value`): what is not known is refused, but a name with a point
+    /// is of an extension's, as PostgreSQL has it.
+    pub(super) fn begin_option(&mut self, name: &str, value: &str) -> Result<(), Stop> {
+        if !name.contains('.') {
+            known(name)?;
+        }
+        self.begin(name, value)
+    }
+
     /// Sets, or gives the first value back; the setting as it is written and its new value, if clients are told of it.
     pub(super) fn set(
         &mut self,

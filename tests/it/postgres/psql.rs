@@ -1,7 +1,9 @@
 //! psql: what there is, queries, refusals, cancelling, leaving.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use super::{ENDLESS, place, serve};
 use crate::support::process::{Served, signal, until};
@@ -226,4 +228,24 @@ fn a_server_that_stops_says_so() {
     let output = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("the server stops: connect again in a moment"), "{said}");
+}
+
+#[test]
+fn a_client_that_reads_nothing_does_not_hold_up_the_end() {
+    let place = place();
+    let (server, at) = serve(&place);
+    let mut client = TcpStream::connect(&at).expect("it listens");
+    let message = |head: &[u8], body: &[u8]| {
+        let length = u32::try_from(body.len() + 4).expect("a short message").to_be_bytes();
+        [head, &length, body].concat()
+    };
+    client.write_all(&message(b"", b"\0\x03\0\0user\0ada\0database\0hitherto\0\0")).expect("it reads");
+    client.write_all(&message(b"Q", b"select repeat('x', 1000) from range(0, 1000000000)\0")).expect("it reads");
+    running(&server, 1);
+    let begun = Instant::now();
+    server.terminate();
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(25), "it was waited for to the last");
+    drop(client);
 }

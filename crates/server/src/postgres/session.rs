@@ -39,6 +39,12 @@ use crate::shared::Shared;
 /// How often it is looked whether whoever says nothing would still be let in.
 const PASS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Once the server is told to stop, whoever takes nothing for so many of these is not waited for.
+const FULL_INTERVAL: Duration = Duration::from_secs(1);
+const FULL_MAX: usize = 5;
+/// So long somebody may take to read why the conversation ends.
+const FAREWELL_MAX: Duration = Duration::from_secs(5);
+
 /// A conversation.
 pub(super) struct Session {
     pub(super) wire: Wire,
@@ -68,6 +74,8 @@ impl Session {
     pub(super) async fn run(mut self, stopping: watch::Receiver<bool>) {
         let mut looks = interval(PASS_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let socket = self.socket.clone();
+        let mut full = std::pin::pin!(full_at_the_end(socket, stopping.clone()));
         let mut stop = std::pin::pin!(stopped(stopping));
         let last = loop {
             let message = tokio::select! {
@@ -81,7 +89,10 @@ impl Session {
             };
             let done = match message {
                 None | Some(Ok(Asks::Terminate(_))) => return,
-                Some(Ok(message)) => self.answer(message).await,
+                Some(Ok(message)) => tokio::select! {
+                    done = self.answer(message) => done,
+                    () = &mut full => return,
+                },
                 Some(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
                     Err(Stop::fatal(state::PROTOCOL_VIOLATION, error.to_string()))
                 }
@@ -339,6 +350,18 @@ pub(super) fn tag_of(text: &str) -> &'static str {
 /// Tells why the conversation ends, if there is somebody to be told.
 pub(super) async fn farewell(wire: &mut Wire, stop: Stop) {
     let (Stop::Fatal(told) | Stop::Refused(told)) = stop else { return };
+    let said = wire.send(Said::ErrorResponse(ErrorResponse::from(told.into_info("FATAL"))));
     // whoever does not read it is gone
-    drop(wire.send(Said::ErrorResponse(ErrorResponse::from(told.into_info("FATAL")))).await);
+    drop(tokio::time::timeout(FAREWELL_MAX, said).await);
+}
+
+/// Ends when the server is told to stop and its client takes nothing any more.
+async fn full_at_the_end(socket: Socket, stopping: watch::Receiver<bool>) {
+    stopped(stopping).await;
+    let mut looks = interval(FULL_INTERVAL);
+    let mut count = 0;
+    while count < FULL_MAX {
+        looks.tick().await;
+        count = if socket.is_full() { count + 1 } else { 0 };
+    }
 }

@@ -82,6 +82,20 @@ fn its_queries_take_the_path_of_every_other() {
     // several statements of one text, a transaction that changes nothing, settings
     assert_eq!(rows(&at, "begin; select 1; select 2; commit"), ["1", "2"]);
     assert_eq!(rows(&at, "set statement_timeout = '5s'; show statement_timeout"), ["5s"]);
+    assert_eq!(rows(&at, "begin; set local statement_timeout = '5s'; show statement_timeout; commit"), ["5s"]);
+    let mut local = psql(&at, &[]);
+    local.args(["-A", "-t", "-c", "set local statement_timeout = '5s'; show statement_timeout"]);
+    let local = ran(local).expect_code(0);
+    assert_eq!(local.stdout, "0\n", "outside of a transaction it counts for nothing");
+    assert!(local.stderr.contains("WARNING:  SET LOCAL counts until a transaction ends"), "{}", local.stderr);
+    // psql is told of it without asking, and so knows what it was set to and what it became
+    let mut reset = psql(&at, &[]);
+    for text in ["set datestyle = 'ISO, DMY'", "reset all", "show datestyle"] {
+        reset.args(["-c", text]);
+    }
+    assert!(ran(reset).expect_code(0).stdout.contains("ISO, MDY"));
+    let long = format!("set application_name = '{}'; show application_name", "x".repeat(31_000));
+    assert_eq!(rows(&at, &long), ["x".repeat(63)]);
     assert_eq!(rows(&at, "select current_setting('server_version_num')"), ["150000"]);
     let csv = asked(&at, &["\\copy (select tailnum, crew, diverted from legs order by crew) to stdout csv header"]);
     assert_eq!(csv, "tailnum,crew,diverted\nN1,4,f\nN2,5,t\nN1,6,\n");

@@ -13,7 +13,7 @@ use pgwire::messages::PgWireBackendMessage as Said;
 use pgwire::messages::PgWireFrontendMessage as Asks;
 use pgwire::messages::copy::{CopyData, CopyDone, CopyOutResponse};
 use pgwire::messages::response::{
-    CommandComplete, EmptyQueryResponse, ErrorResponse, ReadyForQuery, TransactionStatus,
+    CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, ReadyForQuery, TransactionStatus,
 };
 use pgwire::messages::startup::ParameterStatus;
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use super::extended::{Portal, Prepared};
 use super::failure::{Phase, Stop, Told, state};
 use super::pass::Pass;
 use super::rows::{Answer, Columns};
-use super::settings::{Settings, read_only};
+use super::settings::{Settings, Until, read_only};
 use super::startup::{Admitted, Client};
 use super::watch::Watch;
 use super::wire::{Socket, Wire};
@@ -207,6 +207,7 @@ impl Session {
     /// Does what has no rows.
     pub(super) async fn act(&mut self, deed: &Deed) -> Result<(), Stop> {
         let mut tag = deed.tag();
+        let before = self.settings.told();
         match deed {
             Deed::Begin => self.transaction = TransactionStatus::Transaction,
             Deed::Commit | Deed::Rollback => {
@@ -219,8 +220,15 @@ impl Session {
                 self.portals.clear();
             }
             Deed::Set { name, value, until } => {
-                if let Some((name, value)) = self.settings.set(name, value.as_deref(), *until)? {
-                    self.wire.feed(Said::ParameterStatus(ParameterStatus::new(name.to_owned(), value))).await?;
+                self.settings.set(name, value.as_deref(), *until)?;
+                if *until == Until::Commit && self.transaction == TransactionStatus::Idle {
+                    // its transaction is this statement alone
+                    self.settings.end_transaction();
+                    let told = Told::new(
+                        state::NO_TRANSACTION,
+                        "SET LOCAL counts until a transaction ends, and none has begun",
+                    );
+                    self.wire.feed(Said::NoticeResponse(NoticeResponse::from(told.into_info("WARNING")))).await?;
                 }
             }
             Deed::ResetAll => self.settings.reset(),
@@ -238,7 +246,16 @@ impl Session {
             }
             Deed::Nothing(_) | Deed::Query(_) | Deed::Copy(_) | Deed::Show(_) | Deed::ShowAll => {}
         }
+        self.tell_changes(&before).await?;
         Ok(self.wire.feed(Said::CommandComplete(CommandComplete::new(tag.to_owned()))).await?)
+    }
+
+    /// Tells of the settings that clients are told of without asking, where they are others than `before`.
+    async fn tell_changes(&mut self, before: &[(&'static str, String)]) -> Result<(), Stop> {
+        for (name, value) in self.settings.told().into_iter().filter(|now| !before.contains(now)) {
+            self.wire.feed(Said::ParameterStatus(ParameterStatus::new(name.to_owned(), value))).await?;
+        }
+        Ok(())
     }
 
     /// Settings as rows.

@@ -114,6 +114,9 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
         "copy legs from stdin",
         "copy (select 1) to '/tmp/x'",
         "truncate legs",
+        "with x as (insert into legs select * from legs) select 1",
+        "select crew into crews from legs",
+        "explain insert into legs select * from legs",
         "begin read write",
         "set default_transaction_read_only = off",
     ] {

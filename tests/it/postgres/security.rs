@@ -1,6 +1,8 @@
 //! Tokens by SCRAM, TLS, and what is refused.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::Value;
@@ -148,4 +150,61 @@ fn one_token_does_not_take_all_places() {
     drop(stdin);
     child.wait().expect("it ends");
     until("its place is free", || (asked(&of_one).code == 0).then_some(()));
+}
+
+#[test]
+fn a_client_may_be_asked_for_a_certificate() {
+    let place = place();
+    let (root, clients) = (Authority::new("root"), Authority::new("clients"));
+    root.write_root(&place, "root");
+    root.write_certificate(&place, "server");
+    clients.write_root(&place, "clients");
+    clients.write_certificate(&place, "me");
+    root.write_certificate(&place, "stranger");
+    place.write("hitherto.toml", format!("{GUARDED}client_ca = \"clients.ca.pem\"\nclient_auth = \"required\"\n"));
+    let (reader, id) = token(&place, "dash --role reader");
+    let server = place.serve("--postgres 127.0.0.1:0");
+    let at = server.postgres.clone().expect("it says where it is").replace("127.0.0.1", "localhost");
+    let path = |name: &str| place.path(name).to_str().expect("a path").to_owned();
+    let asked = |name: &str| {
+        let (certificate, key, ca) = (path(&format!("{name}.pem")), path(&format!("{name}.key")), path("root.ca.pem"));
+        let environment = [
+            ("PGUSER", id.as_str()),
+            ("PGPASSWORD", &reader),
+            ("PGHOSTADDR", "127.0.0.1"),
+            ("PGSSLMODE", "verify-full"),
+            ("PGSSLROOTCERT", &ca),
+            ("PGSSLCERT", &certificate),
+            ("PGSSLKEY", &key),
+        ];
+        let mut command = psql(&at, &environment);
+        command.args(["-A", "-t", "-c", "select count(*) from legs"]);
+        ran(command)
+    };
+    for name in ["me.key", "stranger.key"] {
+        // psql reads no key that others may read
+        std::fs::set_permissions(place.path(name), Permissions::from_mode(0o600)).expect("it is ours");
+    }
+    assert_eq!(asked("me").expect_code(0).stdout, "3\n");
+    for name in ["stranger", "nobody"] {
+        let refused = asked(name).expect_code(2);
+        assert_eq!(refused.stdout, "", "{name}: the token alone is not enough");
+    }
+}
+
+#[test]
+fn a_token_that_has_expired_opens_nothing() {
+    let place = Hitherto::new();
+    place.write("hitherto.toml", "[server]\nauth = \"token\"\n");
+    let (reader, id) = token(&place, "dash --role reader --expires 1d --clock 2013-01-02T10:00:00Z");
+    let asked = |clock: &str| {
+        let server = place.serve(&format!("--postgres 127.0.0.1:0 --clock {clock}"));
+        let at = server.postgres.clone().expect("it says where it is");
+        let mut command = psql(&at, &[("PGUSER", &id), ("PGPASSWORD", &reader)]);
+        command.args(["-A", "-t", "-c", "select 1"]);
+        ran(command)
+    };
+    assert_eq!(asked("2013-01-03T09:59:59Z").expect_code(0).stdout, "1\n");
+    let refused = asked("2013-01-03T10:00:01Z").expect_code(2).stderr;
+    assert!(refused.contains(&format!("the token {id} (dash) has expired")), "{refused}");
 }

@@ -170,12 +170,12 @@ fn a_client_may_be_asked_for_a_certificate() {
         let (certificate, key, ca) = (path(&format!("{name}.pem")), path(&format!("{name}.key")), path("root.ca.pem"));
         let environment = [
             ("PGUSER", id.as_str()),
-            ("PGPASSWORD", &reader),
+            ("PGPASSWORD", reader.as_str()),
             ("PGHOSTADDR", "127.0.0.1"),
             ("PGSSLMODE", "verify-full"),
-            ("PGSSLROOTCERT", &ca),
-            ("PGSSLCERT", &certificate),
-            ("PGSSLKEY", &key),
+            ("PGSSLROOTCERT", ca.as_str()),
+            ("PGSSLCERT", certificate.as_str()),
+            ("PGSSLKEY", key.as_str()),
         ];
         let mut command = psql(&at, &environment);
         command.args(["-A", "-t", "-c", "select count(*) from legs"]);

@@ -319,7 +319,7 @@ mod tests {
             ("client_encoding", "'utf8'".trim_matches('\'')),
             ("transaction_read_only", "true"),
             ("extra_float_digits", "3"),
-            ("application_name", &"ä".repeat(31_000)),
+            ("application_name", "ä".repeat(31_000).as_str()),
         ] {
             assert!(settings.set(name, Some(value), Until::Close).is_ok(), "{name} = {value}");
         }

@@ -68,7 +68,7 @@ def many(address, count, size):
         connection.prepared_max = None
         for place in range(int(count)):
             try:
-                connection.execute(f"select '{'x' * int(size)}{place}'", prepare=True)
+                connection.execute(f"select length('{'x' * int(size)}{place}') as n", prepare=True)
             except psycopg.Error as error:
                 return {"prepared": place, "state": error.sqlstate, "after": connection.execute("select 1").fetchall()}
     return {"prepared": int(count)}

@@ -204,7 +204,8 @@ impl Server {
 
 fn listen(address: SocketAddr, setting: &'static str) -> Result<(TcpListener, SocketAddr)> {
     let failed = |source| Error::Listen { address, setting, source };
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(failed)?;
     socket.set_reuseaddr(true).map_err(failed)?;
     // its connections have it, too: one whose peer is gone without a word ends some time
     socket.set_keepalive(true).map_err(failed)?;

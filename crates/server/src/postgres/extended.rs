@@ -1,6 +1,7 @@
 //! The protocol of drivers: a statement is prepared, gets values, and its rows are fetched, perhaps a few at a time.
 
 use arrow::datatypes::{FieldRef, SchemaRef};
+use bytes::Bytes;
 use futures::SinkExt;
 use hitherto_engine::PlannedQuery;
 use pgwire::api::Type;
@@ -145,7 +146,7 @@ impl Session {
             return Err(Stop::refused(state::DUPLICATE_CURSOR, message));
         }
         let of_statement = self.prepared.get(&name).map_or(0, Prepared::bytes);
-        let values = asked.parameters.iter().flatten().map(|value| value.len()).sum::<usize>();
+        let values = asked.parameters.iter().flatten().map(Bytes::len).sum::<usize>();
         let bytes = portal_name.len() + of_statement + values;
         if portal_name.is_empty() {
             self.portals.remove("");

@@ -42,6 +42,25 @@ const WRITING: [&str; 23] = [
     "insert", "lock", "merge", "notify", "refresh", "reindex", "revoke", "security", "truncate", "update", "vacuum",
 ];
 
+/// What is said of a transaction, and decides nothing here.
+const TRANSACTION: [&str; 15] = [
+    "as",
+    "characteristics",
+    "committed",
+    "deferrable",
+    "isolation",
+    "level",
+    "not",
+    "only",
+    "read",
+    "repeatable",
+    "serializable",
+    "session",
+    "transaction",
+    "uncommitted",
+    "work",
+];
+
 /// Whether a statement that was refused means to write: by its first word, that of what it explains, or a part that writes.
 pub(super) fn is_writing(text: &str) -> bool {
     let statements = statements(text);
@@ -141,7 +160,11 @@ fn transaction(statement: &Statement<'_>, from: usize, deed: Deed) -> Result<Dee
     if (from..statement.len()).any(|place| statement.has(place, &["read", "write"])) {
         return Err(read_only("a transaction cannot write here"));
     }
-    Ok(deed)
+    let is_known = |place| match statement.token(place) {
+        Some(Token::Comma) => true,
+        _ => statement.word(place).is_some_and(|word| TRANSACTION.contains(&word.as_str())),
+    };
+    if (from..statement.len()).all(is_known) { Ok(deed) } else { Err(odd(statement)) }
 }
 
 fn ended(statement: &Statement<'_>, deed: Deed) -> Result<Deed, Stop> {
@@ -257,6 +280,9 @@ mod tests {
             ("BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY", Ok(Deed::Begin)),
             ("start transaction", Ok(Deed::Begin)),
             ("begin read write", Err("25006")),
+            ("begin work isolation level read committed, not deferrable", Ok(Deed::Begin)),
+            ("begin immediate", Err("42601")),
+            ("set transaction snapshot '00000003-1'", Err("42601")),
             ("END", Ok(Deed::Commit)),
             ("rollback work", Ok(Deed::Rollback)),
             ("commit transaction and no chain", Ok(Deed::Commit)),

@@ -89,6 +89,8 @@ pub struct Config {
     pub telemetry: Option<Telemetry>,
     /// Connections of gRPC at once; pages have at most 256.
     pub connections_max: usize,
+    /// Clients of PostgreSQL's wire at once.
+    pub postgres_connections_max: usize,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -183,6 +185,7 @@ struct Server {
     max_concurrent_pushes: Option<usize>,
     max_queued_pushes: Option<usize>,
     max_connections: Option<usize>,
+    max_postgres_connections: Option<usize>,
     slow_request: Option<String>,
 }
 
@@ -197,13 +200,17 @@ impl Server {
         limits("server.max_concurrent_pushes", written, Limits::PUSHES)
     }
 
-    /// By default so many that there are files left for the stores.
-    fn connections(&self) -> Result<usize> {
+    /// Of gRPC, by default so many that there are files left for the stores, and of PostgreSQL's wire.
+    fn connections(&self) -> Result<(usize, usize)> {
         if self.max_connections == Some(0) {
             bail!("server.max_connections: it must be at least 1");
         }
+        if self.max_postgres_connections == Some(0) {
+            bail!("server.max_postgres_connections: it must be at least 1");
+        }
         let by_files = open_files::max().map_or(usize::MAX, |files| (files / 2).max(1));
-        Ok(self.max_connections.unwrap_or(Options::CONNECTIONS_MAX.min(by_files)))
+        let grpc = self.max_connections.unwrap_or(Options::CONNECTIONS_MAX.min(by_files));
+        Ok((grpc, self.max_postgres_connections.unwrap_or(Options::POSTGRES_CONNECTIONS_MAX)))
     }
 }
 
@@ -294,7 +301,7 @@ impl Written {
         let slow_request = duration(self.server.slow_request.as_deref().unwrap_or("0s"), "server.slow_request")?;
         let (vacuum_retention, upkeep) = (self.offline.vacuum_retention()?, self.offline.upkeep()?);
         let (requests, pushes) = (self.server.requests()?, self.server.pushes()?);
-        let connections_max = self.server.connections()?;
+        let (connections_max, postgres_connections_max) = self.server.connections()?;
         let mut config = Config {
             project: self.project.as_deref().unwrap_or("default").parse().context("project")?,
             actor: actor(),
@@ -326,6 +333,7 @@ impl Written {
             round_trips_max: self.online.max_round_trips.unwrap_or(Options::ROUND_TRIPS_MAX),
             telemetry: self.telemetry.resolve()?,
             connections_max,
+            postgres_connections_max,
         };
         config.place(base.join(".hitherto"));
         if let Some(url) = url(self.offline.url, self.offline.url_file, &base, "offline")? {

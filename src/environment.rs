@@ -1,7 +1,7 @@
 //! The variables of the environment.
 
 /// Every environment variable that is read, with what it sets. A variable wins over the file, a flag over the variable.
-pub const ENVIRONMENT: [(&str, &str); 46] = [
+pub const ENVIRONMENT: [(&str, &str); 47] = [
     ("HITHERTO_PROJECT", "the project: prefixes every online key and registry row"),
     ("HITHERTO_OFFLINE__URL", "where history lies: file:///…, s3://bucket/prefix, gs://…, az://…"),
     ("HITHERTO_OFFLINE__COMPACT_AFTER", "after how many small files of a table `ingest` compacts it: 32; 0 for never"),
@@ -63,6 +63,10 @@ pub const ENVIRONMENT: [(&str, &str); 46] = [
     (
         "HITHERTO_SERVER__MAX_CONNECTIONS",
         "how many connections gRPC has at once, more are closed: 4096, or half of the files that the process may open",
+    ),
+    (
+        "HITHERTO_SERVER__MAX_POSTGRES_CONNECTIONS",
+        "how many clients PostgreSQL's protocol lets in at once, more are refused: 100",
     ),
     ("HITHERTO_SERVER__SLOW_REQUEST", "from how long on a request is logged as slow: 50ms; 0s, the default, for never"),
     (

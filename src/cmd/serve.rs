@@ -41,6 +41,7 @@ pub(crate) async fn run(args: Args, config: &Config, global: &Global) -> Result<
         slow_request: config.slow_request,
         round_trips_max: config.round_trips_max,
         connections_max: config.connections_max,
+        postgres_connections_max: config.postgres_connections_max,
     };
     // before a store is made
     options.check()?;

@@ -110,6 +110,10 @@ fn what_is_wrong_is_told_with_its_place() {
         ),
         ("[server]\nmax_connections = 0", "server.max_connections: it must be at least 1".to_owned()),
         (
+            "[server]\nmax_postgres_connections = 0",
+            "server.max_postgres_connections: it must be at least 1".to_owned(),
+        ),
+        (
             "[telemetry]\notlp_sample_ratio = 10",
             "telemetry.otlp_sample_ratio: it must be from 0 to 1, not 10".to_owned(),
         ),

@@ -4,6 +4,7 @@ postgres.py adbc ADDRESS QUERY [VALUES]        by ADBC's driver; VALUES is a JSO
 postgres.py objects ADDRESS                    by ADBC's driver: the tables as catalog browsers show them, and the types of one
 postgres.py psycopg ADDRESS QUERY [VALUES]     by psycopg, as text and as binary; a time in VALUES is {"time": "2013-01-01T00:00:00+00:00"}
 postgres.py prepared ADDRESS QUERY [VALUES]    by psycopg: the same statement three times, prepared
+postgres.py many ADDRESS COUNT BYTES           by psycopg: so many statements, prepared, and how many before one is refused
 """
 
 import datetime
@@ -62,6 +63,17 @@ def by_psycopg(address, text, values="[]"):
     return {"rows": rows, "binary": binary}
 
 
+def many(address, count, size):
+    with psycopg.connect(uri(address), autocommit=True) as connection:
+        connection.prepared_max = None
+        for place in range(int(count)):
+            try:
+                connection.execute(f"select length('{'x' * int(size)}{place}') as n", prepare=True)
+            except psycopg.Error as error:
+                return {"prepared": place, "state": error.sqlstate, "after": connection.execute("select 1").fetchall()}
+    return {"prepared": int(count)}
+
+
 def prepared(address, text, values="[]"):
     parameters = [value(written) for written in json.loads(values)]
     rows = []
@@ -72,5 +84,5 @@ def prepared(address, text, values="[]"):
 
 
 verb, *arguments = sys.argv[1:]
-said = {"adbc": adbc, "objects": objects, "psycopg": by_psycopg, "prepared": prepared}[verb](*arguments)
+said = {"adbc": adbc, "objects": objects, "psycopg": by_psycopg, "prepared": prepared, "many": many}[verb](*arguments)
 print(json.dumps(said, default=str))

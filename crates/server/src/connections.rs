@@ -40,6 +40,8 @@ pub(crate) enum Address {
     Grpc,
     /// Pages.
     Http,
+    /// PostgreSQL's wire: those who are known.
+    Postgres,
 }
 
 impl Address {
@@ -48,14 +50,23 @@ impl Address {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http",
+            Self::Postgres => "postgres",
         }
     }
 
-    /// What a connection must say, and by when; the pages have the time of their headers instead.
+    /// The setting that says how many there may be.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Grpc | Self::Http => "server.max_connections",
+            Self::Postgres => "server.max_postgres_connections",
+        }
+    }
+
+    /// What a connection must say, and by when; the pages have the time of their headers instead, and PostgreSQL's wire its own.
     fn preface(self) -> Option<Preface> {
         match self {
             Self::Grpc => Some(Preface { bytes: PREFACE_BYTES, time: PREFACE_TIME }),
-            Self::Http => None,
+            Self::Http | Self::Postgres => None,
         }
     }
 }
@@ -75,7 +86,7 @@ impl Connections {
     /// At most `max` at once, and half of them of one machine.
     pub(crate) fn new(address: Address, max: usize) -> Self {
         let max = match address {
-            Address::Grpc => max,
+            Address::Grpc | Address::Postgres => max,
             Address::Http => max.min(PAGES_MAX),
         };
         let each = max.div_ceil(2);
@@ -85,6 +96,11 @@ impl Connections {
     /// The address.
     pub(crate) fn address(&self) -> Address {
         self.address
+    }
+
+    /// How many one machine may have.
+    pub(crate) fn each(&self) -> usize {
+        self.each
     }
 
     /// How many are open.
@@ -114,8 +130,8 @@ impl Connections {
     fn refuse(&self, peer: IpAddr, metrics: &Metrics, why: impl FnOnce() -> String) {
         metrics.refused(Reason::Connections);
         if let Some(left_out) = self.told.pass() {
-            let address = self.address.as_str();
-            tracing::warn!(address, %peer, left_out, "a connection was closed: {} (`server.max_connections`)", why());
+            let (address, setting) = (self.address.as_str(), self.address.setting());
+            tracing::warn!(address, %peer, left_out, "a connection was closed: {} (`{setting}`)", why());
         }
     }
 }

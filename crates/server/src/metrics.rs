@@ -96,7 +96,7 @@ impl Metrics {
     }
 
     /// How many connections are open; before it is rendered.
-    pub(crate) fn connections(&self, of: &[Connections; 2]) {
+    pub(crate) fn connections(&self, of: &[Connections; 3]) {
         self.record(|| {
             for connections in of {
                 let address = connections.address().as_str();

@@ -40,6 +40,8 @@ pub struct Options {
     pub round_trips_max: usize,
     /// How many connections the address of gRPC has at once, half of them of one machine; pages have at most 256.
     pub connections_max: usize,
+    /// How many clients PostgreSQL's wire lets in at once, half of them of one machine, and of one token.
+    pub postgres_connections_max: usize,
 }
 
 /// How far one query of SQL may go; memory is limited by the engine, for all together.
@@ -125,4 +127,6 @@ impl Options {
     pub const ROUND_TRIPS_MAX: usize = 4;
     /// Connections at once, unless set.
     pub const CONNECTIONS_MAX: usize = 4096;
+    /// Clients of PostgreSQL's wire at once, unless set.
+    pub const POSTGRES_CONNECTIONS_MAX: usize = 100;
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use hitherto_engine::Engine;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::{InterceptorLayer, Routes};
@@ -31,6 +31,9 @@ use crate::{
     Error, Options, Result, auth, flight, http, ingest, models, online_features, postgres, registry, traces,
     training_sets,
 };
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// How long requests in flight may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -99,12 +102,10 @@ impl Server {
             ]),
             None => None,
         };
-        let (grpc, grpc_address) = listen(options.listen, "listen").await?;
-        let (http, http_address) = listen(options.http, "http").await?;
+        let (grpc, grpc_address) = listen(options.listen, "listen")?;
+        let (http, http_address) = listen(options.http, "http")?;
         let (postgres, postgres_address) = match options.postgres {
-            Some(address) => {
-                listen(address, "postgres").await.map(|(listener, bound)| (Some(listener), Some(bound)))?
-            }
+            Some(address) => listen(address, "postgres").map(|(listener, bound)| (Some(listener), Some(bound)))?,
             None => (None, None),
         };
         let shared = Shared::new(engine, places, &options).await?;
@@ -203,9 +204,15 @@ impl Server {
     }
 }
 
-async fn listen(address: SocketAddr, setting: &'static str) -> Result<(TcpListener, SocketAddr)> {
+fn listen(address: SocketAddr, setting: &'static str) -> Result<(TcpListener, SocketAddr)> {
     let failed = |source| Error::Listen { address, setting, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(failed)?;
+    socket.set_reuseaddr(true).map_err(failed)?;
+    // its connections have it, too: one whose peer is gone without a word ends some time
+    socket.set_keepalive(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    let listener = socket.listen(BACKLOG).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }

@@ -71,7 +71,7 @@ pub(crate) struct Shared {
     pub(crate) follows: bool,
     /// How calls are traced, if they are.
     pub(crate) traces: Option<Traces>,
-    connections: [Connections; 2],
+    connections: [Connections; 3],
     /// Whether the server stops: whoever goes on without end, ends.
     pub(crate) ending: watch::Sender<bool>,
     background: Mutex<Background>,
@@ -138,7 +138,11 @@ impl Shared {
             slow: SlowLog::new(options.slow_request),
             follows: options.follow.is_some(),
             traces: None,
-            connections: [Address::Grpc, Address::Http].map(|of| Connections::new(of, options.connections_max)),
+            connections: [
+                Connections::new(Address::Grpc, options.connections_max),
+                Connections::new(Address::Http, options.connections_max),
+                Connections::new(Address::Postgres, options.postgres_connections_max),
+            ],
             ending: watch::Sender::new(false),
             background: Mutex::default(),
         };
@@ -151,17 +155,18 @@ impl Shared {
         self.serving.engine()
     }
 
-    /// The doors before both addresses.
-    pub(crate) fn all_connections(&self) -> &[Connections; 2] {
+    /// The doors before all addresses.
+    pub(crate) fn all_connections(&self) -> &[Connections; 3] {
         &self.connections
     }
 
     /// The door before an address.
     pub(crate) fn connections(&self, address: Address) -> &Connections {
-        let [grpc, http] = &self.connections;
+        let [grpc, http, postgres] = &self.connections;
         match address {
             Address::Grpc => grpc,
             Address::Http => http,
+            Address::Postgres => postgres,
         }
     }
 

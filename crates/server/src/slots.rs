@@ -1,53 +1,61 @@
-//! Places for what strangers begin, so many for each machine: one of them does not keep out the others.
+//! Places, so many for each machine or whoever else has them: one of them does not keep out the others.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// So many for each machine.
+/// So many for each machine, unless somebody else is said to have them.
 #[derive(Clone, Debug)]
-pub(crate) struct Slots {
+pub(crate) struct Slots<K: Clone + Eq + Hash = IpAddr> {
     each: usize,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    taken: Arc<Mutex<HashMap<K, usize>>>,
 }
 
 /// A place, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    slots: Slots,
-    machine: IpAddr,
+pub(crate) struct Slot<K: Clone + Eq + Hash = IpAddr> {
+    slots: Slots<K>,
+    whose: K,
 }
 
 impl Slots {
+    /// A place for `peer`; none if its machine has as many as it may have.
+    pub(crate) fn take(&self, peer: IpAddr) -> Option<Slot> {
+        self.take_of(machine(peer))
+    }
+}
+
+impl<K: Clone + Eq + Hash> Slots<K> {
     /// None is taken.
     pub(crate) fn new(each: usize) -> Self {
         Self { each, taken: Arc::default() }
     }
 
-    /// A place for `peer`; none if it has as many as it may have.
-    pub(crate) fn take(&self, peer: IpAddr) -> Option<Slot> {
-        let machine = machine(peer);
+    /// A place of these; none if they have as many as they may have.
+    pub(crate) fn take_of(&self, whose: K) -> Option<Slot<K>> {
         let mut taken = self.taken();
-        let of_machine = taken.entry(machine).or_default();
-        if *of_machine >= self.each {
+        let count = taken.entry(whose.clone()).or_default();
+        if *count >= self.each {
             return None;
         }
-        *of_machine += 1;
-        Some(Slot { slots: self.clone(), machine })
+        *count += 1;
+        drop(taken);
+        Some(Slot { slots: self.clone(), whose })
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn taken(&self) -> MutexGuard<'_, HashMap<K, usize>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Slot {
+impl<K: Clone + Eq + Hash> Drop for Slot<K> {
     fn drop(&mut self) {
         let mut taken = self.slots.taken();
-        if let Some(of_machine) = taken.get_mut(&self.machine) {
-            *of_machine -= 1;
-            if *of_machine == 0 {
-                taken.remove(&self.machine);
+        if let Some(count) = taken.get_mut(&self.whose) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.whose);
             }
         }
     }
@@ -84,5 +92,11 @@ mod tests {
         assert!(slots.take(peer("2001:db8::3")).is_none(), "a network of 64 bits is one machine");
         assert!(slots.take(peer("2001:db8:0:1::1")).is_some());
         drop(held);
+        let of_tokens = Slots::new(1);
+        let held = of_tokens.take_of("one".to_owned()).expect("a place");
+        assert!(of_tokens.take_of("one".to_owned()).is_none());
+        assert!(of_tokens.take_of("other".to_owned()).is_some());
+        drop(held);
+        assert!(of_tokens.take_of("one".to_owned()).is_some());
     }
 }

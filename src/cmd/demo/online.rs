@@ -35,6 +35,7 @@ pub(super) async fn serve_and_compare(config: &Config) -> Result<()> {
         slow_request: config.slow_request,
         round_trips_max: config.round_trips_max,
         connections_max: config.connections_max,
+        postgres_connections_max: config.postgres_connections_max,
     };
     let server = Server::bind(engine.clone(), options).await?;
     let address = server.grpc_address();

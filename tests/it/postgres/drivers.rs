@@ -77,3 +77,14 @@ fn psycopg_binds_values_of_every_type() {
     let refused = ask("psycopg", &at, "select crew from legs where crew = %s", json!(["many"]));
     assert_eq!(refused["state"], "22P02", "{refused}");
 }
+
+#[test]
+fn what_is_prepared_is_bounded_in_number_and_bytes() {
+    let place = place();
+    let (_server, at) = serve(&place);
+    for (count, bytes, prepared) in [("400", "1", 300), ("40", "60000", 17)] {
+        let said = python(SCRIPT, &["many", &at, count, bytes]);
+        assert_eq!(said, json!({"prepared": prepared, "state": "54000", "after": [[1]]}));
+    }
+    assert_eq!(python(SCRIPT, &["many", &at, "200", "1"]), json!({"prepared": 200}));
+}

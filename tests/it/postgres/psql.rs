@@ -1,7 +1,9 @@
 //! psql: what there is, queries, refusals, cancelling, leaving.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use super::{ENDLESS, place, serve};
 use crate::support::process::{Served, signal, until};
@@ -80,6 +82,20 @@ fn its_queries_take_the_path_of_every_other() {
     // several statements of one text, a transaction that changes nothing, settings
     assert_eq!(rows(&at, "begin; select 1; select 2; commit"), ["1", "2"]);
     assert_eq!(rows(&at, "set statement_timeout = '5s'; show statement_timeout"), ["5s"]);
+    assert_eq!(rows(&at, "begin; set local statement_timeout = '5s'; show statement_timeout; commit"), ["5s"]);
+    let mut local = psql(&at, &[]);
+    local.args(["-A", "-t", "-c", "set local statement_timeout = '5s'; show statement_timeout"]);
+    let local = ran(local).expect_code(0);
+    assert_eq!(local.stdout, "0\n", "outside of a transaction it counts for nothing");
+    assert!(local.stderr.contains("WARNING:  SET LOCAL counts until a transaction ends"), "{}", local.stderr);
+    // psql is told of it without asking, and so knows what it was set to and what it became
+    let mut reset = psql(&at, &[]);
+    for text in ["set datestyle = 'ISO, DMY'", "reset all", "show datestyle"] {
+        reset.args(["-c", text]);
+    }
+    assert!(ran(reset).expect_code(0).stdout.contains("ISO, MDY"));
+    let long = format!("set application_name = '{}'; show application_name", "x".repeat(31_000));
+    assert_eq!(rows(&at, &long), ["x".repeat(63)]);
     assert_eq!(rows(&at, "select current_setting('server_version_num')"), ["150000"]);
     let csv = asked(&at, &["\\copy (select tailnum, crew, diverted from legs order by crew) to stdout csv header"]);
     assert_eq!(csv, "tailnum,crew,diverted\nN1,4,f\nN2,5,t\nN1,6,\n");
@@ -98,6 +114,9 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
         "copy legs from stdin",
         "copy (select 1) to '/tmp/x'",
         "truncate legs",
+        "with x as (insert into legs select * from legs) select 1",
+        "select crew into crews from legs",
+        "explain insert into legs select * from legs",
         "begin read write",
         "set default_transaction_read_only = off",
     ] {
@@ -112,12 +131,17 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
         ("select 1 / (crew - crew) from legs", "22000", "could not run the query"),
         ("set client_encoding = 'LATIN1'", "22023", "client_encoding cannot be 'LATIN1' here"),
         ("set datafusion.execution.batch_size = 1", "42704", "there is no setting"),
+        ("commit and chain", "0A000", "no transaction begins with the end of another"),
         ("declare c cursor for select 1", "0A000", "there are no cursors in SQL"),
         ("select * from pg_catalog.pg_no_such", "42", "pg_no_such"),
     ] {
         let said = refused(&at, &[], query);
         assert!(said.contains(&format!("ERROR:  {state}")) && said.contains(reason), "{query}: {said}");
     }
+    let mut unknown = psql(&at, &[("PGOPTIONS", "-c statment_timeout=300")]);
+    unknown.args(["-c", "select 1"]);
+    let said = ran(unknown).expect_code(2).stderr;
+    assert!(said.contains("there is no setting 'statment_timeout'"), "an option is not passed over: {said}");
     // of a transaction in which something was refused nothing goes on
     let mut command = psql(&at, &[]);
     command.args(["-v", "ON_ERROR_STOP=0", "-v", "VERBOSITY=verbose", "-A", "-t"]);
@@ -128,6 +152,23 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
     assert_eq!(ran.stdout, "2\n", "{}", ran.stderr);
     assert!(ran.stderr.contains("ERROR:  25P02: "), "{}", ran.stderr);
     assert_eq!(rows(&at, "select count(*) from legs"), ["3"]);
+}
+
+#[test]
+fn questions_about_the_catalog_have_the_bounds_of_all() {
+    let place = place();
+    let (_server, at) = serve(&place);
+    let beside = format!("select 1 from pg_class a{}", ", pg_class".repeat(400));
+    for (query, reason) in [
+        ("select length(repeat('x', 2000000000)) from pg_class limit 1", "repeat"),
+        ("select relname from pg_catalog.pg_class tablesample system (1)", "TABLESAMPLE is not supported"),
+        ("select relname from pg_catalog.pg_class for update", "FOR UPDATE or SHARE is not supported"),
+        (beside.as_str(), "tables stand beside others in FROM"),
+    ] {
+        let said = refused(&at, &[], query);
+        assert!(said.contains(reason), "{query}: {said}");
+    }
+    assert_eq!(rows(&at, "select length(repeat('x', 20)) from pg_class limit 1"), ["20"]);
 }
 
 fn running(server: &Served, count: u32) {
@@ -204,4 +245,24 @@ fn a_server_that_stops_says_so() {
     let output = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("the server stops: connect again in a moment"), "{said}");
+}
+
+#[test]
+fn a_client_that_reads_nothing_does_not_hold_up_the_end() {
+    let place = place();
+    let (server, at) = serve(&place);
+    let mut client = TcpStream::connect(&at).expect("it listens");
+    let message = |head: &[u8], body: &[u8]| {
+        let length = u32::try_from(body.len() + 4).expect("a short message").to_be_bytes();
+        [head, &length, body].concat()
+    };
+    client.write_all(&message(b"", b"\0\x03\0\0user\0ada\0database\0hitherto\0\0")).expect("it reads");
+    client.write_all(&message(b"Q", b"select repeat('x', 1000) from range(0, 1000000000)\0")).expect("it reads");
+    running(&server, 1);
+    let begun = Instant::now();
+    server.terminate();
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(25), "it was waited for to the last");
+    drop(client);
 }

@@ -1,7 +1,9 @@
 //! Tokens by SCRAM, TLS, and what is refused.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::Value;
 
@@ -16,6 +18,20 @@ fn token(place: &Hitherto, flags: &str) -> (String, String) {
     let created: Value = serde_json::from_str(&place.ok(&format!("token create {flags} --output json"))).expect("JSON");
     let text = |field: &str| created[field].as_str().expect("a text").to_owned();
     (text("token"), text("id"))
+}
+
+/// psql that is connected, and waits for its next statement.
+fn held(at: &str, environment: &[(&str, &str)]) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+    let mut command = psql(at, environment);
+    command.args(["-A", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("psql can be started");
+    let mut stdin = child.stdin.take().expect("its stdin is a pipe");
+    let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is a pipe"));
+    writeln!(stdin, "select 1;").expect("it reads");
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it answers");
+    assert_eq!(line, "1\n");
+    (child, stdin, stdout)
 }
 
 const GUARDED: &str = "[server]\nauth = \"token\"\n[server.tls]\ncert = \"server.pem\"\nkey = \"server.key\"\n";
@@ -77,19 +93,11 @@ fn a_token_that_was_revoked_ends_its_connections() {
     let place = place();
     place.write("hitherto.toml", "[server]\nauth = \"token\"\n");
     let (reader, id) = token(&place, "dash --role reader");
+    let (watching, _) = token(&place, "watch --role reader");
     let server = place.serve("--postgres 127.0.0.1:0");
     let at = server.postgres.clone().expect("it says where it is");
     let environment = [("PGUSER", id.as_str()), ("PGPASSWORD", reader.as_str())];
-    let mut command = psql(&at, &environment);
-    command.args(["-A", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("psql can be started");
-    let mut stdin = child.stdin.take().expect("its stdin is a pipe");
-    let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is a pipe"));
-    writeln!(stdin, "select 1;").expect("it reads");
-    let mut line = String::new();
-    stdout.read_line(&mut line).expect("it answers");
-    assert_eq!(line, "1\n");
-
+    let (child, mut stdin, mut stdout) = held(&at, &environment);
     place.ok(&format!("token revoke {id}"));
     let refused = until("the server knows of it", || {
         let mut command = psql(&at, &environment);
@@ -98,7 +106,11 @@ fn a_token_that_was_revoked_ends_its_connections() {
         (ran.code == 2).then_some(ran.stderr)
     });
     assert!(refused.contains(&format!("the token {id} (dash) was revoked")), "{refused}");
-    // the connection that was there before: its next statement is its last
+    // the connection that was there before gives its place back, though it says nothing
+    until("the idle connection is closed", || {
+        let (_, page) = server.page_as("/metrics", &watching);
+        page.contains("hitherto_connections_open{address=\"postgres\"} 0\n").then_some(())
+    });
     writeln!(stdin, "select 2;").expect("it reads");
     drop(stdin);
     let output = child.wait_with_output().expect("it ends");
@@ -107,4 +119,92 @@ fn a_token_that_was_revoked_ends_its_connections() {
     let mut rest = String::new();
     stdout.read_line(&mut rest).expect("it is read");
     assert_eq!(rest, "");
+}
+
+#[test]
+fn one_token_does_not_take_all_places() {
+    let place = place();
+    place.write("hitherto.toml", "[server]\nauth = \"token\"\nmax_postgres_connections = 2\n");
+    let (one, one_id) = token(&place, "one --role reader");
+    let (other, other_id) = token(&place, "other --role reader");
+    let server = place.serve("--postgres 127.0.0.1:0");
+    let at = server.postgres.clone().expect("it says where it is");
+    let of_one = [("PGUSER", one_id.as_str()), ("PGPASSWORD", one.as_str())];
+    let of_other = [("PGUSER", other_id.as_str()), ("PGPASSWORD", other.as_str())];
+    let asked = |environment: &[(&str, &str)]| {
+        let mut command = psql(&at, environment);
+        command.args(["-A", "-t", "-c", "select 1"]);
+        ran(command)
+    };
+    let (mut child, stdin, _) = held(&at, &of_one);
+    let said = asked(&of_one).expect_code(2).stderr;
+    let reason = format!("the token {one_id} has as many connections as may be open");
+    assert!(said.contains(&reason), "{said}");
+    assert_eq!(asked(&of_other).expect_code(0).stdout, "1\n", "half is left for others");
+    let (_, page) = server.page_as("/metrics", &other);
+    for line in
+        ["hitherto_connections_open{address=\"postgres\"} ", "hitherto_refusals_total{reason=\"connections\"} 1\n"]
+    {
+        assert!(page.contains(line), "{page}");
+    }
+    drop(stdin);
+    child.wait().expect("it ends");
+    until("its place is free", || (asked(&of_one).code == 0).then_some(()));
+}
+
+#[test]
+fn a_client_may_be_asked_for_a_certificate() {
+    let place = place();
+    let (root, clients) = (Authority::new("root"), Authority::new("clients"));
+    root.write_root(&place, "root");
+    root.write_certificate(&place, "server");
+    clients.write_root(&place, "clients");
+    clients.write_certificate(&place, "me");
+    root.write_certificate(&place, "stranger");
+    place.write("hitherto.toml", format!("{GUARDED}client_ca = \"clients.ca.pem\"\nclient_auth = \"required\"\n"));
+    let (reader, id) = token(&place, "dash --role reader");
+    let server = place.serve("--postgres 127.0.0.1:0");
+    let at = server.postgres.clone().expect("it says where it is").replace("127.0.0.1", "localhost");
+    let path = |name: &str| place.path(name).to_str().expect("a path").to_owned();
+    let asked = |name: &str| {
+        let (certificate, key, ca) = (path(&format!("{name}.pem")), path(&format!("{name}.key")), path("root.ca.pem"));
+        let environment = [
+            ("PGUSER", id.as_str()),
+            ("PGPASSWORD", reader.as_str()),
+            ("PGHOSTADDR", "127.0.0.1"),
+            ("PGSSLMODE", "verify-full"),
+            ("PGSSLROOTCERT", ca.as_str()),
+            ("PGSSLCERT", certificate.as_str()),
+            ("PGSSLKEY", key.as_str()),
+        ];
+        let mut command = psql(&at, &environment);
+        command.args(["-A", "-t", "-c", "select count(*) from legs"]);
+        ran(command)
+    };
+    for name in ["me.key", "stranger.key"] {
+        // psql reads no key that others may read
+        std::fs::set_permissions(place.path(name), Permissions::from_mode(0o600)).expect("it is ours");
+    }
+    assert_eq!(asked("me").expect_code(0).stdout, "3\n");
+    for name in ["stranger", "nobody"] {
+        let refused = asked(name).expect_code(2);
+        assert_eq!(refused.stdout, "", "{name}: the token alone is not enough");
+    }
+}
+
+#[test]
+fn a_token_that_has_expired_opens_nothing() {
+    let place = Hitherto::new();
+    place.write("hitherto.toml", "[server]\nauth = \"token\"\n");
+    let (reader, id) = token(&place, "dash --role reader --expires 1d --clock 2013-01-02T10:00:00Z");
+    let asked = |clock: &str| {
+        let server = place.serve(&format!("--postgres 127.0.0.1:0 --clock {clock}"));
+        let at = server.postgres.clone().expect("it says where it is");
+        let mut command = psql(&at, &[("PGUSER", &id), ("PGPASSWORD", &reader)]);
+        command.args(["-A", "-t", "-c", "select 1"]);
+        ran(command)
+    };
+    assert_eq!(asked("2013-01-03T09:59:59Z").expect_code(0).stdout, "1\n");
+    let refused = asked("2013-01-03T10:00:01Z").expect_code(2).stderr;
+    assert!(refused.contains(&format!("the token {id} (dash) has expired")), "{refused}");
 }

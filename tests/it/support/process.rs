@@ -130,9 +130,18 @@ impl Hitherto {
 impl Served {
     /// Status and body of a page of its HTTP address.
     pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        self.page_with(path, "")
+    }
+
+    /// The same for whoever shows a token.
+    pub(crate) fn page_as(&self, path: &str, token: &str) -> (u16, String) {
+        self.page_with(path, &format!("Authorization: Bearer {token}\r\n"))
+    }
+
+    fn page_with(&self, path: &str, headers: &str) -> (u16, String) {
         use std::io::Write;
         let mut stream = std::net::TcpStream::connect(&self.http).expect("it listens");
-        let asked = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http);
+        let asked = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n", self.http);
         stream.write_all(asked.as_bytes()).expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");

@@ -23,7 +23,7 @@ use hitherto_core::Kind;
 pub use self::catalog::{SqlCatalog, SqlColumns, SqlTable};
 pub use self::parameters::Parameter;
 use self::parameters::{numbered, of_plan};
-use crate::sql::{QUERY_BYTES_MAX, plan, recovered, refuse_too_large};
+use crate::sql::{MeasureResults, QUERY_BYTES_MAX, admitted, measure_results, plan, recovered, refuse_too_large};
 use crate::{Engine, Error, Result};
 
 const PLANNING: &str = "could not plan the query";
@@ -53,13 +53,20 @@ impl Engine {
     }
 
     /// Plan a query over tables and functions of its caller, and none of ours. It may do no more than [`Engine::plan_sql`] lets
-    /// any: it only reads, and shares the memory of all. The text must have been admitted by [`Engine::admit_sql`].
+    /// any: it only reads, shares the memory of all, measures what it makes, and has no more parts than others. The text must have
+    /// been admitted by [`Engine::admit_sql`].
     pub async fn plan_over(&self, tables: SessionState, statement: Statement) -> Result<PlannedQuery> {
-        let mut state =
-            SessionStateBuilder::new_from_existing(tables).with_runtime_env(Arc::clone(self.runtime())).build();
+        let statement = admitted(statement).map_err(Error::of_planning)?;
+        let mut state = SessionStateBuilder::new_from_existing(tables)
+            .with_runtime_env(Arc::clone(self.runtime()))
+            .with_analyzer_rule(Arc::new(MeasureResults))
+            .build();
+        measure_results(&mut state).map_err(Error::of_planning)?;
         let now = DateTime::from_timestamp_micros(self.clock().now().0);
         state.execution_props_mut().query_execution_start_time = now;
         let plan = plan(&state, statement).await.map_err(Error::of_planning)?;
+        // whoever waits for it may have left: here it can be dropped
+        tokio::task::yield_now().await;
         PlannedQuery::of(DataFrame::new(state, plan)).await
     }
 }

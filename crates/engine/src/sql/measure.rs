@@ -30,7 +30,7 @@ static CONCATENATION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
 
 /// Has every expression of a plan measured, once its types are settled.
 #[derive(Debug)]
-pub(super) struct MeasureResults;
+pub(crate) struct MeasureResults;
 
 impl AnalyzerRule for MeasureResults {
     fn name(&self) -> &'static str {

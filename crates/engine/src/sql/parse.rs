@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 
 use super::bounds::{PARTS_MAX, QUERY_BYTES_MAX, refuse_too_deep, refuse_too_large};
 use super::dialect::VersionedDialect;
-use super::passed_over::{clause_of_query, clause_of_select, refuse_what_is_passed_over};
+use super::passed_over::{clause_of_factor, clause_of_query, clause_of_select, refuse_what_is_passed_over};
 use super::{CATALOG, PUBLIC};
 
 /// `history('view')`.
@@ -27,7 +27,11 @@ pub(super) const FEATURES_AS_OF: &str = "features_as_of";
 
 /// The one statement of `query`.
 pub(super) fn parse(query: &str) -> DataFusionResult<Statement> {
-    let mut statement = parsed(query)?;
+    admitted(parsed(query)?)
+}
+
+/// A statement that is not too much to be planned, and has nothing that would be passed over; as the planner understands it.
+pub(crate) fn admitted(mut statement: Statement) -> DataFusionResult<Statement> {
     rewrite(&mut statement)?;
     // a spine that came as a text is a part of it now
     refuse_too_deep(&statement.to_string())?;
@@ -124,7 +128,7 @@ impl VisitorMut for Rewrite {
             TableFactor::Table { name, args, alias, .. } if args.is_some() => call(name, args, alias),
             _ => Ok(()),
         };
-        broken(done)
+        broken(done.and_then(|()| refuse_what_is_passed_over(clause_of_factor(factor))))
     }
 }
 

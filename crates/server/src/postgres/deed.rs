@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::copy::CopyOut;
 use super::failure::{Stop, state};
 use super::settings::{Until, read_only};
-use super::words::Statement;
+use super::words::{Statement, statements};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +42,50 @@ const WRITING: [&str; 23] = [
     "insert", "lock", "merge", "notify", "refresh", "reindex", "revoke", "security", "truncate", "update", "vacuum",
 ];
 
-/// Whether a statement means to write.
+/// What is said of a transaction, and decides nothing here.
+const TRANSACTION: [&str; 15] = [
+    "as",
+    "characteristics",
+    "committed",
+    "deferrable",
+    "isolation",
+    "level",
+    "not",
+    "only",
+    "read",
+    "repeatable",
+    "serializable",
+    "session",
+    "transaction",
+    "uncommitted",
+    "work",
+];
+
+/// Whether a statement that was refused means to write: by its first word, that of what it explains, or a part that writes.
 pub(super) fn is_writing(text: &str) -> bool {
-    let first: String = text.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
-    WRITING.contains(&first.to_ascii_lowercase().as_str())
+    let statements = statements(text);
+    let Some(statement) = statements.first() else { return false };
+    let mut place = 0;
+    if statement.has(0, &["explain"]) {
+        place = 1;
+        while statement.has(place, &["analyze"]) || statement.has(place, &["verbose"]) {
+            place += 1;
+        }
+        if matches!(statement.token(place), Some(Token::LParen)) {
+            place = statement.after_closing(place).unwrap_or(place);
+        }
+    }
+    let parts = || place..statement.len();
+    match statement.word(place).as_deref() {
+        // a part begins after its parenthesis, and what all is for after the last
+        Some("with") => parts().any(|at| {
+            let is_begun = matches!(statement.token(at), Some(Token::LParen | Token::RParen));
+            let writes = statement.has(at + 1, &["delete", "from"]) || statement.has(at + 1, &["update"]);
+            (is_begun && writes) || statement.has(at, &["into"])
+        }),
+        Some("select") => parts().any(|at| statement.has(at, &["into"])),
+        first => first.is_some_and(|word| WRITING.contains(&word)),
+    }
 }
 
 impl Deed {
@@ -120,7 +160,11 @@ fn transaction(statement: &Statement<'_>, from: usize, deed: Deed) -> Result<Dee
     if (from..statement.len()).any(|place| statement.has(place, &["read", "write"])) {
         return Err(read_only("a transaction cannot write here"));
     }
-    Ok(deed)
+    let is_known = |place| match statement.token(place) {
+        Some(Token::Comma) => true,
+        _ => statement.word(place).is_some_and(|word| TRANSACTION.contains(&word.as_str())),
+    };
+    if (from..statement.len()).all(is_known) { Ok(deed) } else { Err(odd(statement)) }
 }
 
 fn ended(statement: &Statement<'_>, deed: Deed) -> Result<Deed, Stop> {
@@ -129,6 +173,14 @@ fn ended(statement: &Statement<'_>, deed: Deed) -> Result<Deed, Stop> {
     }
     if statement.has(1, &["prepared"]) {
         return Err(unsupported("no transaction is prepared here: nothing is written"));
+    }
+    let place = if statement.has(1, &["work"]) || statement.has(1, &["transaction"]) { 2 } else { 1 };
+    if statement.has(place, &["and", "chain"]) {
+        return Err(unsupported("no transaction begins with the end of another: write BEGIN after it"));
+    }
+    let rest = if statement.has(place, &["and", "no", "chain"]) { place + 3 } else { place };
+    if rest < statement.len() {
+        return Err(odd(statement));
     }
     Ok(deed)
 }
@@ -210,7 +262,6 @@ fn unsupported(message: &str) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::words::statements;
 
     fn deed(text: &str) -> Result<Deed, &'static str> {
         Deed::of(&statements(text)[0]).map_err(|stop| match stop {
@@ -229,8 +280,15 @@ mod tests {
             ("BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY", Ok(Deed::Begin)),
             ("start transaction", Ok(Deed::Begin)),
             ("begin read write", Err("25006")),
+            ("begin work isolation level read committed, not deferrable", Ok(Deed::Begin)),
+            ("begin immediate", Err("42601")),
+            ("set transaction snapshot '00000003-1'", Err("42601")),
             ("END", Ok(Deed::Commit)),
             ("rollback work", Ok(Deed::Rollback)),
+            ("commit transaction and no chain", Ok(Deed::Commit)),
+            ("commit and chain", Err("0A000")),
+            ("rollback work and chain", Err("0A000")),
+            ("commit now", Err("42601")),
             ("rollback to savepoint a", Err("0A000")),
             ("savepoint a", Err("0A000")),
             ("set session characteristics as transaction read only", Ok(Deed::Nothing("SET"))),
@@ -259,13 +317,32 @@ mod tests {
     }
 
     #[test]
-    fn what_means_to_write_is_known_by_its_first_word() {
-        for text in
-            ["INSERT INTO a VALUES (1)", " delete from a", "Create Table a (b int)", "copy a from stdin", "do $$ $$"]
-        {
+    fn what_means_to_write_is_known_by_its_words() {
+        for text in [
+            "INSERT INTO a VALUES (1)",
+            " delete from a",
+            "Create Table a (b int)",
+            "copy a from stdin",
+            "do $$ $$",
+            "with x as (insert into a values (1) returning b) select * from x",
+            "with x as (select 1) delete from a",
+            "select b into c from a",
+            "explain insert into a values (1)",
+            "explain (analyze, verbose) update a set b = 1",
+            "EXPLAIN ANALYZE VERBOSE delete from a",
+        ] {
             assert!(is_writing(text), "{text}");
         }
-        for text in ["select 'insert'", "with a as (select 1) select * from a", "explain select 1", "updates", ""] {
+        for text in [
+            "select 'insert'",
+            "select 'x into y', \"into\" from a",
+            "with a as (select 1) select * from a",
+            "with a as (select delete from b) select * from a",
+            "explain select 1",
+            "explain analyze select 1",
+            "updates",
+            "",
+        ] {
             assert!(!is_writing(text), "{text}");
         }
     }

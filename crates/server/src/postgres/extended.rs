@@ -1,6 +1,7 @@
 //! The protocol of drivers: a statement is prepared, gets values, and its rows are fetched, perhaps a few at a time.
 
 use arrow::datatypes::{FieldRef, SchemaRef};
+use bytes::Bytes;
 use futures::SinkExt;
 use hitherto_engine::PlannedQuery;
 use pgwire::api::Type;
@@ -20,8 +21,12 @@ use super::values;
 use super::words::statements;
 use crate::queries::{run, within};
 
-/// What one connection may have prepared, and bound, at once.
-const HELD_MAX: usize = 1_000;
+/// What one connection may have prepared at once: drivers keep up to 256 statements unless told otherwise.
+const STATEMENTS_MAX: usize = 300;
+/// And bound: each has a plan.
+const PORTALS_MAX: usize = 100;
+/// All texts, names and values of those that have names; of those that have none there is one each.
+const HELD_BYTES_MAX: usize = 1 << 20;
 
 /// A statement that a client means to run, perhaps often.
 pub(super) struct Prepared {
@@ -52,6 +57,16 @@ enum Stage {
 }
 
 impl Prepared {
+    /// The bytes that it keeps.
+    fn bytes(&self) -> usize {
+        match &self.deed {
+            Some(Deed::Query(text) | Deed::Show(text) | Deed::Deallocate(Some(text))) => text.len(),
+            Some(Deed::Copy(copy)) => copy.query.len(),
+            Some(Deed::Set { name, value, .. }) => name.len() + value.as_ref().map_or(0, String::len),
+            _ => 0,
+        }
+    }
+
     pub(super) fn forget_plan(&mut self) {
         self.planned = None;
     }
@@ -65,11 +80,13 @@ impl Session {
             let message = format!("there is a prepared statement '{name}' already: close it first");
             return Err(Stop::refused(state::DUPLICATE_STATEMENT, message));
         }
-        if self.prepared.len() >= HELD_MAX {
-            let message =
-                format!("{HELD_MAX} statements are prepared on this connection, which is the most: close some");
-            return Err(Stop::refused(state::PROGRAM_LIMIT, message));
+        if name.is_empty() {
+            self.prepared.remove("");
+        } else {
+            self.refuse_too_much(self.prepared.len(), STATEMENTS_MAX, name.len() + asked.query.len())?;
         }
+        // each is kept for whoever binds it at once, and for nobody later
+        self.prepared.values_mut().for_each(Prepared::forget_plan);
         let statements = statements(&asked.query);
         let prepared = match &statements[..] {
             [] => Prepared { deed: None, types: Vec::new(), schema: None, planned: None },
@@ -86,6 +103,22 @@ impl Session {
         };
         self.prepared.insert(name, prepared);
         Ok(self.wire.feed(Said::ParseComplete(ParseComplete::new())).await?)
+    }
+
+    /// Whether one more with a name may be held, where there are so many: no client takes much memory by what it only prepares.
+    fn refuse_too_much(&self, count: usize, most: usize, bytes: usize) -> Result<(), Stop> {
+        let prepared = self.prepared.iter().map(|(name, prepared)| (name, name.len() + prepared.bytes()));
+        let bound = self.portals.iter().map(|(name, (bytes, _))| (name, *bytes));
+        let named = prepared.chain(bound).filter(|(name, _)| !name.is_empty());
+        let held = named.map(|(_, bytes)| bytes).sum::<usize>();
+        if count < most && held + bytes <= HELD_BYTES_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "{count} of its kind and {held} bytes in all are prepared or bound on this connection, and {most} of a kind and \
+             {HELD_BYTES_MAX} bytes are the most: close some"
+        );
+        Err(Stop::refused(state::PROGRAM_LIMIT, message))
     }
 
     async fn prepare(&mut self, deed: Deed, oids: &[u32]) -> Result<Prepared, Stop> {
@@ -112,13 +145,17 @@ impl Session {
             let message = format!("there is a portal '{portal_name}' already: close it first");
             return Err(Stop::refused(state::DUPLICATE_CURSOR, message));
         }
-        if self.portals.len() >= HELD_MAX {
-            let message = format!("{HELD_MAX} portals are open on this connection, which is the most: close some");
-            return Err(Stop::refused(state::PROGRAM_LIMIT, message));
+        let of_statement = self.prepared.get(&name).map_or(0, Prepared::bytes);
+        let values = asked.parameters.iter().flatten().map(Bytes::len).sum::<usize>();
+        let bytes = portal_name.len() + of_statement + values;
+        if portal_name.is_empty() {
+            self.portals.remove("");
+        } else {
+            self.refuse_too_much(self.portals.len(), PORTALS_MAX, bytes)?;
         }
         let watch = self.watch();
         let portal = watch.over(self.bound(&name, &asked)).await?;
-        self.portals.insert(portal_name, portal);
+        self.portals.insert(portal_name, (bytes, portal));
         Ok(self.wire.feed(Said::BindComplete(BindComplete::new())).await?)
     }
 
@@ -165,7 +202,7 @@ impl Session {
             self.wire.feed(Said::ParameterDescription(ParameterDescription::new(types))).await?;
             (schema, Vec::new())
         } else {
-            let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
+            let (_, portal) = self.portals.get(name).ok_or_else(|| no_portal(name))?;
             (portal.schema.clone(), portal.formats.clone())
         };
         let Some(schema) = schema else { return Ok(self.wire.feed(Said::NoData(NoData::new())).await?) };
@@ -177,13 +214,13 @@ impl Session {
     pub(super) async fn execute(&mut self, asked: &Execute) -> Result<(), Stop> {
         let name = asked.name.clone().unwrap_or_default();
         // out of its place meanwhile: what fails half-way is gone
-        let mut portal = self.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
+        let (bytes, mut portal) = self.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
         let limit = usize::try_from(asked.max_rows).unwrap_or_default();
         let watch = self.watch();
         watch.over(self.fetch(&mut portal, limit)).await?;
         let outlives = !matches!(portal.deed, Some(Deed::Commit | Deed::Rollback | Deed::Discard));
         if outlives {
-            self.portals.insert(name, portal);
+            self.portals.insert(name, (bytes, portal));
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ pub(super) mod state {
     pub(crate) const INVALID_TEXT: &str = "22P02";
     pub(crate) const INVALID_BINARY: &str = "22P03";
     pub(crate) const READ_ONLY: &str = "25006";
+    pub(crate) const NO_TRANSACTION: &str = "25P01";
     pub(crate) const FAILED_TRANSACTION: &str = "25P02";
     pub(crate) const NO_STATEMENT: &str = "26000";
     pub(crate) const UNAUTHORIZED: &str = "28000";

@@ -10,21 +10,21 @@ use tokio::task::JoinSet;
 
 use super::cancel::Connections;
 use super::failure::{Stop, Told, state};
+use super::pass::Pass;
 use super::session::{Session, farewell};
 use super::startup::{Arrived, arrive};
 use crate::Result;
 use crate::auth::Reason;
 use crate::background::stopped;
+use crate::connections::{Address, Admitted};
 use crate::shared::Shared;
 use crate::slots::{Slot, Slots};
 use crate::tls::Tls;
 
-/// Connections of clients that are known.
-const CONNECTIONS_MAX: usize = 100;
 /// Connections of strangers, all together and of one machine: further ones are closed at once.
 const STRANGERS_MAX: usize = 128;
 const STRANGERS_EACH: usize = 32;
-/// Until then a stranger has said who it is.
+/// By then a stranger has said who it is.
 const STARTUP_MAX: Duration = Duration::from_secs(15);
 /// How long nothing is accepted after a failure that trying at once would not mend, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -34,10 +34,17 @@ struct Doors {
     shared: Arc<Shared>,
     tls: Option<Arc<Tls>>,
     connections: Arc<Connections>,
-    known: Arc<Semaphore>,
+    /// Of each token, by its id.
+    tokens: Slots<String>,
     strangers: Arc<Semaphore>,
     slots: Slots,
     stopping: watch::Receiver<bool>,
+}
+
+/// A place among those who are known.
+struct Place {
+    _of_token: Option<Slot<String>>,
+    _admitted: Admitted,
 }
 
 /// Serves until told to stop; statements that run then finish.
@@ -47,11 +54,12 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
     stopping: watch::Receiver<bool>,
 ) -> Result<()> {
+    let tokens = Slots::new(shared.connections(Address::Postgres).each());
     let doors = Arc::new(Doors {
         shared,
         tls,
         connections: Arc::default(),
-        known: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        tokens,
         strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         slots: Slots::new(STRANGERS_EACH),
         stopping: stopping.clone(),
@@ -107,7 +115,7 @@ impl Doors {
     }
 
     /// A conversation with somebody who is known, and its place.
-    async fn begin(&self, stream: TcpStream, peer: SocketAddr) -> Option<(Session, OwnedSemaphorePermit)> {
+    async fn begin(&self, stream: TcpStream, peer: SocketAddr) -> Option<(Session, Place)> {
         let mut client = match arrive(stream, peer, self.tls.as_deref()).await {
             Ok(Arrived::Client(client)) => client,
             Ok(Arrived::Cancels(request)) => {
@@ -121,18 +129,9 @@ impl Doors {
                 return None;
             }
         };
-        let admitted = client.admit(&self.shared, self.tls.is_some()).await;
-        let place = Arc::clone(&self.known).try_acquire_owned();
-        let let_in = match (admitted, place) {
-            (Ok(admitted), Ok(place)) => Ok((admitted, place)),
-            (Err(stop), _) => Err(stop),
-            (Ok(_), Err(_)) => {
-                let told =
-                    Told::new(state::TOO_MANY_CONNECTIONS, format!("{CONNECTIONS_MAX} clients are connected already"));
-                Err(Stop::Fatal(told.with_hint("try again later, and close connections that nobody uses")))
-            }
-        };
-        let (admitted, place) = match let_in {
+        let let_in = client.admit(&self.shared, self.tls.is_some()).await;
+        let let_in = let_in.and_then(|admitted| Ok((self.place(&admitted.pass, peer)?, admitted)));
+        let (place, admitted) = match let_in {
             Ok(let_in) => let_in,
             Err(stop) => {
                 farewell(&mut client.wire, stop).await;
@@ -144,5 +143,26 @@ impl Doors {
             return None;
         }
         Some((Session::new(*client, admitted, named, Arc::clone(&self.shared)), place))
+    }
+
+    /// A place for somebody who has said who it is: one token, or one machine, does not have them all.
+    fn place(&self, pass: &Pass, peer: SocketAddr) -> Result<Place, Stop> {
+        let full = |whose: String| {
+            let told = Told::new(state::TOO_MANY_CONNECTIONS, format!("{whose} as many connections as may be open"));
+            Stop::Fatal(told.with_hint(
+                "close connections that nobody uses, try again later, or raise `server.max_postgres_connections`, of which \
+                 one machine and one token have half",
+            ))
+        };
+        let of_token = match pass.token() {
+            None => None,
+            Some(id) => Some(self.tokens.take_of(id.to_owned()).ok_or_else(|| {
+                pass.refused(Reason::Connections, peer);
+                full(format!("the token {id} has"))
+            })?),
+        };
+        let admitted = self.shared.connections(Address::Postgres).admit(peer.ip(), &self.shared.metrics);
+        let admitted = admitted.ok_or_else(|| full("there are, in all or of your machine,".to_owned()))?;
+        Ok(Place { _of_token: of_token, _admitted: admitted })
     }
 }

@@ -1,9 +1,10 @@
 //! Whose connection it is, and whether it still may.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::failure::{Stop, state};
-use crate::auth::{Caller, Refused, tell};
+use crate::auth::{Caller, Reason, Refused, tell};
 use crate::shared::Shared;
 
 /// What was called, as refusals have it.
@@ -24,7 +25,19 @@ impl Pass {
         Self(Some((Arc::clone(shared), caller)))
     }
 
-    /// Whether the caller would still be let in: a token that was revoked ends its connections with their next statement.
+    /// The id of the token, where there is one.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.0.as_ref().map(|(_, caller)| caller.id.as_str())
+    }
+
+    /// Counts and logs that the caller is not let in for another reason than its token.
+    pub(super) fn refused(&self, reason: Reason, peer: SocketAddr) {
+        if let Some((shared, caller)) = &self.0 {
+            tell(shared, &Refused::known(reason, Arc::clone(caller)), WHAT, Some(peer));
+        }
+    }
+
+    /// Whether the caller would still be let in: a token that was revoked ends its connections, and what they do.
     pub(super) fn check(&self) -> Result<(), Stop> {
         let Some((shared, caller)) = &self.0 else { return Ok(()) };
         shared.access.still_admits(caller).map_err(|refused| refusal(shared, &refused, None))
@@ -32,7 +45,7 @@ impl Pass {
 }
 
 /// Counts and logs a refusal; what its client is told.
-pub(super) fn refusal(shared: &Shared, refused: &Refused, peer: Option<std::net::SocketAddr>) -> Stop {
+pub(super) fn refusal(shared: &Shared, refused: &Refused, peer: Option<SocketAddr>) -> Stop {
     tell(shared, refused, WHAT, peer);
     Stop::fatal(state::UNAUTHORIZED, refused.message(WHAT, Some(crate::auth::POSTGRES)))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -12,10 +13,11 @@ use pgwire::messages::PgWireBackendMessage as Said;
 use pgwire::messages::PgWireFrontendMessage as Asks;
 use pgwire::messages::copy::{CopyData, CopyDone, CopyOutResponse};
 use pgwire::messages::response::{
-    CommandComplete, EmptyQueryResponse, ErrorResponse, ReadyForQuery, TransactionStatus,
+    CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, ReadyForQuery, TransactionStatus,
 };
 use pgwire::messages::startup::ParameterStatus;
 use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::cancel::Named;
 use super::catalog;
@@ -25,7 +27,7 @@ use super::extended::{Portal, Prepared};
 use super::failure::{Phase, Stop, Told, state};
 use super::pass::Pass;
 use super::rows::{Answer, Columns};
-use super::settings::{Settings, read_only};
+use super::settings::{Settings, Until, read_only};
 use super::startup::{Admitted, Client};
 use super::watch::Watch;
 use super::wire::{Socket, Wire};
@@ -34,6 +36,15 @@ use crate::background::stopped;
 use crate::queries::{Rows, plan, plan_by, run};
 use crate::shared::Shared;
 
+/// How often it is looked whether whoever says nothing would still be let in.
+const PASS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Once the server is told to stop, whoever takes nothing for so many of these is not waited for.
+const FULL_INTERVAL: Duration = Duration::from_secs(1);
+const FULL_MAX: usize = 5;
+/// So long somebody may take to read why the conversation ends.
+const FAREWELL_MAX: Duration = Duration::from_secs(5);
+
 /// A conversation.
 pub(super) struct Session {
     pub(super) wire: Wire,
@@ -41,7 +52,8 @@ pub(super) struct Session {
     pub(super) pass: Pass,
     pub(super) settings: Settings,
     pub(super) prepared: HashMap<String, Prepared>,
-    pub(super) portals: HashMap<String, Portal>,
+    /// Each with the bytes that it keeps.
+    pub(super) portals: HashMap<String, (usize, Portal)>,
     pub(super) transaction: TransactionStatus,
     socket: Socket,
     named: Named,
@@ -58,18 +70,29 @@ impl Session {
         Self { wire, shared, pass, settings, prepared, portals, transaction, socket, named, passes_over: false }
     }
 
-    /// Goes on until the client leaves, or the server is told to stop.
+    /// Goes on until the client leaves, may no longer be there, or the server is told to stop.
     pub(super) async fn run(mut self, stopping: watch::Receiver<bool>) {
+        let mut looks = interval(PASS_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let socket = self.socket.clone();
+        let mut full = std::pin::pin!(full_at_the_end(socket, stopping.clone()));
         let mut stop = std::pin::pin!(stopped(stopping));
         let last = loop {
             let message = tokio::select! {
                 biased;
                 () = &mut stop => break Stop::fatal(state::SHUTDOWN, "the server stops: connect again in a moment"),
+                _ = looks.tick() => match self.pass.check() {
+                    Ok(()) => continue,
+                    Err(stop) => break stop,
+                },
                 message = self.wire.next() => message,
             };
             let done = match message {
                 None | Some(Ok(Asks::Terminate(_))) => return,
-                Some(Ok(message)) => self.answer(message).await,
+                Some(Ok(message)) => tokio::select! {
+                    done = self.answer(message) => done,
+                    () = &mut full => return,
+                },
                 Some(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
                     Err(Stop::fatal(state::PROTOCOL_VIOLATION, error.to_string()))
                 }
@@ -184,6 +207,7 @@ impl Session {
     /// Does what has no rows.
     pub(super) async fn act(&mut self, deed: &Deed) -> Result<(), Stop> {
         let mut tag = deed.tag();
+        let before = self.settings.told();
         match deed {
             Deed::Begin => self.transaction = TransactionStatus::Transaction,
             Deed::Commit | Deed::Rollback => {
@@ -196,8 +220,15 @@ impl Session {
                 self.portals.clear();
             }
             Deed::Set { name, value, until } => {
-                if let Some((name, value)) = self.settings.set(name, value.as_deref(), *until)? {
-                    self.wire.feed(Said::ParameterStatus(ParameterStatus::new(name.to_owned(), value))).await?;
+                self.settings.set(name, value.as_deref(), *until)?;
+                if *until == Until::Commit && self.transaction == TransactionStatus::Idle {
+                    // its transaction is this statement alone
+                    self.settings.end_transaction();
+                    let told = Told::new(
+                        state::NO_TRANSACTION,
+                        "SET LOCAL counts until a transaction ends, and none has begun",
+                    );
+                    self.wire.feed(Said::NoticeResponse(NoticeResponse::from(told.into_info("WARNING")))).await?;
                 }
             }
             Deed::ResetAll => self.settings.reset(),
@@ -215,7 +246,16 @@ impl Session {
             }
             Deed::Nothing(_) | Deed::Query(_) | Deed::Copy(_) | Deed::Show(_) | Deed::ShowAll => {}
         }
+        self.tell_changes(&before).await?;
         Ok(self.wire.feed(Said::CommandComplete(CommandComplete::new(tag.to_owned()))).await?)
+    }
+
+    /// Tells of the settings that clients are told of without asking, where they are others than `before`.
+    async fn tell_changes(&mut self, before: &[(&'static str, String)]) -> Result<(), Stop> {
+        for (name, value) in self.settings.told().into_iter().filter(|now| !before.contains(now)) {
+            self.wire.feed(Said::ParameterStatus(ParameterStatus::new(name.to_owned(), value))).await?;
+        }
+        Ok(())
     }
 
     /// Settings as rows.
@@ -327,6 +367,18 @@ pub(super) fn tag_of(text: &str) -> &'static str {
 /// Tells why the conversation ends, if there is somebody to be told.
 pub(super) async fn farewell(wire: &mut Wire, stop: Stop) {
     let (Stop::Fatal(told) | Stop::Refused(told)) = stop else { return };
+    let said = wire.send(Said::ErrorResponse(ErrorResponse::from(told.into_info("FATAL"))));
     // whoever does not read it is gone
-    drop(wire.send(Said::ErrorResponse(ErrorResponse::from(told.into_info("FATAL")))).await);
+    drop(tokio::time::timeout(FAREWELL_MAX, said).await);
+}
+
+/// Ends when the server is told to stop and its client takes nothing any more.
+async fn full_at_the_end(socket: Socket, stopping: watch::Receiver<bool>) {
+    stopped(stopping).await;
+    let mut looks = interval(FULL_INTERVAL);
+    let mut count = 0;
+    while count < FULL_MAX {
+        looks.tick().await;
+        count = if socket.is_full() { count + 1 } else { 0 };
+    }
 }

@@ -14,6 +14,9 @@ const VERSION_NUMBER: &str = "150000";
 /// How long a statement may take, unless the server's own limit ends it before.
 const TIMEOUT: &str = "statement_timeout";
 
+/// A text that decides nothing is cut there, as PostgreSQL cuts names.
+const TEXT_BYTES_MAX: usize = 63;
+
 /// What a setting may be.
 #[derive(Clone, Copy, Debug)]
 enum Takes {
@@ -104,6 +107,15 @@ impl Settings {
         Ok(())
     }
 
+    /// The same where its user has written it as an option (`-c name=value`): what is not known is refused, but a name with a point
+    /// is of an extension's, as PostgreSQL has it.
+    pub(super) fn begin_option(&mut self, name: &str, value: &str) -> Result<(), Stop> {
+        if !name.contains('.') {
+            known(name)?;
+        }
+        self.begin(name, value)
+    }
+
     /// Sets, or gives the first value back; the setting as it is written and its new value, if clients are told of it.
     pub(super) fn set(
         &mut self,
@@ -190,7 +202,7 @@ impl Takes {
             Err(Stop::Refused(Told::new(state, message).with_hint(hint)))
         };
         match self {
-            Self::Any => Ok(value.to_owned()),
+            Self::Any => Ok(value[..value.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()),
             Self::Fixed => refused(state::INVALID_PARAMETER, "it is the server's own, and cannot be set".to_owned()),
             Self::OneOf(known) => match known.iter().find(|known| known.eq_ignore_ascii_case(value)) {
                 Some(known) if name == "client_encoding" => Ok(known.to_uppercase().replace("UNICODE", "UTF8")),
@@ -307,9 +319,11 @@ mod tests {
             ("client_encoding", "'utf8'".trim_matches('\'')),
             ("transaction_read_only", "true"),
             ("extra_float_digits", "3"),
+            ("application_name", "ä".repeat(31_000).as_str()),
         ] {
             assert!(settings.set(name, Some(value), Until::Close).is_ok(), "{name} = {value}");
         }
+        assert_eq!(settings.get("application_name").expect("it is known").1, "ä".repeat(31));
     }
 
     #[test]

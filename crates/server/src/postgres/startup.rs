@@ -129,7 +129,7 @@ impl Client {
     /// Asks who it is, where callers show tokens, and takes what it wants of settings.
     pub(super) async fn admit(&mut self, shared: &Arc<Shared>, wants_tls: bool) -> Result<Admitted, Stop> {
         if wants_tls && !self.is_encrypted {
-            shared.metrics.refused(Reason::Handshake);
+            drop(refusal(shared, &Refused::stranger(Reason::Handshake), Some(self.peer)));
             let told = Told::new(state::UNAUTHORIZED, "the connection is not encrypted, and must be");
             return Err(Stop::Fatal(told.with_hint("connect with sslmode=verify-full and sslrootcert")));
         }
@@ -168,17 +168,20 @@ impl Client {
             mechanisms.insert(0, BOUND.to_owned());
         }
         self.say(Authentication::SASL(mechanisms)).await?;
-        let unproven = |stop: Failed, shared: &Shared, peer| match stop {
-            Failed::Odd(reason) => Stop::fatal(state::PROTOCOL_VIOLATION, format!("SCRAM: {reason}")),
-            Failed::Unproven => {
-                // counts and logs; the client learns no more than that it has not proven it
-                drop(refusal(shared, &Refused::stranger(Reason::Unknown), Some(peer)));
-                let told =
-                    Told::new(state::WRONG_PASSWORD, format!("password authentication failed for user \"{user}\""));
-                Stop::Fatal(told.with_hint(
-                    "the user is a token's id, the twelve digits after hth_, and the password is the whole token; a token \
-                     that was made before this version knew PostgreSQL cannot be used: `hitherto token create` makes another",
-                ))
+        let unproven = |stop: Failed, shared: &Shared, peer| {
+            // counts and logs; the client learns no more than that it has not proven it
+            drop(refusal(shared, &Refused::stranger(Reason::Unknown), Some(peer)));
+            match stop {
+                Failed::Odd(reason) => Stop::fatal(state::PROTOCOL_VIOLATION, format!("SCRAM: {reason}")),
+                Failed::Unproven => {
+                    let told =
+                        Told::new(state::WRONG_PASSWORD, format!("password authentication failed for user \"{user}\""));
+                    Stop::Fatal(told.with_hint(
+                        "the user is a token's id, the twelve digits after hth_, and the password is the whole token; a \
+                         token that was made before this version knew PostgreSQL cannot be used: `hitherto token create` \
+                         makes another",
+                    ))
+                }
             }
         };
         let (mechanism, first) = initial(&self.heard().await?)?;
@@ -226,7 +229,7 @@ impl Client {
                 let message = format!("the option '{word}' is not understood: write -c name=value");
                 return Err(Stop::refused(state::INVALID_PARAMETER, message));
             };
-            settings.begin(name, value)?;
+            settings.begin_option(name, value)?;
         }
         Ok(settings)
     }

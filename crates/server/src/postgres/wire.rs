@@ -1,16 +1,19 @@
 //! Messages of PostgreSQL's protocol over a connection, encrypted or not.
 
+use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures::FutureExt;
 use pgwire::messages::{DecodeContext, PgWireBackendMessage, PgWireFrontendMessage, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use tokio_util::codec::{Decoder, Encoder, Framed, FramedParts};
 
@@ -19,12 +22,26 @@ const STRANGER_BYTES_MAX: usize = 10_000;
 /// A message of somebody who is: a query's text and its values are limited besides.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
+/// For so long a client may take nothing of what is written for it: it holds a place, and perhaps a query, meanwhile.
+const STUCK_MAX: Duration = Duration::from_mins(2);
+
 /// Messages both ways.
 pub(super) type Wire = Framed<Stream, Codec>;
 
 /// A connection that can be looked at while it is read and written.
-#[derive(Clone, Debug)]
-pub(super) struct Socket(Arc<TcpStream>);
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: Arc<TcpStream>,
+    /// There while nothing can be written.
+    stuck: Option<Pin<Box<Sleep>>>,
+    stuck_max: Duration,
+}
+
+impl Clone for Socket {
+    fn clone(&self) -> Self {
+        Self { stream: Arc::clone(&self.stream), stuck: None, stuck_max: self.stuck_max }
+    }
+}
 
 /// A connection, encrypted or not.
 #[derive(Debug)]
@@ -42,28 +59,33 @@ pub(super) struct Codec {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(stream))
+        Self { stream: Arc::new(stream), stuck: None, stuck_max: STUCK_MAX }
     }
 
     /// The first byte that comes, which is still read afterwards; none where the peer has left.
     pub(super) async fn first_byte(&self) -> io::Result<Option<u8>> {
         let mut byte = [0];
-        let count = self.0.peek(&mut byte).await?;
+        let count = self.stream.peek(&mut byte).await?;
         Ok((count > 0).then_some(byte[0]))
     }
 
     /// Whether the peer has left. Nothing is read for that.
     pub(super) fn is_left(&self) -> bool {
-        let ready = self.0.ready(Interest::READABLE).now_or_never();
+        let ready = self.stream.ready(Interest::READABLE).now_or_never();
         ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
+    }
+
+    /// Whether the peer takes nothing at the moment: what it was sent before is not read yet.
+    pub(super) fn is_full(&self) -> bool {
+        self.stream.ready(Interest::WRITABLE).now_or_never().is_none()
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read(into.initialize_unfilled()) {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read(into.initialize_unfilled()) {
                 Ok(count) => {
                     into.advance(count);
                     return Poll::Ready(Ok(()));
@@ -76,12 +98,24 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
+    /// Fails once nothing could be written for too long.
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
         loop {
-            ready!(self.0.poll_write_ready(context))?;
-            match self.0.try_write(bytes) {
+            let Poll::Ready(ready) = this.stream.poll_write_ready(context) else {
+                let stuck_max = this.stuck_max;
+                let stuck = this.stuck.get_or_insert_with(|| Box::pin(tokio::time::sleep(stuck_max)));
+                ready!(stuck.as_mut().poll(context));
+                let reason = "the client has read nothing for too long";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)));
+            };
+            ready?;
+            match this.stream.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
+                done => {
+                    this.stuck = None;
+                    return Poll::Ready(done);
+                }
             }
         }
     }
@@ -185,6 +219,8 @@ impl Encoder<PgWireBackendMessage> for Codec {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     fn codec(is_startup: bool) -> Codec {
@@ -225,5 +261,24 @@ mod tests {
         let mut stranger = self::codec(true);
         let refused = decoded(&mut stranger, &[0, 0, 0x40, 0, 0, 3, 0, 0]).expect_err("it is refused");
         assert!(refused.contains("10000 are the most"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_let_go() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let client = TcpStream::connect(address).await.expect("it listens");
+        let (stream, _) = listener.accept().await.expect("a client");
+        let mut socket = Socket::new(stream);
+        socket.stuck_max = Duration::from_millis(50);
+        let block = vec![0; 1 << 20];
+        let failed = loop {
+            if let Err(error) = socket.write_all(&block).await {
+                break error;
+            }
+        };
+        assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+        assert!(socket.is_full());
+        drop(client);
     }
 }

@@ -90,6 +90,7 @@ pub(super) fn options() -> Options {
         slow_request: None,
         round_trips_max: Options::ROUND_TRIPS_MAX,
         connections_max: Options::CONNECTIONS_MAX,
+        postgres_connections_max: Options::POSTGRES_CONNECTIONS_MAX,
     }
 }
 

@@ -21,6 +21,8 @@ enum Takes {
     Fixed,
     /// One of these, whatever the case of letters.
     OneOf(&'static [&'static str]),
+    /// UTF-8, however it is spelled.
+    Encoding,
     /// Any text: it decides nothing here.
     Any,
     /// A whole number in these bounds.
@@ -37,7 +39,7 @@ enum Takes {
 static SETTINGS: [(&str, &str, Takes, bool); 27] = [
     ("application_name", "", Takes::Any, true),
     ("bytea_output", "hex", Takes::OneOf(&["hex", "escape"]), false),
-    ("client_encoding", "UTF8", Takes::OneOf(&["UTF8", "UTF-8", "unicode"]), true),
+    ("client_encoding", "UTF8", Takes::Encoding, true),
     ("client_min_messages", "notice", Takes::Any, false),
     ("DateStyle", "ISO, MDY", Takes::OneOf(&["ISO", "ISO, MDY", "ISO, DMY", "ISO, YMD"]), true),
     ("default_transaction_isolation", "repeatable read", Takes::OneOf(LEVELS), false),
@@ -193,10 +195,17 @@ impl Takes {
             Self::Any => Ok(value.to_owned()),
             Self::Fixed => refused(state::INVALID_PARAMETER, "it is the server's own, and cannot be set".to_owned()),
             Self::OneOf(known) => match known.iter().find(|known| known.eq_ignore_ascii_case(value)) {
-                Some(known) if name == "client_encoding" => Ok(known.to_uppercase().replace("UNICODE", "UTF8")),
                 Some(known) => Ok((*known).to_owned()),
                 None => refused(state::INVALID_PARAMETER, format!("it can be {}", known.join(", "))),
             },
+            // drivers write utf8, UTF-8, and one of them with quotes around it
+            Self::Encoding => {
+                let letters: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+                match letters.to_ascii_lowercase().as_str() {
+                    "utf8" | "unicode" => Ok("UTF8".to_owned()),
+                    _ => refused(state::INVALID_PARAMETER, "texts are UTF8, and nothing else".to_owned()),
+                }
+            }
             Self::Number(least, most) => match value.parse::<i64>() {
                 Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
                 _ => refused(state::INVALID_PARAMETER, format!("it is a whole number from {least} to {most}")),
@@ -304,12 +313,14 @@ mod tests {
         }
         for (name, value) in [
             ("search_path", "\"$user\", public"),
-            ("client_encoding", "'utf8'".trim_matches('\'')),
+            ("client_encoding", "'utf-8'"),
+            ("client_encoding", "Unicode"),
             ("transaction_read_only", "true"),
             ("extra_float_digits", "3"),
         ] {
             assert!(settings.set(name, Some(value), Until::Close).is_ok(), "{name} = {value}");
         }
+        assert_eq!(settings.get("client_encoding").expect("it is known").1, "UTF8", "in PostgreSQL's own spelling");
     }
 
     #[test]

@@ -34,6 +34,8 @@ fn adbc_reads_rows_as_arrow() {
     assert_eq!(ask("adbc", &at, "select crew from legs where crew > 100", json!([]))["rows"], json!([]));
     let some = ask("adbc", &at, "select crew from legs where tailnum = $1 order by crew", json!(["N1"]));
     assert_eq!(some["rows"], json!([[4], [6]]), "{some}");
+    let own = ask("adbc", &at, "select $1 as v", json!([5]));
+    assert_eq!(own["rows"], json!([[5]]), "a value that is the answer: {own}");
     let refused = ask("adbc", &at, "delete from legs", json!([]));
     assert_eq!(refused["state"], "25006", "{refused}");
 }
@@ -71,6 +73,14 @@ fn psycopg_binds_values_of_every_type() {
         let said = ask("psycopg", &at, &query, values);
         assert_eq!(said["rows"], crews, "{query}: {said}");
         assert_eq!(said["binary"], crews, "{query}: {said}");
+    }
+    for (query, values, rows) in [
+        ("select %s as v", json!([5]), json!([[5]])),
+        ("select %s as v, crew from legs where tailnum = 'N2'", json!([2.5]), json!([[2.5, 5]])),
+        ("select %s + 1 as v", json!([5]), json!([[6]])),
+    ] {
+        let said = ask("psycopg", &at, query, values);
+        assert_eq!((&said["rows"], &said["binary"]), (&rows, &rows), "{query}: {said}");
     }
     let prepared = ask("prepared", &at, "select crew from legs where tailnum = %s order by crew", json!(["N2"]));
     assert_eq!(prepared["rows"], json!([[5], [5], [5]]), "the same statement three times: {prepared}");

@@ -14,7 +14,7 @@ use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
 
 use super::deed::Deed;
 use super::failure::{Phase, Stop, Told, state};
-use super::rows::{Answer, Columns};
+use super::rows::{Answer, Columns, type_of};
 use super::session::{Session, planned, ready_schema, tag_of};
 use super::values;
 use super::words::statements;
@@ -94,7 +94,8 @@ impl Session {
             Deed::Query(text) => {
                 let planned = planned(&self.shared, &self.settings, text).await?;
                 let types = values::types(planned.parameters(), oids)?;
-                (types, Some(SchemaRef::clone(planned.schema())), Some(planned))
+                let (schema, planned) = self.told(planned, &types, oids).await?;
+                (types, Some(schema), Some(planned))
             }
             // planned for its refusal alone: it announces no columns
             Deed::Copy(copy) => (Vec::new(), None, Some(planned(&self.shared, &self.settings, &copy.query).await?)),
@@ -102,6 +103,20 @@ impl Session {
             _ => (Vec::new(), None, None),
         };
         Ok(Prepared { deed: Some(deed), types, schema, planned })
+    }
+
+    /// The columns that a client is told of: where it says itself what its values are, those are what comes of such values.
+    async fn told(&self, query: PlannedQuery, types: &[Type], oids: &[u32]) -> Result<(SchemaRef, PlannedQuery), Stop> {
+        if query.parameters().is_empty() || oids.iter().all(|oid| *oid == 0) {
+            return Ok((SchemaRef::clone(query.schema()), query));
+        }
+        let nulls = values::nulls(types)?;
+        let asked = async move {
+            // a query that no null can be put into still has the columns that it names
+            let schema = query.schema_with(&nulls).await.unwrap_or_else(|_| SchemaRef::clone(query.schema()));
+            Ok((schema, query))
+        };
+        within(&self.shared, asked).await.map_err(|refusal| Stop::of(Phase::Planning, refusal))
     }
 
     /// Gives a statement its values. A query is planned anew, unless it was planned just now: each run is of its moment.
@@ -146,10 +161,11 @@ impl Session {
             query = bound.map_err(|refusal| Stop::of(Phase::Planning, refusal))?;
         }
         let now = ready_schema(&query)?;
-        if schema.as_ref().is_some_and(|told| !are_alike(now, told)) {
-            let told =
-                Told::new(state::NOT_SUPPORTED, "what the statement reads has other columns than when it was prepared");
-            return Err(Stop::Refused(told.with_hint("prepare it again: a view has a new version")));
+        if let Some(difference) = schema.as_ref().and_then(|told| difference(now, told)) {
+            let message = format!("the answer has other columns than when the statement was prepared: {difference}");
+            let hint = "prepare it again: a view has a new version, or a value has another type than was told; CAST($1 AS \
+                        double) says it";
+            return Err(Stop::Refused(Told::new(state::NOT_SUPPORTED, message).with_hint(hint)));
         }
         let schema = schema.map(|_| SchemaRef::clone(now));
         Ok(Portal { deed: Some(deed), formats, schema, stage: Stage::Bound(Some(Box::new(query))) })
@@ -240,12 +256,16 @@ impl Session {
     }
 }
 
-/// Whether clients that were told of one take rows of the other: what is said of columns may change meanwhile.
-fn are_alike(now: &SchemaRef, told: &SchemaRef) -> bool {
-    let alike = |(now, told): (&FieldRef, &FieldRef)| {
-        now.name() == told.name() && now.data_type().equals_datatype(told.data_type())
-    };
-    now.fields().len() == told.fields().len() && now.fields().iter().zip(told.fields()).all(alike)
+/// Why clients that were told of one cannot take rows of the other; none if they can. How a type is stored is not told, and may
+/// change with the values.
+fn difference(now: &SchemaRef, told: &SchemaRef) -> Option<String> {
+    let (count, before) = (now.fields().len(), told.fields().len());
+    if count != before {
+        return Some(format!("there are {count}, and there were {before}"));
+    }
+    let said = |field: &FieldRef| format!("'{}' of the type {}", field.name(), type_of(field).name());
+    let mut pairs = now.fields().iter().zip(told.fields()).map(|(now, told)| (said(now), said(told)));
+    pairs.find(|(now, told)| now != told).map(|(now, told)| format!("{now}, which was {told}"))
 }
 
 fn no_statement(name: &str) -> Stop {
@@ -256,4 +276,28 @@ fn no_portal(name: &str) -> Stop {
     let message =
         format!("there is no portal '{name}': it was closed, or its transaction has ended; bind its statement again");
     Stop::refused(state::NO_CURSOR, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn columns_are_alike_where_clients_see_no_difference() {
+        let schema = |fields: &[(&str, DataType)]| -> SchemaRef {
+            let field = |(name, data_type): &(&str, DataType)| Field::new(*name, data_type.clone(), true);
+            Arc::new(Schema::new(fields.iter().map(field).collect::<Vec<_>>()))
+        };
+        let told = schema(&[("a", DataType::Utf8), ("b", DataType::Decimal128(38, 0))]);
+        let same = schema(&[("a", DataType::Utf8View), ("b", DataType::Decimal128(38, 2))]);
+        assert_eq!(difference(&same, &told), None);
+        let other = schema(&[("a", DataType::Int64), ("b", DataType::Decimal128(38, 0))]);
+        assert_eq!(difference(&other, &told).as_deref(), Some("'a' of the type int8, which was 'a' of the type text"));
+        let fewer = schema(&[("a", DataType::Utf8)]);
+        assert_eq!(difference(&fewer, &told).as_deref(), Some("there are 1, and there were 2"));
+    }
 }

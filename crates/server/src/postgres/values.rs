@@ -39,6 +39,12 @@ pub(super) fn types(parameters: &[Parameter], asked: &[u32]) -> Result<Vec<Type>
     parameters.iter().enumerate().map(of).collect()
 }
 
+/// A row of nulls of these types.
+pub(super) fn nulls(types: &[Type]) -> Result<RecordBatch, Stop> {
+    let arrays = types.iter().enumerate().map(|(place, data_type)| array(place + 1, data_type, None, false));
+    one_row(arrays.collect::<Result<_, Stop>>()?)
+}
+
 /// The values as one row.
 pub(super) fn row(types: &[Type], bind: &Bind) -> Result<RecordBatch, Stop> {
     let (values, formats) = (&bind.parameters, &bind.parameter_format_codes);
@@ -54,13 +60,17 @@ pub(super) fn row(types: &[Type], bind: &Bind) -> Result<RecordBatch, Stop> {
         let message = "the values have more than 1 MiB: put large values into a view, and ask by their keys";
         return Err(Stop::refused(state::PROGRAM_LIMIT, message));
     }
-    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    let mut arrays = Vec::new();
     for (place, (data_type, value)) in types.iter().zip(values).enumerate() {
         let is_binary = formats.get(place).or(formats.first()).is_some_and(|format| *format == 1);
-        let array = array(place + 1, data_type, value.as_deref(), is_binary)?;
-        fields.push(Field::new(format!("${}", place + 1), array.data_type().clone(), true));
-        arrays.push(array);
+        arrays.push(array(place + 1, data_type, value.as_deref(), is_binary)?);
     }
+    one_row(arrays)
+}
+
+fn one_row(arrays: Vec<ArrayRef>) -> Result<RecordBatch, Stop> {
+    let field = |(number, array): (usize, &ArrayRef)| Field::new(format!("${number}"), array.data_type().clone(), true);
+    let fields: Vec<Field> = (1..).zip(&arrays).map(field).collect();
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options);
     row.map_err(|error| Stop::refused(state::INTERNAL, format!("could not put the values together: {error}")))

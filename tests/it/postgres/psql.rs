@@ -128,6 +128,17 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
     assert_eq!(ran.stdout, "2\n", "{}", ran.stderr);
     assert!(ran.stderr.contains("ERROR:  25P02: "), "{}", ran.stderr);
     assert_eq!(rows(&at, "select count(*) from legs"), ["3"]);
+    // but what was refused after a savepoint
+    let mut command = psql(&at, &[]);
+    command.args(["-v", "ON_ERROR_STOP=0", "-A", "-t", "-q"]);
+    for text in
+        ["begin", "savepoint a", "select * from leg", "rollback to savepoint a", "select 3", "release a", "commit"]
+    {
+        command.args(["-c", text]);
+    }
+    let ran = self::ran(command);
+    assert_eq!(ran.stdout, "3\n", "{}", ran.stderr);
+    assert!(refused(&at, &[], "savepoint a").contains("25P01"));
 }
 
 fn running(server: &Served, count: u32) {

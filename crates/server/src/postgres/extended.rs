@@ -19,6 +19,7 @@ use super::session::{Session, planned, ready_schema, tag_of};
 use super::values;
 use super::words::statements;
 use crate::queries::{run, within};
+use crate::shared::Shared;
 
 /// What one connection may have prepared, and bound, at once.
 const HELD_MAX: usize = 1_000;
@@ -94,7 +95,7 @@ impl Session {
             Deed::Query(text) => {
                 let planned = planned(&self.shared, &self.settings, text).await?;
                 let types = values::types(planned.parameters(), oids)?;
-                let (schema, planned) = self.told(planned, &types, oids).await?;
+                let (schema, planned) = told(&self.shared, planned, &types, oids).await?;
                 (types, Some(schema), Some(planned))
             }
             // planned for its refusal alone: it announces no columns
@@ -103,20 +104,6 @@ impl Session {
             _ => (Vec::new(), None, None),
         };
         Ok(Prepared { deed: Some(deed), types, schema, planned })
-    }
-
-    /// The columns that a client is told of: where it says itself what its values are, those are what comes of such values.
-    async fn told(&self, query: PlannedQuery, types: &[Type], oids: &[u32]) -> Result<(SchemaRef, PlannedQuery), Stop> {
-        if query.parameters().is_empty() || oids.iter().all(|oid| *oid == 0) {
-            return Ok((SchemaRef::clone(query.schema()), query));
-        }
-        let nulls = values::nulls(types)?;
-        let asked = async move {
-            // a query that no null can be put into still has the columns that it names
-            let schema = query.schema_with(&nulls).await.unwrap_or_else(|_| SchemaRef::clone(query.schema()));
-            Ok((schema, query))
-        };
-        within(&self.shared, asked).await.map_err(|refusal| Stop::of(Phase::Planning, refusal))
     }
 
     /// Gives a statement its values. A query is planned anew, unless it was planned just now: each run is of its moment.
@@ -254,6 +241,25 @@ impl Session {
         }
         Ok(self.wire.feed(Said::CloseComplete(CloseComplete::new())).await?)
     }
+}
+
+/// The columns that a client is told of: where it says itself what its values are, those are what comes of such values.
+async fn told(
+    shared: &Shared,
+    query: PlannedQuery,
+    types: &[Type],
+    oids: &[u32],
+) -> Result<(SchemaRef, PlannedQuery), Stop> {
+    if query.parameters().is_empty() || oids.iter().all(|oid| *oid == 0) {
+        return Ok((SchemaRef::clone(query.schema()), query));
+    }
+    let nulls = values::nulls(types)?;
+    let asked = async move {
+        // a query that no null can be put into still has the columns that it names
+        let schema = query.schema_with(&nulls).await.unwrap_or_else(|_| SchemaRef::clone(query.schema()));
+        Ok((schema, query))
+    };
+    within(shared, asked).await.map_err(|refusal| Stop::of(Phase::Planning, refusal))
 }
 
 /// Why clients that were told of one cannot take rows of the other; none if they can. How a type is stored is not told, and may

@@ -19,11 +19,13 @@ pub(super) mod state {
     pub(crate) const INVALID_TEXT: &str = "22P02";
     pub(crate) const INVALID_BINARY: &str = "22P03";
     pub(crate) const READ_ONLY: &str = "25006";
+    pub(crate) const NO_TRANSACTION: &str = "25P01";
     pub(crate) const FAILED_TRANSACTION: &str = "25P02";
     pub(crate) const NO_STATEMENT: &str = "26000";
     pub(crate) const UNAUTHORIZED: &str = "28000";
     pub(crate) const WRONG_PASSWORD: &str = "28P01";
     pub(crate) const NO_CURSOR: &str = "34000";
+    pub(crate) const NO_SAVEPOINT: &str = "3B001";
     pub(crate) const NO_DATABASE: &str = "3D000";
     pub(crate) const CONFLICT: &str = "40001";
     pub(crate) const SYNTAX_OR_ACCESS: &str = "42000";

@@ -16,6 +16,7 @@ mod failure;
 mod listener;
 mod pass;
 mod rows;
+mod savepoints;
 mod scram;
 mod session;
 mod settings;

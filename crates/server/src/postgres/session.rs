@@ -25,6 +25,7 @@ use super::extended::{Portal, Prepared};
 use super::failure::{Phase, Stop, Told, state};
 use super::pass::Pass;
 use super::rows::{Answer, Columns};
+use super::savepoints::Savepoints;
 use super::settings::{Settings, read_only};
 use super::startup::{Admitted, Client};
 use super::watch::Watch;
@@ -43,6 +44,7 @@ pub(super) struct Session {
     pub(super) prepared: HashMap<String, Prepared>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) transaction: TransactionStatus,
+    savepoints: Savepoints,
     socket: Socket,
     named: Named,
     /// Whether messages are passed over until the next Sync: one before has failed.
@@ -55,7 +57,20 @@ impl Session {
         let Admitted { pass, settings } = admitted;
         let (prepared, portals) = (HashMap::new(), HashMap::new());
         let transaction = TransactionStatus::Idle;
-        Self { wire, shared, pass, settings, prepared, portals, transaction, socket, named, passes_over: false }
+        let savepoints = Savepoints::default();
+        Self {
+            wire,
+            shared,
+            pass,
+            settings,
+            prepared,
+            portals,
+            transaction,
+            savepoints,
+            socket,
+            named,
+            passes_over: false,
+        }
     }
 
     /// Goes on until the client leaves, or the server is told to stop.
@@ -173,7 +188,7 @@ impl Session {
     /// Whether a statement may be done at all now.
     pub(super) fn may(&self, deed: &Deed) -> Result<(), Stop> {
         self.pass.check()?;
-        let is_end = matches!(deed, Deed::Commit | Deed::Rollback);
+        let is_end = matches!(deed, Deed::Commit | Deed::Rollback | Deed::RollbackTo(_));
         if self.transaction == TransactionStatus::Error && !is_end {
             let told = Told::new(state::FAILED_TRANSACTION, "a statement of this transaction was refused before");
             return Err(Stop::Refused(told.with_hint("end it with ROLLBACK, and begin again")));
@@ -193,7 +208,14 @@ impl Session {
                 }
                 self.transaction = TransactionStatus::Idle;
                 self.settings.end_transaction();
+                self.savepoints.clear();
                 self.portals.clear();
+            }
+            Deed::Savepoint(name) => self.in_transaction(tag)?.set(name)?,
+            Deed::Release(name) => self.in_transaction(tag)?.release(name)?,
+            Deed::RollbackTo(name) => {
+                self.in_transaction(tag)?.back_to(name)?;
+                self.transaction = TransactionStatus::Transaction;
             }
             Deed::Set { name, value, until } => {
                 if let Some((name, value)) = self.settings.set(name, value.as_deref(), *until)? {
@@ -216,6 +238,15 @@ impl Session {
             Deed::Nothing(_) | Deed::Query(_) | Deed::Copy(_) | Deed::Show(_) | Deed::ShowAll => {}
         }
         Ok(self.wire.feed(Said::CommandComplete(CommandComplete::new(tag.to_owned()))).await?)
+    }
+
+    /// The savepoints, where there may be any.
+    fn in_transaction(&mut self, tag: &str) -> Result<&mut Savepoints, Stop> {
+        if self.transaction == TransactionStatus::Idle {
+            let message = format!("{tag} is of a transaction, and there is none: say BEGIN before");
+            return Err(Stop::refused(state::NO_TRANSACTION, message));
+        }
+        Ok(&mut self.savepoints)
     }
 
     /// Settings as rows.

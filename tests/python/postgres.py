@@ -2,11 +2,13 @@
 
 postgres.py adbc ADDRESS QUERY [VALUES]        by ADBC's driver; VALUES is a JSON list
 postgres.py objects ADDRESS                    by ADBC's driver: the tables as catalog browsers show them, and the types of one
-postgres.py psycopg ADDRESS QUERY [VALUES]     by psycopg, as text and as binary; a time in VALUES is {"time": "2013-01-01T00:00:00+00:00"}
+postgres.py psycopg ADDRESS QUERY [VALUES]     by psycopg, as text and as binary; a time in VALUES is {"time": "2013-01-01T00:00:00+00:00"},
+                                               a decimal {"decimal": "1E-7"}
 postgres.py prepared ADDRESS QUERY [VALUES]    by psycopg: the same statement three times, prepared
 """
 
 import datetime
+import decimal
 import json
 import sys
 
@@ -20,6 +22,8 @@ def uri(address):
 
 
 def value(written):
+    if isinstance(written, dict) and "decimal" in written:
+        return decimal.Decimal(written["decimal"])
     if isinstance(written, dict):
         return datetime.datetime.fromisoformat(written["time"])
     return written

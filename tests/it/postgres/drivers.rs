@@ -68,6 +68,8 @@ fn psycopg_binds_values_of_every_type() {
         ("event_timestamp < %s", json!([{"time": "2013-01-01T02:00:00+02:00"}]), json!([])),
         ("tailnum = %s", json!(["N1' or 'a' = 'a"]), json!([])),
         ("tailnum = %s", json!([null]), json!([])),
+        ("delay > %s", json!([{"decimal": "1E-7"}]), json!([[5]])),
+        ("crew = any(%s)", json!([[4, 6]]), json!([[4], [6]])),
     ] {
         let query = format!("select crew from legs where {condition} order by crew");
         let said = ask("psycopg", &at, &query, values);

@@ -3,7 +3,6 @@
 use arrow::datatypes::{FieldRef, SchemaRef};
 use futures::SinkExt;
 use hitherto_engine::PlannedQuery;
-use pgwire::api::Type;
 use pgwire::messages::PgWireBackendMessage as Said;
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{
@@ -16,7 +15,7 @@ use super::deed::Deed;
 use super::failure::{Phase, Stop, Told, state};
 use super::rows::{Answer, Columns, type_of};
 use super::session::{Session, planned, ready_schema, tag_of};
-use super::values;
+use super::values::{self, Taken};
 use super::words::statements;
 use crate::queries::{run, within};
 use crate::shared::Shared;
@@ -28,7 +27,7 @@ const HELD_MAX: usize = 1_000;
 pub(super) struct Prepared {
     /// None of an empty text.
     deed: Option<Deed>,
-    types: Vec<Type>,
+    types: Vec<Taken>,
     /// What the client was told of its columns; none where there are none.
     schema: Option<SchemaRef>,
     /// The plan of just now, for whoever binds at once.
@@ -163,7 +162,7 @@ impl Session {
         let name = asked.name.as_deref().unwrap_or_default();
         let (schema, formats) = if asked.target_type == TARGET_TYPE_BYTE_STATEMENT {
             let prepared = self.prepared.get(name).ok_or_else(|| no_statement(name))?;
-            let types = prepared.types.iter().map(Type::oid).collect();
+            let types = prepared.types.iter().map(Taken::oid).collect();
             let schema = prepared.schema.clone();
             self.wire.feed(Said::ParameterDescription(ParameterDescription::new(types))).await?;
             (schema, Vec::new())
@@ -247,7 +246,7 @@ impl Session {
 async fn told(
     shared: &Shared,
     query: PlannedQuery,
-    types: &[Type],
+    types: &[Taken],
     oids: &[u32],
 ) -> Result<(SchemaRef, PlannedQuery), Stop> {
     if query.parameters().is_empty() || oids.iter().all(|oid| *oid == 0) {

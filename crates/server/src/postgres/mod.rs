@@ -14,6 +14,7 @@ mod deed;
 mod extended;
 mod failure;
 mod listener;
+mod lists;
 mod pass;
 mod rows;
 mod savepoints;

@@ -15,6 +15,7 @@ pub(super) mod state {
     pub(crate) const PROTOCOL_VIOLATION: &str = "08P01";
     pub(crate) const NOT_SUPPORTED: &str = "0A000";
     pub(crate) const DATA_EXCEPTION: &str = "22000";
+    pub(crate) const DATETIME_OVERFLOW: &str = "22008";
     pub(crate) const INVALID_PARAMETER: &str = "22023";
     pub(crate) const INVALID_TEXT: &str = "22P02";
     pub(crate) const INVALID_BINARY: &str = "22P03";

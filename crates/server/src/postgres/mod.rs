@@ -2,7 +2,7 @@
 //!
 //! A query takes the very path of Flight SQL: our planner, its snapshot, the limits and turns of [`crate::queries`]. What is ours
 //! here is the conversation: who it is ([`startup`], by SCRAM), what a client may set ([`settings`]), how values are written
-//! ([`rows`]) and read ([`values`]), and what catalog browsers ask ([`catalog`]), which is answered from tables of our own and
+//! ([`rows`], [`written`]) and read ([`values`]), and what catalog browsers ask ([`catalog`]), which is answered from tables of our own and
 //! never by way of a query of a feature view.
 
 mod base64;
@@ -22,10 +22,12 @@ mod scram;
 mod session;
 mod settings;
 mod startup;
+mod times;
 mod values;
 mod watch;
 mod wire;
 mod words;
+mod written;
 
 pub(crate) use self::listener::serve;
 

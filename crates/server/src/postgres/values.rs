@@ -19,10 +19,8 @@ use pgwire::messages::extendedquery::Bind;
 
 use super::failure::{Stop, state};
 use super::lists;
+use super::times::{DAYS_TO_2000, MICROS_TO_2000};
 
-/// From 1970 to 2000, where PostgreSQL's times begin.
-const DAYS_TO_2000: i32 = 10_957;
-const MICROS_TO_2000: i64 = 946_684_800_000_000;
 /// All values of one run together.
 const VALUES_BYTES_MAX: usize = 1 << 20;
 
@@ -141,7 +139,7 @@ fn array(number: usize, data_type: &Type, value: Option<&[u8]>, is_binary: bool)
     let text = match *data_type {
         Type::NUMERIC => text.map(|text| expanded(text.trim())),
         // of a date with a time or a zone the day counts, as PostgreSQL has it
-        Type::DATE => text.map(|text| if text.ends_with("BC") { text } else { first_word(text) }.into()),
+        Type::DATE => text.map(|text| Cow::Borrowed(if text.ends_with("BC") { text } else { first_word(text) })),
         _ => text.map(Cow::Borrowed),
     };
     let text = text.as_deref();

@@ -28,8 +28,7 @@ pub(super) fn written(array: &ArrayRef, row: usize, field: &FieldInfo) -> Result
         let digits = array.as_string::<i32>().value(row);
         return Ok(Some(if is_binary { Written::Binary(numeric(digits)?) } else { Written::Text(digits.to_owned()) }));
     }
-    if let Some(time) = time(array, row) {
-        let time = time.ok_or_else(|| out_of_range(field.name()))?;
+    if let Some(time) = time(array, row, field.name())? {
         return Ok(match zone(array.data_type()) {
             _ if is_binary => Some(Written::Binary(time.binary(*array.data_type() == DataType::Date32))),
             Some(zone) => Some(Written::Text(time.text(zone))),
@@ -56,8 +55,7 @@ fn of_list(values: &ArrayRef, place: usize, column: &str) -> Result<Option<Strin
     if values.is_null(place) {
         return Ok(None);
     }
-    if let Some(time) = time(values, place) {
-        let time = time.ok_or_else(|| out_of_range(column))?;
+    if let Some(time) = time(values, place, column)? {
         // of another zone than UTC it is the same moment
         return Ok(Some(time.text(zone(values.data_type()).unwrap_or("+00"))));
     }
@@ -67,10 +65,10 @@ fn of_list(values: &ArrayRef, place: usize, column: &str) -> Result<Option<Strin
     if *values.data_type() == DataType::Boolean {
         return Ok(Some(if values.as_boolean().value(place) { "t" } else { "f" }.to_owned()));
     }
-    let text = array_value_to_string(values, place);
-    let unwritable =
-        |error| Stop::refused(state::DATA_EXCEPTION, format!("could not write a list of '{column}': {error}"));
-    text.map(Some).map_err(unwritable)
+    let text = array_value_to_string(values, place).map_err(|error| {
+        Stop::refused(state::DATA_EXCEPTION, format!("could not write a list of '{column}': {error}"))
+    })?;
+    Ok(Some(text))
 }
 
 fn out_of_range(column: &str) -> Stop {
@@ -81,9 +79,9 @@ fn out_of_range(column: &str) -> Stop {
     Stop::refused(state::DATETIME_OVERFLOW, message)
 }
 
-/// The day or moment of this row, if there is one, and it is one of PostgreSQL's.
-fn time(array: &ArrayRef, row: usize) -> Option<Option<Time>> {
-    Some(match array.data_type() {
+/// The day or moment of this row; none if the type is none of times.
+fn time(array: &ArrayRef, row: usize, column: &str) -> Result<Option<Time>, Stop> {
+    let time = match array.data_type() {
         DataType::Date32 => Time::of_days(array.as_primitive::<Date32Type>().value(row)),
         DataType::Timestamp(unit, _) => {
             let (units, a_second) = match unit {
@@ -94,8 +92,9 @@ fn time(array: &ArrayRef, row: usize) -> Option<Option<Time>> {
             };
             Time::of_units(units, a_second)
         }
-        _ => return None,
-    })
+        _ => return Ok(None),
+    };
+    time.map(Some).ok_or_else(|| out_of_range(column))
 }
 
 /// What is written after a time of this type; none of zones that are not UTC.

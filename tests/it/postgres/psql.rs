@@ -49,6 +49,12 @@ fn it_shows_what_there_is_with_types_and_comments() {
     }
     assert!(asked(&at, &["\\d latest.legs"]).contains("View \"latest.legs\""));
     assert_eq!(rows(&at, "select version()").len(), 1);
+    assert_eq!(rows(&at, "select 'pg_class'::regclass::oid"), ["1259"]);
+    assert_eq!(rows(&at, "select obj_description('legs'::regclass)"), ["what each leg was like"]);
+    let of_tables = "select d.description from pg_catalog.pg_class c left join pg_catalog.pg_description d on c.oid = d.objoid \
+                     and d.objsubid = 0 and d.classoid = 'pg_class'::regclass where c.relname = 'legs' and c.relkind = 'r' \
+                     and c.relnamespace = 2200";
+    assert_eq!(rows(&at, of_tables), ["what each leg was like"], "as JDBC asks");
     assert_eq!(rows(&at, "select current_user, current_database()"), ["ada|hitherto"]);
 }
 

@@ -8,11 +8,14 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArr
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionImplementation, ScalarUDF, Signature, SimpleScalarUDF, TypeSignature, Volatility,
+    create_udf,
+};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use hitherto_engine::SqlCatalog;
 
-use super::described::Described;
+use super::described::{Described, SYSTEM};
 use crate::postgres::settings::{Settings, VERSION};
 use crate::postgres::words::statements;
 
@@ -28,8 +31,8 @@ pub(super) fn all(settings: &Settings, described: &Described) -> Vec<ScalarUDF> 
 }
 
 fn about_relations(described: &Described) -> Vec<ScalarUDF> {
-    let visible: HashSet<i32> =
-        described.relations.iter().filter(|relation| relation.is_visible()).map(|relation| relation.oid).collect();
+    let visible = described.relations.iter().filter(|relation| relation.is_visible()).map(|relation| relation.oid);
+    let visible: HashSet<i32> = visible.chain(SYSTEM.map(|(oid, _)| oid)).collect();
     let mut said: HashMap<(i32, i32), String> = HashMap::new();
     for relation in &described.relations {
         let columns = relation.columns.iter().map(|(_, said)| said);
@@ -41,8 +44,13 @@ fn about_relations(described: &Described) -> Vec<ScalarUDF> {
     }
     let (of_relation, of_column) = (Arc::new(said.clone()), Arc::new(said));
     let relations = described.relations.iter();
-    let named: HashMap<(String, String), i32> =
+    let mut named: HashMap<(String, String), i32> =
         relations.map(|relation| ((relation.schema.clone(), relation.name.clone()), relation.oid)).collect();
+    for (oid, name) in SYSTEM {
+        // a view of ours goes before, as its schema does
+        named.entry((SqlCatalog::DEFAULT_SCHEMA.to_owned(), name.to_owned())).or_insert(oid);
+        named.insert((super::PG_CATALOG.to_owned(), name.to_owned()), oid);
+    }
     vec![
         function("pg_table_is_visible", vec![DataType::Int32], DataType::Boolean, move |arguments| {
             let oids = arguments[0].as_primitive::<Int32Type>().iter();
@@ -53,10 +61,15 @@ fn about_relations(described: &Described) -> Vec<ScalarUDF> {
             let number = |name: Option<&str>| named.get(&place(name?)?).copied();
             Ok(Arc::new(names.map(number).collect::<Int32Array>()))
         }),
-        function("obj_description", vec![DataType::Int32, DataType::Utf8], DataType::Utf8, move |arguments| {
-            let oids = arguments[0].as_primitive::<Int32Type>().iter();
-            Ok(Arc::new(oids.map(|oid| of_relation.get(&(oid?, 0)).cloned()).collect::<StringArray>()))
-        }),
+        either(
+            "obj_description",
+            &[&[DataType::Int32], &[DataType::Int32, DataType::Utf8]],
+            DataType::Utf8,
+            move |arguments| {
+                let oids = arguments[0].as_primitive::<Int32Type>().iter();
+                Ok(Arc::new(oids.map(|oid| of_relation.get(&(oid?, 0)).cloned()).collect::<StringArray>()))
+            },
+        ),
         function("col_description", vec![DataType::Int32, DataType::Int32], DataType::Utf8, move |arguments| {
             let oids = arguments[0].as_primitive::<Int32Type>().iter();
             let places = arguments[1].as_primitive::<Int32Type>().iter();
@@ -119,17 +132,32 @@ fn about_this_connection(settings: &Settings) -> Vec<ScalarUDF> {
     ]
 }
 
+/// One that takes either of some lists of arguments.
+fn either(
+    name: &str,
+    takes: &[&[DataType]],
+    gives: DataType,
+    body: impl Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static,
+) -> ScalarUDF {
+    let lists = takes.iter().map(|types| TypeSignature::Exact(types.to_vec()));
+    let signature = Signature::one_of(lists.collect(), Volatility::Stable);
+    ScalarUDF::from(SimpleScalarUDF::new_with_signature(name, signature, gives, over_arrays(body)))
+}
+
+fn over_arrays(body: impl Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static) -> ScalarFunctionImplementation {
+    Arc::new(move |arguments: &[ColumnarValue]| -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        Ok(ColumnarValue::Array(body(&arrays)?))
+    })
+}
+
 fn function(
     name: &str,
     takes: Vec<DataType>,
     gives: DataType,
     body: impl Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> ScalarUDF {
-    let body = move |arguments: &[ColumnarValue]| -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(arguments)?;
-        Ok(ColumnarValue::Array(body(&arrays)?))
-    };
-    create_udf(name, takes, gives, Volatility::Stable, Arc::new(body))
+    create_udf(name, takes, gives, Volatility::Stable, over_arrays(body))
 }
 
 /// Says nothing of anything.

@@ -36,7 +36,7 @@ enum Takes {
 }
 
 /// Every setting: how it is written, what it is at first, what it may be, and whether clients are told of it without asking.
-static SETTINGS: [(&str, &str, Takes, bool); 27] = [
+static SETTINGS: [(&str, &str, Takes, bool); 28] = [
     ("application_name", "", Takes::Any, true),
     ("bytea_output", "hex", Takes::OneOf(&["hex", "escape"]), false),
     ("client_encoding", "UTF8", Takes::Encoding, true),
@@ -52,6 +52,7 @@ static SETTINGS: [(&str, &str, Takes, bool); 27] = [
     ("is_superuser", "off", Takes::Fixed, true),
     ("lock_timeout", "0", Takes::Any, false),
     ("max_identifier_length", "63", Takes::Fixed, false),
+    ("max_index_keys", "32", Takes::Fixed, false),
     ("row_security", "on", Takes::Any, false),
     ("search_path", "public", Takes::Path, false),
     ("server_encoding", "UTF8", Takes::Fixed, true),

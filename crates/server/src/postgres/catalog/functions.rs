@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArray, new_null_array};
-use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use hitherto_engine::SqlCatalog;
 
 use super::described::{Described, SYSTEM};
+use crate::postgres::rows::type_of;
 use crate::postgres::settings::{Settings, VERSION};
 use crate::postgres::words::statements;
 
@@ -76,12 +77,45 @@ fn about_relations(described: &Described) -> Vec<ScalarUDF> {
             let said = oids.zip(places).map(|(oid, place)| of_column.get(&(oid?, place?)).cloned());
             Ok(Arc::new(said.collect::<StringArray>()))
         }),
+        nothing("pg_get_serial_sequence", vec![DataType::Utf8, DataType::Utf8], DataType::Utf8),
+        type_of_values(),
         nothing("shobj_description", vec![DataType::Int32, DataType::Utf8], DataType::Utf8),
         nothing("pg_get_viewdef", vec![DataType::Int32, DataType::Boolean], DataType::Utf8),
         nothing("pg_get_indexdef", vec![DataType::Int32, DataType::Int64, DataType::Boolean], DataType::Utf8),
         always("pg_type_is_visible", true),
         always("pg_function_is_visible", true),
     ]
+}
+
+/// The type of a value, as it is shown.
+fn type_of_values() -> ScalarUDF {
+    let body = over_arrays(|arguments| {
+        let field = Arc::new(Field::new("value", arguments[0].data_type().clone(), true));
+        let name = type_of(&field);
+        Ok(Arc::new(StringArray::from(vec![sql_name(name.name()); arguments[0].len()])))
+    });
+    let signature = Signature::any(1, Volatility::Stable);
+    ScalarUDF::from(SimpleScalarUDF::new_with_signature("pg_typeof", signature, DataType::Utf8, body))
+}
+
+/// A type by the name that SQL has for it.
+fn sql_name(name: &str) -> String {
+    if let Some(element) = name.strip_prefix('_') {
+        return format!("{}[]", sql_name(element));
+    }
+    let known = match name {
+        "bool" => "boolean",
+        "int2" => "smallint",
+        "int4" => "integer",
+        "int8" => "bigint",
+        "float4" => "real",
+        "float8" => "double precision",
+        "timestamp" => "timestamp without time zone",
+        "timestamptz" => "timestamp with time zone",
+        "time" => "time without time zone",
+        other => other,
+    };
+    known.to_owned()
 }
 
 /// The schema and the name of a relation, as its name says them.
@@ -120,15 +154,23 @@ fn about_this_connection(settings: &Settings) -> Vec<ScalarUDF> {
         function("pg_get_userbyid", vec![DataType::Int32], DataType::Utf8, |arguments| {
             Ok(Arc::new(StringArray::from(vec![OWNER; arguments[0].len()])))
         }),
-        function("current_setting", vec![DataType::Utf8], DataType::Utf8, move |arguments| {
-            let names = arguments[0].as_string::<i32>().iter();
-            let value = |name: Option<&str>| {
-                let Some(name) = name else { return Ok(None) };
-                let known = values.get(&name.to_ascii_lowercase()).cloned();
-                known.map(Some).ok_or_else(|| DataFusionError::Plan(format!("there is no setting '{name}'")))
-            };
-            Ok(Arc::new(names.map(value).collect::<Result<StringArray>>()?))
+        either("current_setting", &[&[DataType::Utf8], &[DataType::Utf8, DataType::Boolean]], DataType::Utf8, {
+            move |arguments| {
+                let names = arguments[0].as_string::<i32>().iter();
+                // whether what is not known is null
+                let is_lenient = |row| arguments.get(1).is_some_and(|lenient| lenient.as_boolean().value(row));
+                let value = |(row, name): (usize, Option<&str>)| {
+                    let Some(name) = name else { return Ok(None) };
+                    match values.get(&name.to_ascii_lowercase()) {
+                        None if !is_lenient(row) => Err(DataFusionError::Plan(format!("there is no setting '{name}'"))),
+                        known => Ok(known.cloned()),
+                    }
+                };
+                Ok(Arc::new(names.enumerate().map(value).collect::<Result<StringArray>>()?))
+            }
         }),
+        constant("inet_server_addr", ScalarValue::Utf8(None)),
+        constant("inet_server_port", ScalarValue::Int32(None)),
     ]
 }
 
@@ -191,6 +233,13 @@ mod tests {
         assert_eq!(place("Latest.\"legs@1\"").as_deref(), Some("latest legs@1"));
         for odd in ["", "a.b.c", "1", "a b", "legs; select 1"] {
             assert_eq!(place(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn types_have_the_names_that_sql_has_for_them() {
+        for (name, said) in [("int4", "integer"), ("_float8", "double precision[]"), ("text", "text")] {
+            assert_eq!(sql_name(name), said);
         }
     }
 }

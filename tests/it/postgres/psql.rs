@@ -118,6 +118,7 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
         ("select 1 / (crew - crew) from legs", "22000", "could not run the query"),
         ("set client_encoding = 'LATIN1'", "22023", "client_encoding cannot be 'LATIN1' here"),
         ("set datafusion.execution.batch_size = 1", "42704", "there is no setting"),
+        ("select to_char(event_timestamp, 'YYYY-MM') from legs", "0A000", "the pattern 'YYYY-MM' of to_char has no %"),
         ("declare c cursor for select 1", "0A000", "there are no cursors in SQL"),
         ("select * from pg_catalog.pg_no_such", "42", "pg_no_such"),
     ] {

@@ -16,6 +16,7 @@ mod failure;
 mod listener;
 mod lists;
 mod pass;
+mod patterns;
 mod rows;
 mod savepoints;
 mod scram;

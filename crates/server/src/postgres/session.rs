@@ -24,6 +24,7 @@ use super::deed::{Deed, is_writing};
 use super::extended::{Portal, Prepared};
 use super::failure::{Phase, Stop, Told, state};
 use super::pass::Pass;
+use super::patterns;
 use super::rows::{Answer, Columns};
 use super::savepoints::Savepoints;
 use super::settings::{Settings, read_only};
@@ -324,6 +325,7 @@ impl Session {
 
 /// Plans a query, pinned at what there is now; what catalog browsers ask is planned over tables of its own.
 pub(super) async fn planned(shared: &Arc<Shared>, settings: &Settings, text: &str) -> Result<PlannedQuery, Stop> {
+    patterns::refuse_foreign(text)?;
     let planned = if catalog::is_asked(text) {
         let (asked, settings, query) = (Arc::clone(shared), settings.clone(), text.to_owned());
         plan_by(shared, text, async move { catalog::plan(&asked, &settings, &query).await }).await

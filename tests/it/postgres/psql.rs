@@ -83,6 +83,14 @@ fn its_queries_take_the_path_of_every_other() {
         ["legs"]
     );
 
+    let types = "select data_type from information_schema.columns where table_name = 'legs' and column_name in \
+                 ('tailnum', 'event_timestamp', 'delay', 'crew', 'diverted') order by ordinal_position";
+    assert_eq!(
+        rows(&at, types),
+        ["text", "timestamp with time zone", "double precision", "integer", "boolean"],
+        "in the words of SQL"
+    );
+
     // several statements of one text, a transaction that changes nothing, settings
     assert_eq!(rows(&at, "begin; select 1; select 2; commit"), ["1", "2"]);
     assert_eq!(rows(&at, "set statement_timeout = '5s'; show statement_timeout"), ["5s"]);

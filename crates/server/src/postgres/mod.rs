@@ -9,6 +9,7 @@ mod base64;
 mod binding;
 mod cancel;
 mod catalog;
+mod columns;
 mod copy;
 mod deed;
 mod extended;

@@ -18,7 +18,6 @@ use pgwire::messages::startup::ParameterStatus;
 use tokio::sync::watch;
 
 use super::cancel::Named;
-use super::catalog;
 use super::copy::Shape;
 use super::deed::{Deed, is_writing};
 use super::extended::{Portal, Prepared};
@@ -32,6 +31,7 @@ use super::startup::{Admitted, Client};
 use super::watch::Watch;
 use super::wire::{Socket, Wire};
 use super::words::statements;
+use super::{catalog, columns};
 use crate::background::stopped;
 use crate::queries::{Rows, plan, plan_by, run};
 use crate::shared::Shared;
@@ -330,7 +330,8 @@ pub(super) async fn planned(shared: &Arc<Shared>, settings: &Settings, text: &st
         let (asked, settings, query) = (Arc::clone(shared), settings.clone(), text.to_owned());
         plan_by(shared, text, async move { catalog::plan(&asked, &settings, &query).await }).await
     } else {
-        plan(shared, text).await
+        let renamed = columns::renamed(text);
+        plan(shared, renamed.as_deref().unwrap_or(text)).await
     };
     planned.map_err(|refusal| {
         let is_of_writing = is_writing(text) && !refusal.0.kind.is_retryable();

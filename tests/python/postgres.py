@@ -4,15 +4,18 @@ postgres.py adbc ADDRESS QUERY [VALUES]        by ADBC's driver; VALUES is a JSO
 postgres.py objects ADDRESS                    by ADBC's driver: the tables as catalog browsers show them, and the types of one
 postgres.py psycopg ADDRESS QUERY [VALUES]     by psycopg, as text and as binary; a time in VALUES is {"time": "2013-01-01T00:00:00+00:00"},
                                                a decimal {"decimal": "1E-7"}
+postgres.py asyncpg ADDRESS QUERY [VALUES]     by asyncpg, which fetches binary by portals, within a savepoint
 postgres.py prepared ADDRESS QUERY [VALUES]    by psycopg: the same statement three times, prepared
 """
 
+import asyncio
 import datetime
 import decimal
 import json
 import sys
 
 import adbc_driver_manager
+import asyncpg
 import psycopg
 from adbc_driver_postgresql import dbapi
 
@@ -66,6 +69,25 @@ def by_psycopg(address, text, values="[]"):
     return {"rows": rows, "binary": binary}
 
 
+def by_asyncpg(address, text, values="[]"):
+    parameters = [value(written) for written in json.loads(values)]
+
+    async def rows():
+        connection = await asyncpg.connect(uri(address))
+        try:
+            async with connection.transaction():
+                # the inner one is a savepoint
+                async with connection.transaction():
+                    return await connection.fetch(text, *parameters)
+        finally:
+            await connection.close()
+
+    try:
+        return {"rows": [list(row.values()) for row in asyncio.run(rows())]}
+    except asyncpg.PostgresError as error:
+        return {"state": error.sqlstate, "message": str(error)}
+
+
 def prepared(address, text, values="[]"):
     parameters = [value(written) for written in json.loads(values)]
     rows = []
@@ -76,5 +98,6 @@ def prepared(address, text, values="[]"):
 
 
 verb, *arguments = sys.argv[1:]
-said = {"adbc": adbc, "objects": objects, "psycopg": by_psycopg, "prepared": prepared}[verb](*arguments)
+ways = {"adbc": adbc, "objects": objects, "psycopg": by_psycopg, "asyncpg": by_asyncpg, "prepared": prepared}
+said = ways[verb](*arguments)
 print(json.dumps(said, default=str))

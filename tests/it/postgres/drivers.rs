@@ -1,4 +1,4 @@
-//! Drivers of Python: ADBC's, which copies every answer as binary, and psycopg.
+//! Drivers of Python: ADBC's, which copies every answer as binary, psycopg, asyncpg.
 
 use serde_json::{Value, json};
 
@@ -88,4 +88,16 @@ fn psycopg_binds_values_of_every_type() {
     assert_eq!(prepared["rows"], json!([[5], [5], [5]]), "the same statement three times: {prepared}");
     let refused = ask("psycopg", &at, "select crew from legs where crew = %s", json!(["many"]));
     assert_eq!(refused["state"], "22P02", "{refused}");
+}
+
+#[test]
+fn asyncpg_connects_and_fetches() {
+    let place = place();
+    let (_server, at) = serve(&place);
+    let some = ask("asyncpg", &at, "select crew, delay from legs where tailnum = $1 order by crew", json!(["N1"]));
+    assert_eq!(some["rows"], json!([[4, -3.5], [6, null]]), "{some}");
+    let number = ask("asyncpg", &at, "select cast(1234.5 as decimal(38, 2)) as n from legs where crew = 4", json!([]));
+    assert_eq!(number["rows"], json!([["1234.50"]]), "{number}");
+    let refused = ask("asyncpg", &at, "select * from leg", json!([]));
+    assert_eq!(refused["state"], "42P01", "{refused}");
 }

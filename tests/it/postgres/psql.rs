@@ -64,6 +64,7 @@ fn its_queries_take_the_path_of_every_other() {
     let (_server, at) = serve(&place);
     let all = rows(&at, "select tailnum, event_timestamp, delay, crew, diverted from legs order by crew");
     assert_eq!(all.len(), 3);
+    assert_eq!(rows(&at, "select current_user, crew from legs where crew = 4"), ["ada|4"]);
     assert!(all[0].starts_with("N1|2013-01-01 00:00:00") && all[0].ends_with("+00|-3.5|4|f"), "{all:?}");
     assert!(all[2].ends_with("||6|"), "nulls are empty: {all:?}");
     let joined = rows(

@@ -27,6 +27,7 @@ mod startup;
 mod times;
 mod values;
 mod watch;
+mod who;
 mod wire;
 mod words;
 mod written;

@@ -31,7 +31,7 @@ use super::startup::{Admitted, Client};
 use super::watch::Watch;
 use super::wire::{Socket, Wire};
 use super::words::statements;
-use super::{catalog, columns};
+use super::{catalog, columns, who};
 use crate::background::stopped;
 use crate::queries::{Rows, plan, plan_by, run};
 use crate::shared::Shared;
@@ -330,7 +330,8 @@ pub(super) async fn planned(shared: &Arc<Shared>, settings: &Settings, text: &st
         let (asked, settings, query) = (Arc::clone(shared), settings.clone(), text.to_owned());
         plan_by(shared, text, async move { catalog::plan(&asked, &settings, &query).await }).await
     } else {
-        let renamed = columns::renamed(text);
+        let (_, user) = settings.get("session_authorization")?;
+        let renamed = columns::renamed(text).or_else(|| who::named(text, &user));
         plan(shared, renamed.as_deref().unwrap_or(text)).await
     };
     planned.map_err(|refusal| {

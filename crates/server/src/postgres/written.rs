@@ -37,16 +37,25 @@ pub(super) fn written(array: &ArrayRef, row: usize, field: &FieldInfo) -> Result
         });
     }
     let is_exact = field.format_options().extra_float_digits >= 1;
-    if is_binary || (!is_exact && has_reals(array.data_type())) {
-        return Ok(None);
-    }
     let values = match array.data_type() {
-        DataType::Float32 | DataType::Float64 => return Ok(real(array, row).map(Written::Text)),
+        DataType::Float32 | DataType::Float64 if !is_binary && is_exact => {
+            return Ok(real(array, row).map(Written::Text));
+        }
         DataType::List(_) => array.as_list::<i32>().value(row),
         DataType::LargeList(_) => array.as_list::<i64>().value(row),
         DataType::FixedSizeList(..) => array.as_fixed_size_list().value(row),
         _ => return Ok(None),
     };
+    if is_binary {
+        // written by others, who make a null of a time that they do not know
+        for place in (0..values.len()).filter(|place| values.is_valid(*place)) {
+            time(&values, place, field.name())?;
+        }
+        return Ok(None);
+    }
+    if !is_exact && values.data_type().is_floating() {
+        return Ok(None);
+    }
     let texts: Result<Vec<_>, Stop> = (0..values.len()).map(|place| of_list(&values, place, field.name())).collect();
     Ok(Some(Written::Text(lists::text(texts?.into_iter()))))
 }
@@ -104,15 +113,6 @@ fn zone(data_type: &DataType) -> Option<&'static str> {
             matches!(zone.as_ref(), "UTC" | "Etc/UTC" | "Z" | "+00:00" | "+00" | "+0000").then_some("+00")
         }
         _ => Some(""),
-    }
-}
-
-fn has_reals(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            item.data_type().is_floating()
-        }
-        other => other.is_floating(),
     }
 }
 

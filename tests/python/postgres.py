@@ -2,16 +2,21 @@
 
 postgres.py adbc ADDRESS QUERY [VALUES]        by ADBC's driver; VALUES is a JSON list
 postgres.py objects ADDRESS                    by ADBC's driver: the tables as catalog browsers show them, and the types of one
-postgres.py psycopg ADDRESS QUERY [VALUES]     by psycopg, as text and as binary; a time in VALUES is {"time": "2013-01-01T00:00:00+00:00"}
+postgres.py psycopg ADDRESS QUERY [VALUES]     by psycopg, as text and as binary; a time in VALUES is {"time": "2013-01-01T00:00:00+00:00"},
+                                               a decimal {"decimal": "1E-7"}
+postgres.py asyncpg ADDRESS QUERY [VALUES]     by asyncpg, which fetches binary by portals, within a savepoint
 postgres.py prepared ADDRESS QUERY [VALUES]    by psycopg: the same statement three times, prepared
 postgres.py many ADDRESS COUNT BYTES           by psycopg: so many statements, prepared, and how many before one is refused
 """
 
+import asyncio
 import datetime
+import decimal
 import json
 import sys
 
 import adbc_driver_manager
+import asyncpg
 import psycopg
 from adbc_driver_postgresql import dbapi
 
@@ -21,6 +26,8 @@ def uri(address):
 
 
 def value(written):
+    if isinstance(written, dict) and "decimal" in written:
+        return decimal.Decimal(written["decimal"])
     if isinstance(written, dict):
         return datetime.datetime.fromisoformat(written["time"])
     return written
@@ -74,6 +81,25 @@ def many(address, count, size):
     return {"prepared": int(count)}
 
 
+def by_asyncpg(address, text, values="[]"):
+    parameters = [value(written) for written in json.loads(values)]
+
+    async def rows():
+        connection = await asyncpg.connect(uri(address))
+        try:
+            async with connection.transaction():
+                # the inner one is a savepoint
+                async with connection.transaction():
+                    return await connection.fetch(text, *parameters)
+        finally:
+            await connection.close()
+
+    try:
+        return {"rows": [list(row.values()) for row in asyncio.run(rows())]}
+    except asyncpg.PostgresError as error:
+        return {"state": error.sqlstate, "message": str(error)}
+
+
 def prepared(address, text, values="[]"):
     parameters = [value(written) for written in json.loads(values)]
     rows = []
@@ -84,5 +110,6 @@ def prepared(address, text, values="[]"):
 
 
 verb, *arguments = sys.argv[1:]
-said = {"adbc": adbc, "objects": objects, "psycopg": by_psycopg, "prepared": prepared, "many": many}[verb](*arguments)
+ways = {"adbc": adbc, "objects": objects, "psycopg": by_psycopg, "asyncpg": by_asyncpg, "prepared": prepared, "many": many}
+said = ways[verb](*arguments)
 print(json.dumps(said, default=str))

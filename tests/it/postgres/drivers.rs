@@ -1,4 +1,4 @@
-//! Drivers of Python: ADBC's, which copies every answer as binary, and psycopg.
+//! Drivers of Python: ADBC's, which copies every answer as binary, psycopg, asyncpg.
 
 use serde_json::{Value, json};
 
@@ -34,6 +34,8 @@ fn adbc_reads_rows_as_arrow() {
     assert_eq!(ask("adbc", &at, "select crew from legs where crew > 100", json!([]))["rows"], json!([]));
     let some = ask("adbc", &at, "select crew from legs where tailnum = $1 order by crew", json!(["N1"]));
     assert_eq!(some["rows"], json!([[4], [6]]), "{some}");
+    let own = ask("adbc", &at, "select $1 as v", json!([5]));
+    assert_eq!(own["rows"], json!([[5]]), "a value that is the answer: {own}");
     let refused = ask("adbc", &at, "delete from legs", json!([]));
     assert_eq!(refused["state"], "25006", "{refused}");
 }
@@ -66,11 +68,21 @@ fn psycopg_binds_values_of_every_type() {
         ("event_timestamp < %s", json!([{"time": "2013-01-01T02:00:00+02:00"}]), json!([])),
         ("tailnum = %s", json!(["N1' or 'a' = 'a"]), json!([])),
         ("tailnum = %s", json!([null]), json!([])),
+        ("delay > %s", json!([{"decimal": "1E-7"}]), json!([[5]])),
+        ("crew = any(%s)", json!([[4, 6]]), json!([[4], [6]])),
     ] {
         let query = format!("select crew from legs where {condition} order by crew");
         let said = ask("psycopg", &at, &query, values);
         assert_eq!(said["rows"], crews, "{query}: {said}");
         assert_eq!(said["binary"], crews, "{query}: {said}");
+    }
+    for (query, values, rows) in [
+        ("select %s as v", json!([5]), json!([[5]])),
+        ("select %s as v, crew from legs where tailnum = 'N2'", json!([2.5]), json!([[2.5, 5]])),
+        ("select %s + 1 as v", json!([5]), json!([[6]])),
+    ] {
+        let said = ask("psycopg", &at, query, values);
+        assert_eq!((&said["rows"], &said["binary"]), (&rows, &rows), "{query}: {said}");
     }
     let prepared = ask("prepared", &at, "select crew from legs where tailnum = %s order by crew", json!(["N2"]));
     assert_eq!(prepared["rows"], json!([[5], [5], [5]]), "the same statement three times: {prepared}");
@@ -87,4 +99,16 @@ fn what_is_prepared_is_bounded_in_number_and_bytes() {
         assert_eq!(said, json!({"prepared": prepared, "state": "54000", "after": [[1]]}));
     }
     assert_eq!(python(SCRIPT, &["many", &at, "200", "1"]), json!({"prepared": 200}));
+}
+
+#[test]
+fn asyncpg_connects_and_fetches() {
+    let place = place();
+    let (_server, at) = serve(&place);
+    let some = ask("asyncpg", &at, "select crew, delay from legs where tailnum = $1 order by crew", json!(["N1"]));
+    assert_eq!(some["rows"], json!([[4, -3.5], [6, null]]), "{some}");
+    let number = ask("asyncpg", &at, "select cast(1234.5 as decimal(38, 2)) as n from legs where crew = 4", json!([]));
+    assert_eq!(number["rows"], json!([["1234.50"]]), "{number}");
+    let refused = ask("asyncpg", &at, "select * from leg", json!([]));
+    assert_eq!(refused["state"], "42P01", "{refused}");
 }

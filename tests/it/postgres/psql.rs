@@ -51,6 +51,12 @@ fn it_shows_what_there_is_with_types_and_comments() {
     }
     assert!(asked(&at, &["\\d latest.legs"]).contains("View \"latest.legs\""));
     assert_eq!(rows(&at, "select version()").len(), 1);
+    assert_eq!(rows(&at, "select 'pg_class'::regclass::oid"), ["1259"]);
+    assert_eq!(rows(&at, "select obj_description('legs'::regclass)"), ["what each leg was like"]);
+    let of_tables = "select d.description from pg_catalog.pg_class c left join pg_catalog.pg_description d on c.oid = d.objoid \
+                     and d.objsubid = 0 and d.classoid = 'pg_class'::regclass where c.relname = 'legs' and c.relkind = 'r' \
+                     and c.relnamespace = 2200";
+    assert_eq!(rows(&at, of_tables), ["what each leg was like"], "as JDBC asks");
     assert_eq!(rows(&at, "select current_user, current_database()"), ["ada|hitherto"]);
 }
 
@@ -60,6 +66,7 @@ fn its_queries_take_the_path_of_every_other() {
     let (_server, at) = serve(&place);
     let all = rows(&at, "select tailnum, event_timestamp, delay, crew, diverted from legs order by crew");
     assert_eq!(all.len(), 3);
+    assert_eq!(rows(&at, "select current_user, crew from legs where crew = 4"), ["ada|4"]);
     assert!(all[0].starts_with("N1|2013-01-01 00:00:00") && all[0].ends_with("+00|-3.5|4|f"), "{all:?}");
     assert!(all[2].ends_with("||6|"), "nulls are empty: {all:?}");
     let joined = rows(
@@ -77,6 +84,14 @@ fn its_queries_take_the_path_of_every_other() {
             "select table_name from information_schema.tables where table_name = 'legs' and table_schema = 'public'"
         ),
         ["legs"]
+    );
+
+    let types = "select data_type from information_schema.columns where table_name = 'legs' and column_name in \
+                 ('tailnum', 'event_timestamp', 'delay', 'crew', 'diverted') order by ordinal_position";
+    assert_eq!(
+        rows(&at, types),
+        ["text", "timestamp with time zone", "double precision", "integer", "boolean"],
+        "in the words of SQL"
     );
 
     // several statements of one text, a transaction that changes nothing, settings
@@ -132,6 +147,7 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
         ("set client_encoding = 'LATIN1'", "22023", "client_encoding cannot be 'LATIN1' here"),
         ("set datafusion.execution.batch_size = 1", "42704", "there is no setting"),
         ("commit and chain", "0A000", "no transaction begins with the end of another"),
+        ("select to_char(event_timestamp, 'YYYY-MM') from legs", "0A000", "the pattern 'YYYY-MM' of to_char has no %"),
         ("declare c cursor for select 1", "0A000", "there are no cursors in SQL"),
         ("select * from pg_catalog.pg_no_such", "42", "pg_no_such"),
     ] {
@@ -152,6 +168,17 @@ fn what_writes_is_refused_and_what_is_not_there_is_named() {
     assert_eq!(ran.stdout, "2\n", "{}", ran.stderr);
     assert!(ran.stderr.contains("ERROR:  25P02: "), "{}", ran.stderr);
     assert_eq!(rows(&at, "select count(*) from legs"), ["3"]);
+    // but what was refused after a savepoint
+    let mut command = psql(&at, &[]);
+    command.args(["-v", "ON_ERROR_STOP=0", "-A", "-t", "-q"]);
+    for text in
+        ["begin", "savepoint a", "select * from leg", "rollback to savepoint a", "select 3", "release a", "commit"]
+    {
+        command.args(["-c", text]);
+    }
+    let ran = self::ran(command);
+    assert_eq!(ran.stdout, "3\n", "{}", ran.stderr);
+    assert!(refused(&at, &[], "savepoint a").contains("25P01"));
 }
 
 #[test]

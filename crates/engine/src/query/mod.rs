@@ -111,6 +111,13 @@ impl PlannedQuery {
         Ok(Self { frame, parameters: self.parameters, schema: plan.schema(), plan: Some(plan) })
     }
 
+    /// The columns that it would have with these values, which count as in [`PlannedQuery::bind`]: some are of their types.
+    pub async fn schema_with(&self, values: &RecordBatch) -> Result<SchemaRef> {
+        let bound = parameters::values(&self.parameters, values)?;
+        let (_, plan) = Self::with_values(self.frame.clone(), bound).await?;
+        Ok(plan.schema())
+    }
+
     /// The rows, as they are made; dropping the stream ends the query. What it fails with becomes an error of ours by
     /// [`Error::of_query`].
     pub fn run(self) -> Result<SendableRecordBatchStream> {

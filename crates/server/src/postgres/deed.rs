@@ -18,6 +18,12 @@ pub(super) enum Deed {
     Begin,
     Commit,
     Rollback,
+    /// A place in a transaction gets a name.
+    Savepoint(String),
+    /// It loses it.
+    Release(String),
+    /// The transaction goes on from there.
+    RollbackTo(String),
     /// A setting gets a value, or its first one back.
     Set {
         name: String,
@@ -100,7 +106,12 @@ impl Deed {
             "begin" => transaction(statement, 1, Self::Begin),
             "start" if statement.has(1, &["transaction"]) => transaction(statement, 2, Self::Begin),
             "commit" | "end" => ended(statement, Self::Commit),
-            "rollback" | "abort" => ended(statement, Self::Rollback),
+            "rollback" | "abort" => match place_in(statement) {
+                Some(at) => named(statement, at, Self::RollbackTo),
+                None => ended(statement, Self::Rollback),
+            },
+            "savepoint" => named(statement, 1, Self::Savepoint),
+            "release" => named(statement, if statement.has(1, &["savepoint"]) { 2 } else { 1 }, Self::Release),
             "set" => set(statement),
             "show" => show(statement),
             "reset" if statement.has(1, &["all"]) => Ok(Self::ResetAll),
@@ -122,9 +133,6 @@ impl Deed {
                 statement.name(place).map(|name| Self::Deallocate(Some(name))).ok_or_else(|| odd(statement))
             }
             "unlisten" => Ok(Self::Nothing("UNLISTEN")),
-            "savepoint" | "release" => {
-                Err(unsupported("there are no savepoints: nothing is written, so nothing is undone"))
-            }
             "prepare" | "execute" => {
                 Err(unsupported("statements are prepared by the protocol (Parse, Bind), as drivers do, and not in SQL"))
             }
@@ -143,7 +151,9 @@ impl Deed {
             Self::Query(_) | Self::Copy(_) => "SELECT",
             Self::Begin => "BEGIN",
             Self::Commit => "COMMIT",
-            Self::Rollback => "ROLLBACK",
+            Self::Rollback | Self::RollbackTo(_) => "ROLLBACK",
+            Self::Savepoint(_) => "SAVEPOINT",
+            Self::Release(_) => "RELEASE",
             Self::Set { value: Some(_), .. } => "SET",
             Self::Set { value: None, .. } | Self::ResetAll => "RESET",
             Self::Show(_) | Self::ShowAll => "SHOW",
@@ -167,10 +177,20 @@ fn transaction(statement: &Statement<'_>, from: usize, deed: Deed) -> Result<Dee
     if (from..statement.len()).all(is_known) { Ok(deed) } else { Err(odd(statement)) }
 }
 
+/// Where the name is in `ROLLBACK TO`; none of a rollback of everything.
+fn place_in(statement: &Statement<'_>) -> Option<usize> {
+    let to = if statement.has(1, &["work"]) || statement.has(1, &["transaction"]) { 2 } else { 1 };
+    let after = statement.has(to, &["to"]).then_some(to + 1)?;
+    Some(if statement.has(after, &["savepoint"]) { after + 1 } else { after })
+}
+
+/// A deed with the name that ends the statement.
+fn named(statement: &Statement<'_>, place: usize, deed: fn(String) -> Deed) -> Result<Deed, Stop> {
+    let name = statement.name(place).filter(|_| statement.len() == place + 1);
+    name.map(deed).ok_or_else(|| odd(statement))
+}
+
 fn ended(statement: &Statement<'_>, deed: Deed) -> Result<Deed, Stop> {
-    if statement.has(1, &["to"]) || statement.has(2, &["to"]) {
-        return Err(unsupported("there are no savepoints: nothing is written, so nothing is undone"));
-    }
     if statement.has(1, &["prepared"]) {
         return Err(unsupported("no transaction is prepared here: nothing is written"));
     }
@@ -289,8 +309,12 @@ mod tests {
             ("commit and chain", Err("0A000")),
             ("rollback work and chain", Err("0A000")),
             ("commit now", Err("42601")),
-            ("rollback to savepoint a", Err("0A000")),
-            ("savepoint a", Err("0A000")),
+            ("rollback to savepoint a", Ok(Deed::RollbackTo("a".to_owned()))),
+            ("ROLLBACK WORK TO \"A\"", Ok(Deed::RollbackTo("A".to_owned()))),
+            ("savepoint a", Ok(Deed::Savepoint("a".to_owned()))),
+            ("release savepoint a", Ok(Deed::Release("a".to_owned()))),
+            ("release A", Ok(Deed::Release("a".to_owned()))),
+            ("savepoint", Err("42601")),
             ("set session characteristics as transaction read only", Ok(Deed::Nothing("SET"))),
             ("set transaction read write", Err("25006")),
             ("SET DateStyle TO ISO, DMY", set("datestyle", Some("ISO, DMY"), Until::Close)),

@@ -4,7 +4,6 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use bytes::Bytes;
 use futures::SinkExt;
 use hitherto_engine::PlannedQuery;
-use pgwire::api::Type;
 use pgwire::messages::PgWireBackendMessage as Said;
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{
@@ -15,11 +14,12 @@ use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
 
 use super::deed::Deed;
 use super::failure::{Phase, Stop, Told, state};
-use super::rows::{Answer, Columns};
+use super::rows::{Answer, Columns, type_of};
 use super::session::{Session, planned, ready_schema, tag_of};
-use super::values;
+use super::values::{self, Taken};
 use super::words::statements;
 use crate::queries::{run, within};
+use crate::shared::Shared;
 
 /// What one connection may have prepared at once: drivers keep up to 256 statements unless told otherwise.
 const STATEMENTS_MAX: usize = 300;
@@ -32,7 +32,7 @@ const HELD_BYTES_MAX: usize = 1 << 20;
 pub(super) struct Prepared {
     /// None of an empty text.
     deed: Option<Deed>,
-    types: Vec<Type>,
+    types: Vec<Taken>,
     /// What the client was told of its columns; none where there are none.
     schema: Option<SchemaRef>,
     /// The plan of just now, for whoever binds at once.
@@ -127,7 +127,8 @@ impl Session {
             Deed::Query(text) => {
                 let planned = planned(&self.shared, &self.settings, text).await?;
                 let types = values::types(planned.parameters(), oids)?;
-                (types, Some(SchemaRef::clone(planned.schema())), Some(planned))
+                let (schema, planned) = told(&self.shared, planned, &types, oids).await?;
+                (types, Some(schema), Some(planned))
             }
             // planned for its refusal alone: it announces no columns
             Deed::Copy(copy) => (Vec::new(), None, Some(planned(&self.shared, &self.settings, &copy.query).await?)),
@@ -183,10 +184,11 @@ impl Session {
             query = bound.map_err(|refusal| Stop::of(Phase::Planning, refusal))?;
         }
         let now = ready_schema(&query)?;
-        if schema.as_ref().is_some_and(|told| !are_alike(now, told)) {
-            let told =
-                Told::new(state::NOT_SUPPORTED, "what the statement reads has other columns than when it was prepared");
-            return Err(Stop::Refused(told.with_hint("prepare it again: a view has a new version")));
+        if let Some(difference) = schema.as_ref().and_then(|told| difference(now, told)) {
+            let message = format!("the answer has other columns than when the statement was prepared: {difference}");
+            let hint = "prepare it again: a view has a new version, or a value has another type than was told; CAST($1 AS \
+                        double) says it";
+            return Err(Stop::Refused(Told::new(state::NOT_SUPPORTED, message).with_hint(hint)));
         }
         let schema = schema.map(|_| SchemaRef::clone(now));
         Ok(Portal { deed: Some(deed), formats, schema, stage: Stage::Bound(Some(Box::new(query))) })
@@ -197,7 +199,7 @@ impl Session {
         let name = asked.name.as_deref().unwrap_or_default();
         let (schema, formats) = if asked.target_type == TARGET_TYPE_BYTE_STATEMENT {
             let prepared = self.prepared.get(name).ok_or_else(|| no_statement(name))?;
-            let types = prepared.types.iter().map(Type::oid).collect();
+            let types = prepared.types.iter().map(Taken::oid).collect();
             let schema = prepared.schema.clone();
             self.wire.feed(Said::ParameterDescription(ParameterDescription::new(types))).await?;
             (schema, Vec::new())
@@ -277,12 +279,35 @@ impl Session {
     }
 }
 
-/// Whether clients that were told of one take rows of the other: what is said of columns may change meanwhile.
-fn are_alike(now: &SchemaRef, told: &SchemaRef) -> bool {
-    let alike = |(now, told): (&FieldRef, &FieldRef)| {
-        now.name() == told.name() && now.data_type().equals_datatype(told.data_type())
+/// The columns that a client is told of: where it says itself what its values are, those are what comes of such values.
+async fn told(
+    shared: &Shared,
+    query: PlannedQuery,
+    types: &[Taken],
+    oids: &[u32],
+) -> Result<(SchemaRef, PlannedQuery), Stop> {
+    if query.parameters().is_empty() || oids.iter().all(|oid| *oid == 0) {
+        return Ok((SchemaRef::clone(query.schema()), query));
+    }
+    let nulls = values::nulls(types)?;
+    let asked = async move {
+        // a query that no null can be put into still has the columns that it names
+        let schema = query.schema_with(&nulls).await.unwrap_or_else(|_| SchemaRef::clone(query.schema()));
+        Ok((schema, query))
     };
-    now.fields().len() == told.fields().len() && now.fields().iter().zip(told.fields()).all(alike)
+    within(shared, asked).await.map_err(|refusal| Stop::of(Phase::Planning, refusal))
+}
+
+/// Why clients that were told of one cannot take rows of the other; none if they can. How a type is stored is not told, and may
+/// change with the values.
+fn difference(now: &SchemaRef, told: &SchemaRef) -> Option<String> {
+    let (count, before) = (now.fields().len(), told.fields().len());
+    if count != before {
+        return Some(format!("there are {count}, and there were {before}"));
+    }
+    let said = |field: &FieldRef| format!("'{}' of the type {}", field.name(), type_of(field).name());
+    let mut pairs = now.fields().iter().zip(told.fields()).map(|(now, told)| (said(now), said(told)));
+    pairs.find(|(now, told)| now != told).map(|(now, told)| format!("{now}, which was {told}"))
 }
 
 fn no_statement(name: &str) -> Stop {
@@ -293,4 +318,28 @@ fn no_portal(name: &str) -> Stop {
     let message =
         format!("there is no portal '{name}': it was closed, or its transaction has ended; bind its statement again");
     Stop::refused(state::NO_CURSOR, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn columns_are_alike_where_clients_see_no_difference() {
+        let schema = |fields: &[(&str, DataType)]| -> SchemaRef {
+            let field = |(name, data_type): &(&str, DataType)| Field::new(*name, data_type.clone(), true);
+            Arc::new(Schema::new(fields.iter().map(field).collect::<Vec<_>>()))
+        };
+        let told = schema(&[("a", DataType::Utf8), ("b", DataType::Decimal128(38, 0))]);
+        let same = schema(&[("a", DataType::Utf8View), ("b", DataType::Decimal128(38, 2))]);
+        assert_eq!(difference(&same, &told), None);
+        let other = schema(&[("a", DataType::Int64), ("b", DataType::Decimal128(38, 0))]);
+        assert_eq!(difference(&other, &told).as_deref(), Some("'a' of the type int8, which was 'a' of the type text"));
+        let fewer = schema(&[("a", DataType::Utf8)]);
+        assert_eq!(difference(&fewer, &told).as_deref(), Some("there are 1, and there were 2"));
+    }
 }

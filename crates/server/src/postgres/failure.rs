@@ -15,6 +15,7 @@ pub(super) mod state {
     pub(crate) const PROTOCOL_VIOLATION: &str = "08P01";
     pub(crate) const NOT_SUPPORTED: &str = "0A000";
     pub(crate) const DATA_EXCEPTION: &str = "22000";
+    pub(crate) const DATETIME_OVERFLOW: &str = "22008";
     pub(crate) const INVALID_PARAMETER: &str = "22023";
     pub(crate) const INVALID_TEXT: &str = "22P02";
     pub(crate) const INVALID_BINARY: &str = "22P03";
@@ -25,6 +26,7 @@ pub(super) mod state {
     pub(crate) const UNAUTHORIZED: &str = "28000";
     pub(crate) const WRONG_PASSWORD: &str = "28P01";
     pub(crate) const NO_CURSOR: &str = "34000";
+    pub(crate) const NO_SAVEPOINT: &str = "3B001";
     pub(crate) const NO_DATABASE: &str = "3D000";
     pub(crate) const CONFLICT: &str = "40001";
     pub(crate) const SYNTAX_OR_ACCESS: &str = "42000";

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions as ArrowFormat};
 use arrow_pg::datatypes::field_into_pg_type;
@@ -17,6 +17,7 @@ use pgwire::types::format::FormatOptions;
 
 use super::failure::{Phase, Stop, state};
 use super::pass::Pass;
+use super::written::{Written, written};
 use crate::queries::Rows;
 
 /// How the columns of an answer are shown.
@@ -41,6 +42,8 @@ enum Change {
     Cast(DataType),
     /// Each value as text: PostgreSQL has no such type.
     Text,
+    /// Each value as its digits, of which a number of PostgreSQL may have as many as there are.
+    Digits,
 }
 
 impl Columns {
@@ -91,7 +94,7 @@ impl Columns {
         let shown = |(column, shown): (&ArrayRef, &Shown)| match &shown.change {
             Change::Nothing => Ok(Arc::clone(column)),
             Change::Cast(data_type) => cast(column, data_type),
-            Change::Text => texts(column),
+            Change::Text | Change::Digits => texts(column),
         };
         batch.columns().iter().zip(self.shown.iter()).map(shown).collect()
     }
@@ -104,9 +107,14 @@ impl Shown {
         let field = match &change {
             Change::Nothing => Arc::clone(field),
             Change::Cast(data_type) => shown_as(data_type.clone()),
-            Change::Text => shown_as(DataType::Utf8),
+            Change::Text | Change::Digits => shown_as(DataType::Utf8),
         };
-        let data_type = field_into_pg_type(&field)?;
+        let data_type = match &change {
+            Change::Digits => Type::NUMERIC,
+            // what is always null is a text, as of PostgreSQL's
+            Change::Nothing if field.data_type().is_null() => Type::TEXT,
+            _ => field_into_pg_type(&field)?,
+        };
         Ok((Self { field, change }, data_type))
     }
 }
@@ -136,15 +144,14 @@ fn change_of(data_type: &DataType) -> Change {
         DataType::Int8 | DataType::UInt8 => Change::Cast(DataType::Int16),
         DataType::UInt16 => Change::Cast(DataType::Int32),
         DataType::UInt32 => Change::Cast(DataType::Int64),
-        DataType::UInt64 => Change::Cast(DataType::Decimal128(20, 0)),
         DataType::Float16 => Change::Cast(DataType::Float32),
         DataType::Date64 => Change::Cast(DataType::Timestamp(TimeUnit::Millisecond, None)),
         DataType::FixedSizeBinary(_) => Change::Cast(DataType::Binary),
-        // the greatest number that is written exactly has 28 digits
-        DataType::Decimal128(precision, scale) if *precision <= 28 && *scale >= 0 => Change::Nothing,
-        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) if *scale >= 0 => {
-            Change::Cast(DataType::Decimal128(*precision, *scale))
-        }
+        DataType::UInt64
+        | DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => Change::Digits,
         DataType::Dictionary(_, values) if change_of(values) == Change::Nothing => {
             Change::Cast(values.as_ref().clone())
         }
@@ -241,65 +248,39 @@ impl Answer {
                     field.format(),
                     field.format_options(),
                 )?;
-            } else if let Some(text) = real(array, row, field) {
-                self.encoder.encode_field_with_type_and_format(
-                    &text,
-                    field.datatype(),
-                    FieldFormat::Text,
-                    field.format_options(),
-                )?;
-            } else {
-                encode_value(&mut self.encoder, array, row, &shown.field, field)?;
+                continue;
+            }
+            let options = field.format_options();
+            // as they are: neither is quoted, nor written otherwise
+            match written(array, row, field)? {
+                Some(Written::Text(text)) => {
+                    self.encoder.encode_field_with_type_and_format(&text, &Type::TEXT, FieldFormat::Text, options)?;
+                }
+                Some(Written::Binary(bytes)) => {
+                    let bytes = bytes.as_slice();
+                    self.encoder.encode_field_with_type_and_format(
+                        &bytes,
+                        &Type::BYTEA,
+                        FieldFormat::Binary,
+                        options,
+                    )?;
+                }
+                None => encode_value(&mut self.encoder, array, row, &shown.field, field)?,
             }
         }
         Ok(Some(self.encoder.take_row()))
     }
 }
 
-/// A real number as PostgreSQL writes it, where it is to be a text that says it exactly.
-fn real(array: &ArrayRef, row: usize, field: &FieldInfo) -> Option<String> {
-    if field.format() == FieldFormat::Binary || field.format_options().extra_float_digits < 1 {
-        return None;
-    }
-    match array.data_type() {
-        DataType::Float64 => {
-            let value = array.as_primitive::<Float64Type>().value(row);
-            Some(shortest(value, &format!("{value}"), &format!("{value:e}"), 15))
-        }
-        DataType::Float32 => {
-            let value = array.as_primitive::<Float32Type>().value(row);
-            Some(shortest(f64::from(value), &format!("{value}"), &format!("{value:e}"), 6))
-        }
-        _ => None,
-    }
-}
-
-/// `plain` or, of a number that is very small or has `digits` digits, `scientific` with two digits of its exponent at least.
-fn shortest(value: f64, plain: &str, scientific: &str, digits: i32) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
-    }
-    let parts =
-        scientific.split_once('e').and_then(|(mantissa, exponent)| Some((mantissa, exponent.parse::<i32>().ok()?)));
-    match parts {
-        Some((mantissa, exponent)) if !(-4..digits).contains(&exponent) => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{mantissa}e{sign}{:02}", exponent.abs())
-        }
-        _ => plain.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use arrow::array::{
-        DictionaryArray, Float32Array, Int8Array, Int32Array, IntervalMonthDayNanoArray, ListArray,
-        TimestampMicrosecondArray, UInt64Array,
+        Decimal128Array, DictionaryArray, Float32Array, Float64Builder, Int8Array, Int32Array,
+        IntervalMonthDayNanoArray, ListArray, ListBuilder, NullArray, StringBuilder, TimestampMicrosecondArray,
+        UInt64Array,
     };
-    use arrow::datatypes::{Field, Int8Type, Schema};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{Field, Float32Type, Int8Type, Schema};
     use futures::stream;
 
     use super::*;
@@ -379,36 +360,56 @@ mod tests {
         assert_eq!(rows[1], vec![None; 8]);
     }
 
-    #[test]
-    fn reals_are_written_as_postgresql_writes_them() {
-        let double = |value: f64| shortest(value, &format!("{value}"), &format!("{value:e}"), 15);
-        for (value, text) in [
-            (-33.0, "-33"),
-            (0.1, "0.1"),
-            (0.0, "0"),
-            (1e14, "100000000000000"),
-            (1e15, "1e+15"),
-            (-1.5e300, "-1.5e+300"),
-            (0.0001, "0.0001"),
-            (0.000_012, "1.2e-05"),
-            (f64::NAN, "NaN"),
-            (f64::NEG_INFINITY, "-Infinity"),
-        ] {
-            assert_eq!(double(value), text);
-        }
+    #[tokio::test]
+    async fn numbers_lists_and_times_are_written_by_their_values() {
+        let numbers =
+            Decimal128Array::from(vec![Some(-1_234_500), None]).with_precision_and_scale(38, 2).expect("it fits");
+        let times = TimestampMicrosecondArray::from(vec![Some(1_356_998_400_500_000), None]).with_timezone("UTC");
+        let mut lists = ListBuilder::new(Float64Builder::new());
+        lists.append_value([Some(f64::INFINITY), None, Some(1e20)]);
+        lists.append_null();
+        let mut texts = ListBuilder::new(StringBuilder::new());
+        texts.append_value([Some("a b"), Some(""), Some("c")]);
+        texts.append_null();
+        let field = Arc::new(Field::new_list_field(times.data_type().clone(), true));
+        let moments = ListArray::new(field, OffsetBuffer::from_lengths([1, 1]), Arc::new(times.clone()), None);
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("number", Arc::new(numbers)),
+            ("at", Arc::new(times)),
+            ("list", Arc::new(lists.finish())),
+            ("texts", Arc::new(texts.finish())),
+            ("moments", Arc::new(moments)),
+            ("nothing", Arc::new(NullArray::new(2))),
+        ];
+        let (types, rows) = sent(columns.clone(), FieldFormat::Text).await;
+        assert_eq!(types, ["numeric", "timestamptz", "_float8", "_text", "_timestamptz", "text"]);
+        let text = |text: &str| Some(text.as_bytes().to_vec());
+        let expected = [
+            text("-12345.00"),
+            text("2013-01-01 00:00:00.5+00"),
+            text("{Infinity,NULL,1e+20}"),
+            text("{\"a b\",\"\",c}"),
+            text("{\"2013-01-01 00:00:00.5+00\"}"),
+            None,
+        ];
+        assert_eq!(rows[0], expected);
+        let (_, rows) = sent(columns, FieldFormat::Binary).await;
+        // two groups, the first of which counts ten thousands; negative; two digits after the point: 1, 2345
+        assert_eq!(rows[0][0].as_deref(), Some(&[0, 2, 0, 1, 0x40, 0, 0, 2, 0, 1, 9, 41][..]));
     }
 
-    #[test]
-    fn formats_go_with_columns() {
-        let schema = Arc::new(Schema::new(["a", "b"].map(|name| Field::new(name, DataType::Int32, true)).to_vec()));
-        let formats = |formats: &[i16]| {
-            let columns = Columns::new(&schema, formats, FormatOptions::default());
-            columns.map(|columns| columns.fields.iter().map(|field| field.format().value()).collect::<Vec<_>>())
-        };
-        assert_eq!(formats(&[]).expect("text"), [0, 0]);
-        assert_eq!(formats(&[1]).expect("binary"), [1, 1]);
-        assert_eq!(formats(&[0, 1]).expect("one of each"), [0, 1]);
-        assert!(formats(&[0, 1, 0]).is_err());
-        assert_eq!(size_of(&Type::TIMESTAMPTZ), 8);
+    #[tokio::test]
+    async fn a_time_that_postgresql_has_not_is_refused_and_never_null() {
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![i64::MIN + 1]));
+        let schema = Arc::new(Schema::new(vec![Field::new("at", times.data_type().clone(), true)]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![times]).expect("a batch");
+        for format in [FieldFormat::Text, FieldFormat::Binary] {
+            let columns = Columns::all(&schema, format, FormatOptions::default()).expect("columns");
+            let rows = stream::iter([Ok(batch.clone())]).boxed();
+            let Err(Stop::Refused(told)) = Answer::new(columns, rows, Pass::open()).next().await else {
+                panic!("it is no time of PostgreSQL");
+            };
+            assert!(told.state == "22008" && told.message.contains("'at'"), "{}", told.message);
+        }
     }
 }

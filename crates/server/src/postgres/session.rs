@@ -20,18 +20,20 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::cancel::Named;
-use super::catalog;
 use super::copy::Shape;
 use super::deed::{Deed, is_writing};
 use super::extended::{Portal, Prepared};
 use super::failure::{Phase, Stop, Told, state};
 use super::pass::Pass;
+use super::patterns;
 use super::rows::{Answer, Columns};
+use super::savepoints::Savepoints;
 use super::settings::{Settings, Until, read_only};
 use super::startup::{Admitted, Client};
 use super::watch::Watch;
 use super::wire::{Socket, Wire};
 use super::words::statements;
+use super::{catalog, columns, who};
 use crate::background::stopped;
 use crate::queries::{Rows, plan, plan_by, run};
 use crate::shared::Shared;
@@ -55,6 +57,7 @@ pub(super) struct Session {
     /// Each with the bytes that it keeps.
     pub(super) portals: HashMap<String, (usize, Portal)>,
     pub(super) transaction: TransactionStatus,
+    savepoints: Savepoints,
     socket: Socket,
     named: Named,
     /// Whether messages are passed over until the next Sync: one before has failed.
@@ -67,7 +70,20 @@ impl Session {
         let Admitted { pass, settings } = admitted;
         let (prepared, portals) = (HashMap::new(), HashMap::new());
         let transaction = TransactionStatus::Idle;
-        Self { wire, shared, pass, settings, prepared, portals, transaction, socket, named, passes_over: false }
+        let savepoints = Savepoints::default();
+        Self {
+            wire,
+            shared,
+            pass,
+            settings,
+            prepared,
+            portals,
+            transaction,
+            savepoints,
+            socket,
+            named,
+            passes_over: false,
+        }
     }
 
     /// Goes on until the client leaves, may no longer be there, or the server is told to stop.
@@ -196,7 +212,7 @@ impl Session {
     /// Whether a statement may be done at all now.
     pub(super) fn may(&self, deed: &Deed) -> Result<(), Stop> {
         self.pass.check()?;
-        let is_end = matches!(deed, Deed::Commit | Deed::Rollback);
+        let is_end = matches!(deed, Deed::Commit | Deed::Rollback | Deed::RollbackTo(_));
         if self.transaction == TransactionStatus::Error && !is_end {
             let told = Told::new(state::FAILED_TRANSACTION, "a statement of this transaction was refused before");
             return Err(Stop::Refused(told.with_hint("end it with ROLLBACK, and begin again")));
@@ -217,7 +233,14 @@ impl Session {
                 }
                 self.transaction = TransactionStatus::Idle;
                 self.settings.end_transaction();
+                self.savepoints.clear();
                 self.portals.clear();
+            }
+            Deed::Savepoint(name) => self.in_transaction(tag)?.set(name)?,
+            Deed::Release(name) => self.in_transaction(tag)?.release(name)?,
+            Deed::RollbackTo(name) => {
+                self.in_transaction(tag)?.back_to(name)?;
+                self.transaction = TransactionStatus::Transaction;
             }
             Deed::Set { name, value, until } => {
                 self.settings.set(name, value.as_deref(), *until)?;
@@ -256,6 +279,15 @@ impl Session {
             self.wire.feed(Said::ParameterStatus(ParameterStatus::new(name.to_owned(), value))).await?;
         }
         Ok(())
+    }
+
+    /// The savepoints, where there may be any.
+    fn in_transaction(&mut self, tag: &str) -> Result<&mut Savepoints, Stop> {
+        if self.transaction == TransactionStatus::Idle {
+            let message = format!("{tag} is of a transaction, and there is none: say BEGIN before");
+            return Err(Stop::refused(state::NO_TRANSACTION, message));
+        }
+        Ok(&mut self.savepoints)
     }
 
     /// Settings as rows.
@@ -333,11 +365,14 @@ impl Session {
 
 /// Plans a query, pinned at what there is now; what catalog browsers ask is planned over tables of its own.
 pub(super) async fn planned(shared: &Arc<Shared>, settings: &Settings, text: &str) -> Result<PlannedQuery, Stop> {
+    patterns::refuse_foreign(text)?;
     let planned = if catalog::is_asked(text) {
         let (asked, settings, query) = (Arc::clone(shared), settings.clone(), text.to_owned());
         plan_by(shared, text, async move { catalog::plan(&asked, &settings, &query).await }).await
     } else {
-        plan(shared, text).await
+        let (_, user) = settings.get("session_authorization")?;
+        let renamed = columns::renamed(text).or_else(|| who::named(text, &user));
+        plan(shared, renamed.as_deref().unwrap_or(text)).await
     };
     planned.map_err(|refusal| {
         let is_of_writing = is_writing(text) && !refusal.0.kind.is_retryable();

@@ -24,6 +24,8 @@ enum Takes {
     Fixed,
     /// One of these, whatever the case of letters.
     OneOf(&'static [&'static str]),
+    /// UTF-8, however it is spelled.
+    Encoding,
     /// Any text: it decides nothing here.
     Any,
     /// A whole number in these bounds.
@@ -37,10 +39,10 @@ enum Takes {
 }
 
 /// Every setting: how it is written, what it is at first, what it may be, and whether clients are told of it without asking.
-static SETTINGS: [(&str, &str, Takes, bool); 27] = [
+static SETTINGS: [(&str, &str, Takes, bool); 28] = [
     ("application_name", "", Takes::Any, true),
     ("bytea_output", "hex", Takes::OneOf(&["hex", "escape"]), false),
-    ("client_encoding", "UTF8", Takes::OneOf(&["UTF8", "UTF-8", "unicode"]), true),
+    ("client_encoding", "UTF8", Takes::Encoding, true),
     ("client_min_messages", "notice", Takes::Any, false),
     ("DateStyle", "ISO, MDY", Takes::OneOf(&["ISO", "ISO, MDY", "ISO, DMY", "ISO, YMD"]), true),
     ("default_transaction_isolation", "repeatable read", Takes::OneOf(LEVELS), false),
@@ -53,6 +55,7 @@ static SETTINGS: [(&str, &str, Takes, bool); 27] = [
     ("is_superuser", "off", Takes::Fixed, true),
     ("lock_timeout", "0", Takes::Any, false),
     ("max_identifier_length", "63", Takes::Fixed, false),
+    ("max_index_keys", "32", Takes::Fixed, false),
     ("row_security", "on", Takes::Any, false),
     ("search_path", "public", Takes::Path, false),
     ("server_encoding", "UTF8", Takes::Fixed, true),
@@ -205,10 +208,17 @@ impl Takes {
             Self::Any => Ok(value[..value.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()),
             Self::Fixed => refused(state::INVALID_PARAMETER, "it is the server's own, and cannot be set".to_owned()),
             Self::OneOf(known) => match known.iter().find(|known| known.eq_ignore_ascii_case(value)) {
-                Some(known) if name == "client_encoding" => Ok(known.to_uppercase().replace("UNICODE", "UTF8")),
                 Some(known) => Ok((*known).to_owned()),
                 None => refused(state::INVALID_PARAMETER, format!("it can be {}", known.join(", "))),
             },
+            // drivers write utf8, UTF-8, and one of them with quotes around it
+            Self::Encoding => {
+                let letters: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+                match letters.to_ascii_lowercase().as_str() {
+                    "utf8" | "unicode" => Ok("UTF8".to_owned()),
+                    _ => refused(state::INVALID_PARAMETER, "texts are UTF8, and nothing else".to_owned()),
+                }
+            }
             Self::Number(least, most) => match value.parse::<i64>() {
                 Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
                 _ => refused(state::INVALID_PARAMETER, format!("it is a whole number from {least} to {most}")),
@@ -316,7 +326,8 @@ mod tests {
         }
         for (name, value) in [
             ("search_path", "\"$user\", public"),
-            ("client_encoding", "'utf8'".trim_matches('\'')),
+            ("client_encoding", "'utf-8'"),
+            ("client_encoding", "Unicode"),
             ("transaction_read_only", "true"),
             ("extra_float_digits", "3"),
             ("application_name", "ä".repeat(31_000).as_str()),
@@ -324,6 +335,7 @@ mod tests {
             assert!(settings.set(name, Some(value), Until::Close).is_ok(), "{name} = {value}");
         }
         assert_eq!(settings.get("application_name").expect("it is known").1, "ä".repeat(31));
+        assert_eq!(settings.get("client_encoding").expect("it is known").1, "UTF8", "in PostgreSQL's own spelling");
     }
 
     #[test]

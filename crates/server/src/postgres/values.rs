@@ -1,13 +1,16 @@
 //! The values of parameters, as clients send them: of a type of PostgreSQL, as text or binary.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
-    RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int16Array, Int32Array,
+    Int64Array, IntervalMonthDayNanoArray, ListArray, RecordBatch, StringArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray, new_null_array,
 };
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{CastOptions, cast_with_options, concat};
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalUnit, Schema, TimeUnit};
 use arrow_pg::datatypes::into_pg_type;
 use bytes::Bytes;
 use hitherto_engine::Parameter;
@@ -15,32 +18,73 @@ use pgwire::api::Type;
 use pgwire::messages::extendedquery::Bind;
 
 use super::failure::{Stop, state};
+use super::lists;
+use super::times::{DAYS_TO_2000, MICROS_TO_2000};
 
-/// From 1970 to 2000, where PostgreSQL's times begin.
-const DAYS_TO_2000: i32 = 10_957;
-const MICROS_TO_2000: i64 = 946_684_800_000_000;
 /// All values of one run together.
 const VALUES_BYTES_MAX: usize = 1 << 20;
 
+/// What a parameter takes.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    told: Type,
+    /// Whether the query wants a real number, whatever the client sends: no column of reals has to become decimals then.
+    is_real: bool,
+}
+
+impl Taken {
+    /// The number of its type, as clients are told.
+    pub(super) fn oid(&self) -> u32 {
+        self.told.oid()
+    }
+
+    fn array(&self, number: usize, value: Option<&[u8]>, is_binary: bool) -> Result<ArrayRef, Stop> {
+        if !self.is_real || self.told != Type::NUMERIC {
+            return array(number, &self.told, value, is_binary);
+        }
+        let number_of = |bytes: &[u8]| -> Option<f64> {
+            let text = if is_binary { numeric(bytes)? } else { str::from_utf8(bytes).ok()?.trim().to_owned() };
+            text.parse().ok()
+        };
+        let real = value.map(|bytes| {
+            number_of(bytes).ok_or_else(|| {
+                let kind = if is_binary { state::INVALID_BINARY } else { state::INVALID_TEXT };
+                Stop::refused(kind, format!("the value of ${number} is no {}", self.told.name()))
+            })
+        });
+        Ok(Arc::new(Float64Array::from(vec![real.transpose()?])))
+    }
+}
+
 /// The types of a query's parameters, as clients are told: what they asked for, or else what the query says.
-pub(super) fn types(parameters: &[Parameter], asked: &[u32]) -> Result<Vec<Type>, Stop> {
+pub(super) fn types(parameters: &[Parameter], asked: &[u32]) -> Result<Vec<Taken>, Stop> {
     if let Some(named) = parameters.iter().find(|parameter| parameter.name.parse::<usize>().is_err()) {
         let message =
             format!("the parameter {named} has a name, which PostgreSQL's protocol cannot send: write $1, $2");
         return Err(Stop::refused(state::NOT_SUPPORTED, message));
     }
-    let of = |(place, parameter): (usize, &Parameter)| match asked.get(place) {
+    let told = |(place, parameter): (usize, &Parameter)| match asked.get(place) {
         Some(0) | None => Ok(into_pg_type(&parameter.declared()).unwrap_or(Type::TEXT)),
         Some(oid) => Type::from_oid(*oid).ok_or_else(|| {
             let message = format!("there is no type with the oid {oid}, which {parameter} is said to have");
             Stop::refused(state::UNDEFINED_OBJECT, message)
         }),
     };
+    let of = |(place, parameter): (usize, &Parameter)| -> Result<Taken, Stop> {
+        let is_real = parameter.data_type.as_ref().is_some_and(DataType::is_floating);
+        Ok(Taken { told: told((place, parameter))?, is_real })
+    };
     parameters.iter().enumerate().map(of).collect()
 }
 
+/// A row of nulls of these types.
+pub(super) fn nulls(types: &[Taken]) -> Result<RecordBatch, Stop> {
+    let arrays = types.iter().enumerate().map(|(place, taken)| taken.array(place + 1, None, false));
+    one_row(arrays.collect::<Result<_, Stop>>()?)
+}
+
 /// The values as one row.
-pub(super) fn row(types: &[Type], bind: &Bind) -> Result<RecordBatch, Stop> {
+pub(super) fn row(types: &[Taken], bind: &Bind) -> Result<RecordBatch, Stop> {
     let (values, formats) = (&bind.parameters, &bind.parameter_format_codes);
     let wrong = |message: String| Err(Stop::refused(state::PROTOCOL_VIOLATION, message));
     if values.len() != types.len() {
@@ -54,19 +98,26 @@ pub(super) fn row(types: &[Type], bind: &Bind) -> Result<RecordBatch, Stop> {
         let message = "the values have more than 1 MiB: put large values into a view, and ask by their keys";
         return Err(Stop::refused(state::PROGRAM_LIMIT, message));
     }
-    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
-    for (place, (data_type, value)) in types.iter().zip(values).enumerate() {
+    let mut arrays = Vec::new();
+    for (place, (taken, value)) in types.iter().zip(values).enumerate() {
         let is_binary = formats.get(place).or(formats.first()).is_some_and(|format| *format == 1);
-        let array = array(place + 1, data_type, value.as_deref(), is_binary)?;
-        fields.push(Field::new(format!("${}", place + 1), array.data_type().clone(), true));
-        arrays.push(array);
+        arrays.push(taken.array(place + 1, value.as_deref(), is_binary)?);
     }
+    one_row(arrays)
+}
+
+fn one_row(arrays: Vec<ArrayRef>) -> Result<RecordBatch, Stop> {
+    let field = |(number, array): (usize, &ArrayRef)| Field::new(format!("${number}"), array.data_type().clone(), true);
+    let fields: Vec<Field> = (1..).zip(&arrays).map(field).collect();
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options);
     row.map_err(|error| Stop::refused(state::INTERNAL, format!("could not put the values together: {error}")))
 }
 
 fn array(number: usize, data_type: &Type, value: Option<&[u8]>, is_binary: bool) -> Result<ArrayRef, Stop> {
+    if let Some(element) = lists::element(data_type) {
+        return list(number, &element, value, is_binary);
+    }
     if is_binary && let Some(bytes) = value {
         return binary(data_type, bytes).ok_or_else(|| {
             let message = format!("the binary value of ${number} is no {}", data_type.name());
@@ -85,18 +136,28 @@ fn array(number: usize, data_type: &Type, value: Option<&[u8]>, is_binary: bool)
         let bytes = text.map(bytea).transpose().map_err(refused)?;
         return Ok(Arc::new(BinaryArray::from_opt_vec(vec![bytes.as_deref()])));
     }
+    let text = match *data_type {
+        Type::NUMERIC => text.map(|text| expanded(text.trim())),
+        // of a date with a time or a zone the day counts, as PostgreSQL has it
+        Type::DATE => text.map(|text| Cow::Borrowed(if text.ends_with("BC") { text } else { first_word(text) })),
+        _ => text.map(Cow::Borrowed),
+    };
+    let text = text.as_deref();
     let texts = StringArray::from(vec![text.map(str::trim)]);
     let target = match *data_type {
         Type::BOOL => DataType::Boolean,
         Type::INT2 => DataType::Int16,
-        Type::INT4 | Type::OID => DataType::Int32,
-        Type::INT8 => DataType::Int64,
+        Type::INT4 => DataType::Int32,
+        Type::INT8 | Type::OID => DataType::Int64,
         Type::FLOAT4 => DataType::Float32,
         Type::FLOAT8 => DataType::Float64,
         Type::DATE => DataType::Date32,
         Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         Type::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Type::TIME => DataType::Time64(TimeUnit::Microsecond),
+        Type::INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
         Type::NUMERIC => decimal(text.unwrap_or_default()),
+        Type::UUID => return Ok(Arc::new(StringArray::from(vec![text.map(str::to_ascii_lowercase)]))),
         Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => {
             return Ok(Arc::new(StringArray::from(vec![text])));
         }
@@ -104,6 +165,62 @@ fn array(number: usize, data_type: &Type, value: Option<&[u8]>, is_binary: bool)
     };
     let strictly = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(&texts, &target, &strictly).map_err(|error| refused(error.to_string()))
+}
+
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or_default()
+}
+
+/// The values of a list as one.
+fn list(number: usize, element: &Type, value: Option<&[u8]>, is_binary: bool) -> Result<ArrayRef, Stop> {
+    // of the type of its values, whatever there is of them
+    let none = array(number, element, None, false)?;
+    let field = Arc::new(Field::new_list_field(none.data_type().clone(), true));
+    let Some(bytes) = value else { return Ok(new_null_array(&DataType::List(field), 1)) };
+    let (found, kind) = if is_binary {
+        (lists::of_binary(bytes), state::INVALID_BINARY)
+    } else {
+        (str::from_utf8(bytes).ok().and_then(lists::of_text), state::INVALID_TEXT)
+    };
+    let found = found.ok_or_else(|| {
+        let message = format!("the value of ${number} is no list of {} with one dimension", element.name());
+        Stop::refused(kind, message)
+    })?;
+    let mut values = vec![none.slice(0, 0)];
+    for value in &found {
+        values.push(array(number, element, value.as_deref(), is_binary)?);
+    }
+    let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
+    let list = concat(&values)
+        .and_then(|values| ListArray::try_new(field, OffsetBuffer::from_lengths([values.len()]), values, None));
+    let list =
+        list.map_err(|error| Stop::refused(state::INTERNAL, format!("could not put a list together: {error}")))?;
+    Ok(Arc::new(list))
+}
+
+/// A number without an exponent, where it has one.
+fn expanded(text: &str) -> Cow<'_, str> {
+    let plain = || -> Option<String> {
+        let (mantissa, exponent) = text.split_once(['e', 'E'])?;
+        let exponent = exponent.parse::<i32>().ok().filter(|exponent| (-60..=60).contains(exponent))?;
+        let digits = mantissa.trim_start_matches(['-', '+']);
+        let sign = if mantissa.starts_with('-') { "-" } else { "" };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let point = i32::try_from(whole.len()).ok()?.checked_add(exponent)?;
+        let digits = format!("{whole}{fraction}");
+        if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return None;
+        }
+        let Ok(place) = usize::try_from(point) else {
+            let zeros = usize::try_from(-point).ok()?;
+            return Some(format!("{sign}0.{}{digits}", "0".repeat(zeros)));
+        };
+        let digits = format!("{digits:0<place$}");
+        let (whole, fraction) = digits.split_at_checked(place)?;
+        let whole = if whole.is_empty() { "0" } else { whole };
+        Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
+    };
+    plain().map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// As many digits after the point as the text has.
@@ -134,6 +251,23 @@ fn binary(data_type: &Type, bytes: &[u8]) -> Option<Result<ArrayRef, Stop>> {
             let times = TimestampMicrosecondArray::from(vec![micros]);
             Arc::new(if *data_type == Type::TIMESTAMPTZ { times.with_timezone("UTC") } else { times })
         }
+        Type::TIME => {
+            let micros = i64::from_be_bytes(bytes.try_into().ok()?);
+            Arc::new(Time64MicrosecondArray::from(vec![(0..86_400_000_000).contains(&micros).then_some(micros)?]))
+        }
+        Type::INTERVAL => {
+            let (micros, rest) = bytes.split_first_chunk::<8>()?;
+            let (days, months) = rest.split_first_chunk::<4>()?;
+            let nanos = i64::from_be_bytes(*micros).checked_mul(1_000)?;
+            let (days, months) = (i32::from_be_bytes(*days), i32::from_be_bytes(months.try_into().ok()?));
+            Arc::new(IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(months, days, nanos)]))
+        }
+        Type::UUID => {
+            let number = u128::from_be_bytes(bytes.try_into().ok()?);
+            let digits = format!("{number:032x}");
+            let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+            Arc::new(StringArray::from(vec![parts.join("-")]))
+        }
         Type::BYTEA => Arc::new(BinaryArray::from(vec![bytes])),
         Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => {
             let text = str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))?;
@@ -157,6 +291,17 @@ fn numeric(bytes: &[u8]) -> Option<String> {
     let mut parts = bytes.chunks_exact(2).map(|part| i16::from_be_bytes([part[0], part[1]]));
     let (count, weight, sign, scale) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let groups: Vec<i16> = parts.collect();
+    if count == 0 && groups.is_empty() && bytes.len() == 8 {
+        let special = match sign as u16 {
+            0xc000 => Some("NaN"),
+            0xd000 => Some("Infinity"),
+            0xf000 => Some("-Infinity"),
+            _ => None,
+        };
+        if let Some(special) = special {
+            return Some(special.to_owned());
+        }
+    }
     let is_number = matches!(sign as u16, 0 | 0x4000) && bytes.len() % 2 == 0;
     let is_small = (-20..=20).contains(&weight) && (0..=40).contains(&scale);
     if !is_number || !is_small || groups.len() != usize::try_from(count).ok()? {
@@ -194,6 +339,8 @@ fn unsupported(number: usize, data_type: &Type) -> Stop {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::Float64Type;
     use arrow::util::display::array_value_to_string;
 
     use super::*;
@@ -214,6 +361,18 @@ mod tests {
             (Type::BOOL, "t", Ok("true")),
             (Type::FLOAT8, "1e3", Ok("1000.0")),
             (Type::NUMERIC, "12.340", Ok("12.340")),
+            (Type::NUMERIC, "1E-7", Ok("0.0000001")),
+            (Type::NUMERIC, "-1.25e1", Ok("-12.5")),
+            (Type::NUMERIC, "2E+3", Ok("2000")),
+            (Type::NUMERIC, "e5", Err("22P02")),
+            (Type::DATE, "2013-01-01 +01", Ok("2013-01-01")),
+            (Type::TIME, "12:30:00.5", Ok("12:30:00.500")),
+            (Type::UUID, "A0EEBC99-9c0b-4ef8-bb6d-6bb9bd380a11", Ok("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")),
+            (Type::INT4_ARRAY, "{1,NULL,-3}", Ok("[1, , -3]")),
+            (Type::TEXT_ARRAY, "{a,\"b, \\\"c\"}", Ok("[a, b, \"c]")),
+            (Type::FLOAT8_ARRAY, "{}", Ok("[]")),
+            (Type::INT4_ARRAY, "{a}", Err("22P02")),
+            (Type::INT4_ARRAY, "{{1}}", Err("22P02")),
             (Type::TIMESTAMPTZ, "2013-01-01 02:00:00+02", Ok("2013-01-01T00:00:00Z")),
             (Type::DATE, "2013-01-01", Ok("2013-01-01")),
             (Type::TEXT, " a ", Ok(" a ")),
@@ -245,6 +404,9 @@ mod tests {
             (Type::DATE, &[0, 0, 0, 1], Ok("2000-01-02")),
             (Type::NUMERIC, &number, Ok("12345.678")),
             (Type::NUMERIC, &[0, 0, 0, 0, 0xc0, 0, 0, 0], Err("22P03")),
+            (Type::TIME, &micros, Ok("00:00:01")),
+            (Type::UUID, &[0x0a; 16], Ok("0a0a0a0a-0a0a-0a0a-0a0a-0a0a0a0a0a0a")),
+            (Type::UUID, &[0x0a; 15], Err("22P03")),
             (Type::TEXT, b"a", Ok("a")),
             (Type::JSONB, b"{}", Err("0A000")),
         ] {
@@ -254,6 +416,26 @@ mod tests {
                 "{data_type} {bytes:?}"
             );
         }
+        let list =
+            [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 21, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 7, 0xff, 0xff, 0xff, 0xff];
+        assert_eq!(said(Type::INT2_ARRAY, Some(&list), true).as_deref(), Ok("[7, ]"));
+        assert_eq!(said(Type::INT2_ARRAY, Some(&list[..29]), true), Err("22P03"));
+        assert_eq!(said(Type::INT2_ARRAY, Some(&[0; 12]), true).as_deref(), Ok("[]"));
         assert_eq!(numeric(&[0, 1, 0xff, 0xff, 0x40, 0, 0, 2, 9, 196]).as_deref(), Some("-00000.25"));
+    }
+
+    #[test]
+    fn a_decimal_is_a_real_number_where_the_query_wants_one() {
+        let real = Taken { told: Type::NUMERIC, is_real: true };
+        let said = |value: Option<&[u8]>, is_binary| {
+            let array = real.array(1, value, is_binary).ok()?;
+            let reals = array.as_primitive::<Float64Type>();
+            Some(reals.is_valid(0).then(|| reals.value(0).to_string()))
+        };
+        assert_eq!(said(Some(b"1E-7"), false), Some(Some("0.0000001".to_owned())));
+        assert_eq!(said(Some(&[0, 1, 0xff, 0xff, 0x40, 0, 0, 2, 9, 196]), true), Some(Some("-0.25".to_owned())));
+        assert_eq!(said(Some(&[0, 0, 0, 0, 0xc0, 0, 0, 0]), true), Some(Some("NaN".to_owned())));
+        assert_eq!(said(None, true), Some(None));
+        assert_eq!(said(Some(b"many"), false), None);
     }
 }

@@ -115,6 +115,19 @@ impl<'a> Statement<'a> {
         }
     }
 
+    /// The text with other words at some places; none if all stay.
+    pub(super) fn with(&self, other: impl Fn(usize) -> Option<String>) -> Option<String> {
+        let (mut text, mut end) = (String::new(), 0);
+        for (place, word) in self.words.iter().enumerate() {
+            if let Some(other) = other(place) {
+                text.push_str(&self.text[end..word.begin]);
+                text.push_str(&other);
+                end = word.end;
+            }
+        }
+        (end > 0).then(|| text + &self.text[end..])
+    }
+
     /// The place after the parenthesis that closes the one at `open`.
     pub(super) fn after_closing(&self, open: usize) -> Option<usize> {
         let mut depth = 0_usize;
@@ -160,6 +173,10 @@ mod tests {
         let after = copy.after_closing(1).expect("it is closed");
         assert!(copy.has(after, &["to", "stdout"]));
         assert_eq!(copy.between(2, after - 1), "select \"A\" from (values (1)) t");
+        let other = copy.with(|place| copy.has(place, &["a"]).then(|| "b".to_owned()));
+        assert_eq!(other, None, "what is in quotes is no word");
+        let other = copy.with(|place| copy.has(place, &["values"]).then(|| "rows".to_owned()));
+        assert_eq!(other.as_deref(), Some("COPY (select \"A\" from (rows (1)) t) TO stdout"));
         assert_eq!((copy.between(after, after), copy.after_closing(0)), ("", Some(1)));
         let all = statements("set x = 'Ä', 2");
         let values: Vec<_> = (0..all[0].len()).map(|place| all[0].value(place)).collect();

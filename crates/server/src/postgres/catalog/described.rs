@@ -12,7 +12,17 @@ use crate::answer::text_of;
 const OID_MIN: u32 = 16_384;
 /// The schema of a name without one has the number that it has everywhere.
 const PUBLIC_OID: i32 = 2_200;
-const PG_CATALOG_OID: i32 = 11;
+pub(super) const PG_CATALOG_OID: i32 = 11;
+
+/// Tables of PostgreSQL's own whose numbers clients ask for, because what is said of things stands under them.
+pub(super) const SYSTEM: [(i32, &str); 6] = [
+    (1_247, "pg_type"),
+    (1_255, "pg_proc"),
+    (1_259, "pg_class"),
+    (1_262, "pg_database"),
+    (2_606, "pg_constraint"),
+    (2_615, "pg_namespace"),
+];
 
 /// What there is at one moment.
 #[derive(Debug, Default)]

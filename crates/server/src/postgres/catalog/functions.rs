@@ -5,14 +5,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArray, new_null_array};
-use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionImplementation, ScalarUDF, Signature, SimpleScalarUDF, TypeSignature, Volatility,
+    create_udf,
+};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use hitherto_engine::SqlCatalog;
 
-use super::described::Described;
+use super::described::{Described, SYSTEM};
+use crate::postgres::rows::type_of;
 use crate::postgres::settings::{Settings, VERSION};
 use crate::postgres::words::statements;
 
@@ -28,8 +32,8 @@ pub(super) fn all(settings: &Settings, described: &Described) -> Vec<ScalarUDF> 
 }
 
 fn about_relations(described: &Described) -> Vec<ScalarUDF> {
-    let visible: HashSet<i32> =
-        described.relations.iter().filter(|relation| relation.is_visible()).map(|relation| relation.oid).collect();
+    let visible = described.relations.iter().filter(|relation| relation.is_visible()).map(|relation| relation.oid);
+    let visible: HashSet<i32> = visible.chain(SYSTEM.map(|(oid, _)| oid)).collect();
     let mut said: HashMap<(i32, i32), String> = HashMap::new();
     for relation in &described.relations {
         let columns = relation.columns.iter().map(|(_, said)| said);
@@ -41,8 +45,13 @@ fn about_relations(described: &Described) -> Vec<ScalarUDF> {
     }
     let (of_relation, of_column) = (Arc::new(said.clone()), Arc::new(said));
     let relations = described.relations.iter();
-    let named: HashMap<(String, String), i32> =
+    let mut named: HashMap<(String, String), i32> =
         relations.map(|relation| ((relation.schema.clone(), relation.name.clone()), relation.oid)).collect();
+    for (oid, name) in SYSTEM {
+        // a view of ours goes before, as its schema does
+        named.entry((SqlCatalog::DEFAULT_SCHEMA.to_owned(), name.to_owned())).or_insert(oid);
+        named.insert((super::PG_CATALOG.to_owned(), name.to_owned()), oid);
+    }
     vec![
         function("pg_table_is_visible", vec![DataType::Int32], DataType::Boolean, move |arguments| {
             let oids = arguments[0].as_primitive::<Int32Type>().iter();
@@ -53,22 +62,60 @@ fn about_relations(described: &Described) -> Vec<ScalarUDF> {
             let number = |name: Option<&str>| named.get(&place(name?)?).copied();
             Ok(Arc::new(names.map(number).collect::<Int32Array>()))
         }),
-        function("obj_description", vec![DataType::Int32, DataType::Utf8], DataType::Utf8, move |arguments| {
-            let oids = arguments[0].as_primitive::<Int32Type>().iter();
-            Ok(Arc::new(oids.map(|oid| of_relation.get(&(oid?, 0)).cloned()).collect::<StringArray>()))
-        }),
+        either(
+            "obj_description",
+            &[&[DataType::Int32], &[DataType::Int32, DataType::Utf8]],
+            DataType::Utf8,
+            move |arguments| {
+                let oids = arguments[0].as_primitive::<Int32Type>().iter();
+                Ok(Arc::new(oids.map(|oid| of_relation.get(&(oid?, 0)).cloned()).collect::<StringArray>()))
+            },
+        ),
         function("col_description", vec![DataType::Int32, DataType::Int32], DataType::Utf8, move |arguments| {
             let oids = arguments[0].as_primitive::<Int32Type>().iter();
             let places = arguments[1].as_primitive::<Int32Type>().iter();
             let said = oids.zip(places).map(|(oid, place)| of_column.get(&(oid?, place?)).cloned());
             Ok(Arc::new(said.collect::<StringArray>()))
         }),
+        nothing("pg_get_serial_sequence", vec![DataType::Utf8, DataType::Utf8], DataType::Utf8),
+        type_of_values(),
         nothing("shobj_description", vec![DataType::Int32, DataType::Utf8], DataType::Utf8),
         nothing("pg_get_viewdef", vec![DataType::Int32, DataType::Boolean], DataType::Utf8),
         nothing("pg_get_indexdef", vec![DataType::Int32, DataType::Int64, DataType::Boolean], DataType::Utf8),
         always("pg_type_is_visible", true),
         always("pg_function_is_visible", true),
     ]
+}
+
+/// The type of a value, as it is shown.
+fn type_of_values() -> ScalarUDF {
+    let body = over_arrays(|arguments| {
+        let field = Arc::new(Field::new("value", arguments[0].data_type().clone(), true));
+        let name = type_of(&field);
+        Ok(Arc::new(StringArray::from(vec![sql_name(name.name()); arguments[0].len()])))
+    });
+    let signature = Signature::any(1, Volatility::Stable);
+    ScalarUDF::from(SimpleScalarUDF::new_with_signature("pg_typeof", signature, DataType::Utf8, body))
+}
+
+/// A type by the name that SQL has for it.
+fn sql_name(name: &str) -> String {
+    if let Some(element) = name.strip_prefix('_') {
+        return format!("{}[]", sql_name(element));
+    }
+    let known = match name {
+        "bool" => "boolean",
+        "int2" => "smallint",
+        "int4" => "integer",
+        "int8" => "bigint",
+        "float4" => "real",
+        "float8" => "double precision",
+        "timestamp" => "timestamp without time zone",
+        "timestamptz" => "timestamp with time zone",
+        "time" => "time without time zone",
+        other => other,
+    };
+    known.to_owned()
 }
 
 /// The schema and the name of a relation, as its name says them.
@@ -107,16 +154,43 @@ fn about_this_connection(settings: &Settings) -> Vec<ScalarUDF> {
         function("pg_get_userbyid", vec![DataType::Int32], DataType::Utf8, |arguments| {
             Ok(Arc::new(StringArray::from(vec![OWNER; arguments[0].len()])))
         }),
-        function("current_setting", vec![DataType::Utf8], DataType::Utf8, move |arguments| {
-            let names = arguments[0].as_string::<i32>().iter();
-            let value = |name: Option<&str>| {
-                let Some(name) = name else { return Ok(None) };
-                let known = values.get(&name.to_ascii_lowercase()).cloned();
-                known.map(Some).ok_or_else(|| DataFusionError::Plan(format!("there is no setting '{name}'")))
-            };
-            Ok(Arc::new(names.map(value).collect::<Result<StringArray>>()?))
+        either("current_setting", &[&[DataType::Utf8], &[DataType::Utf8, DataType::Boolean]], DataType::Utf8, {
+            move |arguments| {
+                let names = arguments[0].as_string::<i32>().iter();
+                // whether what is not known is null
+                let is_lenient = |row| arguments.get(1).is_some_and(|lenient| lenient.as_boolean().value(row));
+                let value = |(row, name): (usize, Option<&str>)| {
+                    let Some(name) = name else { return Ok(None) };
+                    match values.get(&name.to_ascii_lowercase()) {
+                        None if !is_lenient(row) => Err(DataFusionError::Plan(format!("there is no setting '{name}'"))),
+                        known => Ok(known.cloned()),
+                    }
+                };
+                Ok(Arc::new(names.enumerate().map(value).collect::<Result<StringArray>>()?))
+            }
         }),
+        constant("inet_server_addr", ScalarValue::Utf8(None)),
+        constant("inet_server_port", ScalarValue::Int32(None)),
     ]
+}
+
+/// One that takes either of some lists of arguments.
+fn either(
+    name: &str,
+    takes: &[&[DataType]],
+    gives: DataType,
+    body: impl Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static,
+) -> ScalarUDF {
+    let lists = takes.iter().map(|types| TypeSignature::Exact(types.to_vec()));
+    let signature = Signature::one_of(lists.collect(), Volatility::Stable);
+    ScalarUDF::from(SimpleScalarUDF::new_with_signature(name, signature, gives, over_arrays(body)))
+}
+
+fn over_arrays(body: impl Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static) -> ScalarFunctionImplementation {
+    Arc::new(move |arguments: &[ColumnarValue]| -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        Ok(ColumnarValue::Array(body(&arrays)?))
+    })
 }
 
 fn function(
@@ -125,11 +199,7 @@ fn function(
     gives: DataType,
     body: impl Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> ScalarUDF {
-    let body = move |arguments: &[ColumnarValue]| -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(arguments)?;
-        Ok(ColumnarValue::Array(body(&arrays)?))
-    };
-    create_udf(name, takes, gives, Volatility::Stable, Arc::new(body))
+    create_udf(name, takes, gives, Volatility::Stable, over_arrays(body))
 }
 
 /// Says nothing of anything.
@@ -163,6 +233,13 @@ mod tests {
         assert_eq!(place("Latest.\"legs@1\"").as_deref(), Some("latest legs@1"));
         for odd in ["", "a.b.c", "1", "a b", "legs; select 1"] {
             assert_eq!(place(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn types_have_the_names_that_sql_has_for_them() {
+        for (name, said) in [("int4", "integer"), ("_float8", "double precision[]"), ("text", "text")] {
+            assert_eq!(sql_name(name), said);
         }
     }
 }

@@ -4,10 +4,12 @@
 //! a query of feature views is never rewritten.
 
 mod described;
+mod empty;
 mod functions;
 mod replaced;
 mod tables;
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::catalog::{
@@ -34,7 +36,7 @@ use crate::shared::Shared;
 const PG_CATALOG: &str = "pg_catalog";
 
 /// Functions that say what there is; a query that has one and reads no table is a browser's.
-const FUNCTIONS: [&str; 30] = [
+const FUNCTIONS: [&str; 34] = [
     "col_description",
     "current_catalog",
     "current_database",
@@ -48,9 +50,12 @@ const FUNCTIONS: [&str; 30] = [
     "has_database_privilege",
     "has_schema_privilege",
     "has_table_privilege",
+    "inet_server_addr",
+    "inet_server_port",
     "obj_description",
     "pg_backend_pid",
     "pg_encoding_to_char",
+    "pg_get_serial_sequence",
     "pg_get_userbyid",
     "pg_is_in_recovery",
     "pg_my_temp_schema",
@@ -59,6 +64,7 @@ const FUNCTIONS: [&str; 30] = [
     "pg_table_is_visible",
     "pg_table_size",
     "pg_total_relation_size",
+    "pg_typeof",
     "quote_ident",
     "session_user",
     "to_regclass",
@@ -102,7 +108,10 @@ pub(super) fn is_asked(text: &str) -> bool {
 /// Plans such a query, by what there is now.
 pub(super) async fn plan(shared: &Shared, settings: &Settings, text: &str) -> Result<PlannedQuery, Error> {
     Engine::admit_sql(text)?;
-    let text = replaced::replaced(text);
+    let text = match empty::emptied(text) {
+        Some(empty) => Cow::Owned(empty),
+        None => replaced::replaced(text),
+    };
     let described = Described::read(shared.engine(), replaced::needs_columns(&text)).await?;
     let tables = session(settings, &described).await.map_err(Error::of_planning)?;
     let mut statements =

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::described::SYSTEM;
+
 /// Phrases as clients send them, and what they come to.
-const PHRASES: [(&str, &str); 8] = [
+const PHRASES: [(&str, &str); 10] = [
     // psql, \d+: options of storage, of which no relation has any
     (
         "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from pg_catalog.unnest(tc.reloptions) x), ', ')",
@@ -18,6 +20,9 @@ const PHRASES: [(&str, &str); 8] = [
     ("c.relkind = ANY($2)", "strpos($2, c.relkind) > 0"),
     // ADBC: a relation by its name, which is a value
     ("$1::regclass::oid", "to_regclass($1)"),
+    // JDBC: whether a type is an array; the names of functions are texts here
+    ("'pg_catalog.array_in'::regproc", "'array_in'"),
+    ("'array_in'::regproc", "'array_in'"),
     // roles are no thing of their own: whoever connects is a token
     ("current_role", "current_user"),
     ("CURRENT_ROLE", "current_user"),
@@ -39,6 +44,16 @@ pub(super) fn replaced(text: &str) -> Cow<'_, str> {
             replaced = Cow::Owned(replaced.replace(phrase, other));
         }
     }
+    // what is not of `public` is not found without its schema; its number says it
+    for (oid, name) in SYSTEM {
+        let phrase = format!("'{name}'::");
+        if replaced.contains(&phrase) {
+            let number = |cast: &str| (format!("{phrase}{cast}"), format!("'{oid}'::{cast}"));
+            for (written, number) in ["regclass", "pg_catalog.regclass"].map(number) {
+                replaced = Cow::Owned(replaced.replace(&written, &number));
+            }
+        }
+    }
     replaced
 }
 
@@ -57,6 +72,11 @@ mod tests {
         assert_eq!(replaced("select oid from pg_class"), "select oid from pg_class");
         let kinds = "select 1 from pg_catalog.pg_class c where c.relkind = ANY($2)";
         assert_eq!(replaced(kinds), "select 1 from pg_catalog.pg_class c where strpos($2, c.relkind) > 0");
+        assert_eq!(replaced("select 'pg_class'::regclass::oid"), "select '1259'::regclass::oid");
+        assert_eq!(
+            replaced("where d.classoid = 'pg_type'::pg_catalog.regclass and t.typinput='pg_catalog.array_in'::regproc"),
+            "where d.classoid = '1247'::pg_catalog.regclass and t.typinput='array_in'"
+        );
         assert!(replaced("WITH fk_unnest AS (     SELECT con.conname").contains("AND false"));
         assert!(needs_columns("select attname from PG_ATTRIBUTE") && !needs_columns("select relname from pg_class"));
     }

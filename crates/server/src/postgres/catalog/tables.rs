@@ -13,7 +13,7 @@ use datafusion_pg_catalog::pg_catalog::oid_field::{kind, oid_field};
 use hitherto_engine::SqlCatalog;
 use pgwire::api::Type;
 
-use super::described::Described;
+use super::described::{Described, PG_CATALOG_OID, SYSTEM};
 use super::functions::OWNER;
 use crate::postgres::rows::{size_of, type_of};
 use crate::postgres::settings::Settings;
@@ -129,13 +129,18 @@ fn namespaces(described: &Described) -> Vec<Column> {
 }
 
 fn classes(described: &Described) -> Vec<Column> {
-    let all = &described.relations;
+    let mut all: Vec<(i32, &str, i32, &str, i16)> = Vec::new();
+    for relation in &described.relations {
+        let count = i16::try_from(relation.columns.len()).unwrap_or(i16::MAX);
+        let kind = if relation.is_view { "v" } else { "r" };
+        all.push((relation.oid, relation.name.as_str(), relation.schema_oid, kind, count));
+    }
+    all.extend(SYSTEM.map(|(oid, name)| (oid, name, PG_CATALOG_OID, "r", 0)));
     let same = Same(all.len());
-    let natts = all.iter().map(|relation| i16::try_from(relation.columns.len()).unwrap_or(i16::MAX));
     vec![
-        oids("oid", all.iter().map(|relation| relation.oid)),
-        texts("relname", all.iter().map(|relation| relation.name.as_str())),
-        oids("relnamespace", all.iter().map(|relation| relation.schema_oid)),
+        oids("oid", all.iter().map(|(oid, ..)| *oid)),
+        texts("relname", all.iter().map(|(_, name, ..)| *name)),
+        oids("relnamespace", all.iter().map(|(_, _, schema, ..)| *schema)),
         same.oid("reltype", 0),
         same.oid("reloftype", 0),
         same.whole("relowner", OWNER_OID),
@@ -149,8 +154,8 @@ fn classes(described: &Described) -> Vec<Column> {
         same.flag("relhasindex", false),
         same.flag("relisshared", false),
         same.text("relpersistence", "p"),
-        texts("relkind", all.iter().map(|relation| if relation.is_view { "v" } else { "r" })),
-        shorts("relnatts", natts),
+        texts("relkind", all.iter().map(|(.., kind, _)| *kind)),
+        shorts("relnatts", all.iter().map(|(.., count)| *count)),
         same.short("relchecks", 0),
         same.flag("relhasrules", false),
         same.flag("relhastriggers", false),
@@ -378,6 +383,8 @@ mod tests {
         )
         .await;
         assert!(said.contains("| legs    | public  | r       | 2        |"), "{said}");
+        let said = rows("SELECT oid, relname, relkind FROM pg_class WHERE relnamespace = 11 ORDER BY oid").await;
+        assert!(said.contains("| 1259 | pg_class      | r       |"), "{said}");
         assert!(rows("SELECT tablename FROM pg_tables").await.contains("legs"));
         assert!(!rows("SELECT viewname FROM pg_views").await.contains("legs"));
         assert!(rows("SELECT rolname FROM pg_roles WHERE rolcanlogin").await.contains("ada"));

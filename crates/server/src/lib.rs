@@ -17,6 +17,7 @@ mod deadline;
 mod delivery;
 mod error;
 mod flight;
+mod histograms;
 mod http;
 mod ingest;
 mod metric_names;

@@ -73,6 +73,7 @@ mod lineage;
 mod lookup;
 mod manifest;
 mod materialize;
+mod merged_reads;
 mod model;
 mod naming;
 mod online_rows;

@@ -1,0 +1,42 @@
+//! Where a call goes.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::service::Routes;
+
+use crate::online_features;
+
+/// All services. Reads of features go straight to theirs, where nobody has to show a token first: what finds the others takes
+/// as long as a small read does.
+#[derive(Clone, Debug)]
+pub(crate) struct Calls {
+    reads: Option<online_features::Service>,
+    routes: Routes,
+}
+
+impl Calls {
+    /// By `routes`, which know reads, too; past them those of `reads`.
+    pub(crate) fn new(reads: Option<online_features::Service>, routes: Routes) -> Self {
+        Self { reads, routes: routes.prepare() }
+    }
+}
+
+impl Service<http::Request<Body>> for Calls {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<http::Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<http::Request<Body>>::poll_ready(&mut self.routes, context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        match &mut self.reads {
+            Some(reads) if request.uri().path() == online_features::GET_FEATURES => reads.call(request),
+            _ => Box::pin(self.routes.call(request)),
+        }
+    }
+}

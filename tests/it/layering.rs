@@ -22,7 +22,7 @@ const EDGES: [(&str, &[&str]); 11] = [
 ];
 
 /// Who alone may know a library.
-const KNOWN_TO: [(&str, &[&str]); 22] = [
+const KNOWN_TO: [(&str, &[&str]); 23] = [
     ("arrow-flight", &["server"]),
     ("arrow-pg", &["server"]),
     ("axum", &["server"]),
@@ -30,6 +30,8 @@ const KNOWN_TO: [(&str, &[&str]); 22] = [
     ("config", &["hitherto"]),
     ("datafusion-pg-catalog", &["server"]),
     ("deltalake-core", &["offline"]),
+    // the load generator's, which is no part of the product
+    ("h2", &[]),
     ("heed", &["online"]),
     ("hyper", &["server"]),
     ("hyper-util", &["server"]),

@@ -18,6 +18,7 @@
 mod alias;
 mod audit;
 mod catalog;
+mod cells;
 mod dataset;
 mod definition;
 mod erasure;
@@ -44,6 +45,7 @@ pub use catalog::{
     Catalog, Created, EntityVersion, Output, Record, ResolvedSet, SetVersion, SpineKey, Table, ViewKey, ViewUse,
     ViewVersion,
 };
+pub use cells::Cells;
 pub use dataset::{Build, Category, Dataset, DatasetView, Number, Profile, Quantile, Split};
 pub use definition::{Definition, Entity, Feature, FeatureSet, FeatureView, Member, Notes, Transform};
 pub use erasure::Erasure;

@@ -3,17 +3,18 @@
 //! A read joins only a round trip that has not been sent. So no answer is older than the moment at which it was asked for,
 //! whoever else is answered by it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hitherto_core::Kind;
-use hitherto_online::{Answer, Group, OnlineStore, Reading, spans};
+use hitherto_online::{Answer, Group, OnlineStore, spans};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use crate::merged_reads::{Merged, OwnGroup, Shares};
 use crate::{Error, Result};
 
 /// So many round trips are under way before reads wait to be joined, unless it is set.
@@ -71,12 +72,6 @@ enum Told {
     Unavailable(Arc<str>),
     /// It failed, and that may be another read's fault: asked alone, each hears what is its own.
     AskAlone,
-}
-
-#[derive(Debug)]
-struct OwnGroup {
-    reading: Reading,
-    keys: Vec<Vec<u8>>,
 }
 
 /// Whether a read goes now or waits.
@@ -208,7 +203,7 @@ impl Drop for UnderWay {
 
 /// One round trip for all of `waiting`.
 async fn read_together(under_way: UnderWay, waiting: Vec<Waiting>) {
-    let (groups, places) = merge(&waiting);
+    let Merged { groups, asked_for, places } = Merged::of(waiting.iter().map(|waiting| waiting.groups.as_slice()));
     let asked: Vec<Group<'_>> =
         groups.iter().map(|group| Group { reading: &group.reading, keys: &group.keys }).collect();
     let read = under_way.store.read(&asked).instrument(span_of(&waiting)).await;
@@ -221,11 +216,12 @@ async fn read_together(under_way: UnderWay, waiting: Vec<Waiting>) {
         Err(error) if error.kind() == Kind::Unavailable => Some(error.to_string().into()),
         _ => None,
     };
+    let mut shares = read.ok().map(|answers| Shares::new(answers, asked_for));
     for (waiting, places) in waiting.into_iter().zip(places) {
-        let told = match (&read, &reason) {
-            (Ok(answers), _) => Told::Answers(places.iter().map(|place| place.of(answers)).collect()),
-            (Err(_), Some(reason)) => Told::Unavailable(Arc::clone(reason)),
-            (Err(_), None) => Told::AskAlone,
+        let told = match (&mut shares, &reason) {
+            (Some(shares), _) => Told::Answers(places.iter().map(|place| shares.of(place)).collect()),
+            (None, Some(reason)) => Told::Unavailable(Arc::clone(reason)),
+            (None, None) => Told::AskAlone,
         };
         // who has left meanwhile hears nothing
         let _ = waiting.tell.send(told);
@@ -243,47 +239,6 @@ fn span_of(waiting: &[Waiting]) -> Span {
         span.follows_from(other);
     });
     span
-}
-
-/// Where the rows of one group of one read lie in what was read for all.
-struct Place {
-    group: usize,
-    keys: Vec<usize>,
-}
-
-impl Place {
-    fn of(&self, answers: &[Answer]) -> Answer {
-        let Answer { marks, is_stale, rows } = &answers[self.group];
-        Answer { marks: *marks, is_stale: *is_stale, rows: self.keys.iter().map(|key| rows[*key].clone()).collect() }
-    }
-}
-
-/// Every reading once with every key once, and per read the places of its groups.
-fn merge(waiting: &[Waiting]) -> (Vec<OwnGroup>, Vec<Vec<Place>>) {
-    let mut groups: Vec<OwnGroup> = Vec::new();
-    let mut readings: HashMap<&Reading, usize> = HashMap::new();
-    let mut keys: HashMap<(usize, &[u8]), usize> = HashMap::new();
-    let mut places = Vec::with_capacity(waiting.len());
-    for read in waiting {
-        let mut own = Vec::with_capacity(read.groups.len());
-        for wanted in &read.groups {
-            let group = *readings.entry(&wanted.reading).or_insert_with(|| {
-                groups.push(OwnGroup { reading: wanted.reading.clone(), keys: Vec::new() });
-                groups.len() - 1
-            });
-            let mut found = Vec::with_capacity(wanted.keys.len());
-            for key in &wanted.keys {
-                let all = &mut groups[group].keys;
-                found.push(*keys.entry((group, key.as_slice())).or_insert_with(|| {
-                    all.push(key.clone());
-                    all.len() - 1
-                }));
-            }
-            own.push(Place { group, keys: found });
-        }
-        places.push(own);
-    }
-    (groups, places)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use hitherto_core::{EntityKey, KeyType, KeyValue, Kind, Span, Status, Timestamp,
 use hitherto_offline::array_of;
 use hitherto_online::{Answer, Group, Marks};
 
-use crate::lookup_columns::{assemble, ruled};
+use crate::packed_lookup::{PackedLookup, ruled};
 use crate::serving::{PlannedView, Serving, ServingPlan};
 use crate::{Error, Result};
 
@@ -98,12 +98,12 @@ impl Serving {
     /// Refused: a view that has never been materialized, a reader's clock before the store's mark (never guessed), a
     /// missing entity column or request field.
     ///
-    /// The same as [`ServingPlan::prepare`], [`Serving::read`] and [`Serving::answer`], for whoever does not look at the time
-    /// that each of them takes.
+    /// The same as [`ServingPlan::prepare`], [`Serving::read`], [`Serving::answer`] and [`PackedLookup::to_lookup`], for whoever
+    /// does not look at the time that each of them takes.
     pub async fn lookup(&self, plan: &ServingPlan, wanted: &LookupRequest) -> Result<Lookup> {
         let prepared = plan.prepare(wanted)?;
         let found = self.read(&prepared).await?;
-        self.answer(&prepared, found)
+        self.answer(&prepared, found)?.to_lookup()
     }
 
     /// Ask the online store, once, for the rows of every view; per view of the plan what it says. Dropped before it is done,
@@ -116,9 +116,9 @@ impl Serving {
     }
 
     /// The answer that the rows give at the engine's present.
-    pub fn answer(&self, prepared: &Prepared<'_>, found: Vec<Answer>) -> Result<Lookup> {
+    pub fn answer<'a>(&self, prepared: &Prepared<'a>, found: Vec<Answer>) -> Result<PackedLookup<'a>> {
         let at = moment(prepared.plan, &found, self.engine().clock())?;
-        assemble(prepared.plan, &prepared.keys, found, &prepared.fields, at, prepared.rows)
+        PackedLookup::judge(prepared.plan, &prepared.keys, found, &prepared.fields, at, prepared.rows)
     }
 }
 

@@ -66,8 +66,6 @@ pub struct PlannedView {
     pub(crate) key_set: usize,
     /// Where the table's columns lie in a row, for unpacking.
     pub(crate) layout: Layout,
-    /// Indices into [`ServingPlan::outputs`] of the features that come from it.
-    pub(crate) outputs: Vec<usize>,
 }
 
 /// A feature of a plan.
@@ -377,20 +375,18 @@ impl Basis {
 fn compile_set(Basis { set, tables }: &Basis, model: Option<VersionedName>) -> Result<ServingPlan> {
     let resolved = &set.resolved;
     let mut key_sets: Vec<Vec<(String, KeyType)>> = Vec::new();
-    let views = resolved.uses.iter().zip(tables).enumerate().map(|(view, (view_use, table))| {
+    let views = resolved.uses.iter().zip(tables).map(|(view_use, table)| {
         let keys: Vec<_> = view_use.keys.iter().map(|key| (key.spine_column.clone(), key.key_type)).collect();
         let key_set = key_sets.iter().position(|known| *known == keys).unwrap_or_else(|| {
             key_sets.push(keys.clone());
             key_sets.len() - 1
         });
-        let outputs = resolved.outputs.iter().enumerate().filter(|(_, output)| output.view_use == view);
         PlannedView {
             view_use: view_use.clone(),
             reading: reading_of(view_use),
             keys,
             key_set,
             layout: Layout::new(table.columns.iter().map(|(_, value_type)| value_type.clone()).collect()),
-            outputs: outputs.map(|(output, _)| output).collect(),
         }
     });
     let views = views.collect();

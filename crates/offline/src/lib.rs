@@ -36,4 +36,4 @@ pub use schema::{
 };
 pub use store::{Disk, DurableFileSystem, FileBeside, OfflineStore, RealDisk};
 pub use vacuum::{Sweep, Vacuumed};
-pub use values::{ColumnReader, KeyReader, array_of, key_array, key_at, value_at};
+pub use values::{ColumnReader, KeyReader, array_of, array_of_cells, key_array, key_at, value_at};

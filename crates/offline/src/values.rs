@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use hitherto_core::{EntityKey, KeyType, KeyValue, Timestamp, Value, ValueType};
+use hitherto_core::{Cells, EntityKey, KeyType, KeyValue, Timestamp, Value, ValueType};
 
 use crate::types::{UTC, arrow_type, key_arrow_type, list_item, vector_item};
 use crate::{Error, Result};
@@ -157,6 +157,26 @@ pub fn array_of<'a>(value_type: &ValueType, values: impl IntoIterator<Item = &'a
         }
         ValueType::List(item) => lists(value_type, item, values)?,
         ValueType::Vector(length) => vectors(value_type, *length as usize, values)?,
+    })
+}
+
+/// The same of cells, of which those are null that `is_null` says by row.
+pub fn array_of_cells(value_type: &ValueType, cells: &Cells, is_null: impl Fn(usize) -> bool) -> Result<ArrayRef> {
+    let valid = || {
+        let valid: NullBuffer = (0..cells.len()).map(|row| !is_null(row)).collect();
+        Some(valid).filter(|valid| valid.null_count() > 0)
+    };
+    Ok(match (cells, value_type) {
+        (Cells::Bools(cells), _) => Arc::new(BooleanArray::new(cells.as_slice().into(), valid())),
+        (Cells::Int32s(cells), ValueType::Date) => Arc::new(Date32Array::new(cells.clone().into(), valid())),
+        (Cells::Int32s(cells), _) => Arc::new(Int32Array::new(cells.clone().into(), valid())),
+        (Cells::Int64s(cells), ValueType::Timestamp) => {
+            Arc::new(TimestampMicrosecondArray::new(cells.clone().into(), valid()).with_timezone(UTC))
+        }
+        (Cells::Int64s(cells), _) => Arc::new(Int64Array::new(cells.clone().into(), valid())),
+        (Cells::Float32s(cells), _) => Arc::new(Float32Array::new(cells.clone().into(), valid())),
+        (Cells::Float64s(cells), _) => Arc::new(Float64Array::new(cells.clone().into(), valid())),
+        (Cells::Values(values), _) => array_of(value_type, values)?,
     })
 }
 
@@ -359,6 +379,26 @@ mod tests {
         round_trip("list<int64>", vec![list(&[1, 2]), V::List(vec![]), V::Null, list(&[3])]);
         round_trip("list<string>", vec![V::List(vec![V::String("a".into())]), V::Null]);
         round_trip("vector<float32, 2>", vec![V::Vector(vec![1.0, 2.0]), V::Null, V::Vector(vec![3.0, 4.0])]);
+    }
+
+    #[test]
+    fn cells_make_the_arrays_that_their_values_make() {
+        for (value_type, cells) in [
+            (ValueType::Bool, Cells::Bools(vec![true, false])),
+            (ValueType::Int32, Cells::Int32s(vec![-7, 0])),
+            (ValueType::Date, Cells::Int32s(vec![19_000, 0])),
+            (ValueType::Int64, Cells::Int64s(vec![i64::MIN, 0])),
+            (ValueType::Timestamp, Cells::Int64s(vec![1, 0])),
+            (ValueType::Float32, Cells::Float32s(vec![0.5, 0.0])),
+            (ValueType::Float64, Cells::Float64s(vec![f64::INFINITY, 0.0])),
+            (ValueType::String, Cells::Values(vec![Value::String("a".into()), Value::Null])),
+        ] {
+            let is_null = |row| row == 1;
+            let values = cells.to_values(&value_type, is_null);
+            assert_eq!(values[1], Value::Null, "{value_type}");
+            let array = array_of_cells(&value_type, &cells, is_null).expect("cells of the type");
+            assert_eq!(&array, &array_of(&value_type, &values).expect("values of the type"), "{value_type}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! created time behind a byte that says whether there is one, sequence; integers big endian with the sign flipped.
 //! Then a byte of format and flags, then the packed values.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use hitherto_core::Timestamp;
 
 use crate::{Marks, OnlineRow, RowVersion};
@@ -31,7 +31,7 @@ pub(crate) fn push_row(out: &mut Vec<u8>, row: &OnlineRow) {
 }
 
 /// The row of a record; its values share the record's memory.
-pub(crate) fn row(record: Bytes) -> Result<OnlineRow, &'static str> {
+pub(crate) fn row(mut record: Bytes) -> Result<OnlineRow, &'static str> {
     let Some((header, _)) = record.split_first_chunk::<HEADER_LEN>() else {
         return Err("the record is cut short");
     };
@@ -45,7 +45,9 @@ pub(crate) fn row(record: Bytes) -> Result<OnlineRow, &'static str> {
         return Err("the record is of a format that this version does not know");
     }
     let version = RowVersion { event: Timestamp(integer(header, 0)), created, sequence: integer(header, 17) };
-    Ok(OnlineRow { version, deleted: flags & DELETED != 0, values: record.slice(HEADER_LEN..) })
+    // a slice would be a second owner of the memory, for which more of it is needed
+    record.advance(HEADER_LEN);
+    Ok(OnlineRow { version, deleted: flags & DELETED != 0, values: record })
 }
 
 /// The record of marks.

@@ -2,8 +2,6 @@
 
 use hitherto_core::{Name, Span, Status, Timestamp, Value, ValueType, VersionedName};
 
-use prost::Message;
-
 use crate::{Column, Error, field, v1};
 
 /// The features of a consumer, for every row of the request, with what is needed to judge them.
@@ -76,11 +74,6 @@ pub struct ModelPin {
     pub version: VersionedName,
     /// The alias that was asked for.
     pub alias: Option<Name>,
-}
-
-/// How many bytes an answer has as a message.
-pub fn answer_bytes(answer: &v1::GetFeaturesResponse) -> usize {
-    answer.encoded_len()
 }
 
 impl TryFrom<Features> for v1::GetFeaturesResponse {

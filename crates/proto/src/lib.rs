@@ -17,6 +17,8 @@
 //! # Ok::<(), hitherto_proto::Error>(())
 //! ```
 
+mod answer_codec;
+mod answer_writer;
 mod column;
 mod entity;
 mod error;
@@ -38,10 +40,12 @@ mod tests;
 mod training_set;
 pub mod v1;
 
+pub use answer_codec::AnswerCodec;
+pub use answer_writer::{AnswerEnd, AnswerWriter};
 pub use column::{Column, row_count};
 pub use error::Error;
 pub use failure::{Failure, Violation};
-pub use features::{FeatureColumn, Features, ModelPin, ViewAnswer, Watermark, answer_bytes};
+pub use features::{FeatureColumn, Features, ModelPin, ViewAnswer, Watermark};
 pub use get_features::{AnswerFormat, Consumer, EventTimes, GetFeatures};
 pub use ingest::{Destination, Push, Pushed};
 pub use kind::{code, kind, reason};

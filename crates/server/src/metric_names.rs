@@ -1,13 +1,23 @@
 //! Every metric: its name, its labels, what it counts.
 
+use crate::histograms::Kind;
+
 /// gRPC requests answered. Labels: `method`, `code`.
 pub(crate) const REQUESTS: &str = "hitherto_grpc_requests_total";
 /// How long gRPC requests took. Label: `method`.
-pub(crate) const REQUEST_SECONDS: &str = "hitherto_grpc_request_seconds";
+pub(crate) const REQUEST_SECONDS: Kind = Kind {
+    name: "hitherto_grpc_request_seconds",
+    help: "how long gRPC requests took",
+    bounds: &REQUEST_SECONDS_BUCKETS,
+};
 /// Feature values answered, by what they stand for. Labels: `view` (`name@version`), `status`.
 pub(crate) const STATUSES: &str = "hitherto_feature_statuses_total";
 /// How long before the answer the event behind a served row was. Label: `view` (`name@version`).
-pub(crate) const AGE_SECONDS: &str = "hitherto_feature_age_seconds";
+pub(crate) const AGE_SECONDS: Kind = Kind {
+    name: "hitherto_feature_age_seconds",
+    help: "how long before the answer the event behind a served row was",
+    bounds: &AGE_SECONDS_BUCKETS,
+};
 /// Requests that a limit bounds and that are being worked on. Label: `method`.
 pub(crate) const IN_FLIGHT: &str = "hitherto_requests_in_flight";
 /// Requests that wait for their turn. Label: `method`.
@@ -19,11 +29,19 @@ pub(crate) const REFUSED: &str = "hitherto_requests_refused_total";
 pub(crate) const SERVED: &str = "hitherto_serving_requests_total";
 /// How long these requests were in each phase. Labels: `feature_set`, `model`, `phase` (`receive`, `queue`, `own` for the
 /// server's own time, `store` for the online store's).
-pub(crate) const SERVED_SECONDS: &str = "hitherto_serving_seconds";
+pub(crate) const SERVED_SECONDS: Kind = Kind {
+    name: "hitherto_serving_seconds",
+    help: "how long requests of features were in each phase",
+    bounds: &PHASE_SECONDS_BUCKETS,
+};
 /// Values answered to them, transforms included. Labels: `feature_set`, `model`, `status`.
 pub(crate) const SERVED_VALUES: &str = "hitherto_serving_values_total";
 /// How long before the answer the oldest event behind it was. Labels: `feature_set`, `model`.
-pub(crate) const SERVED_AGE_SECONDS: &str = "hitherto_serving_oldest_age_seconds";
+pub(crate) const SERVED_AGE_SECONDS: Kind = Kind {
+    name: "hitherto_serving_oldest_age_seconds",
+    help: "how long before an answer the oldest event behind it was",
+    bounds: &AGE_SECONDS_BUCKETS,
+};
 /// Bytes of the messages of their answers. Labels: `feature_set`, `model`.
 pub(crate) const SERVED_BYTES: &str = "hitherto_serving_answer_bytes_total";
 /// Reads of the online store for lookups. Label: `round_trip` (`own`, or `shared` with other reads).

@@ -2,12 +2,16 @@
 //!
 //! Each server has a recorder of its own: several may run in one process, and none installs a global one.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use hitherto_core::{Name, VersionedName};
-use hitherto_engine::{Brought, Lookup, ReadCounts, ServingPlan};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
+use hitherto_engine::{Brought, PackedLookup, ReadCounts, ServingPlan};
+use metrics::{
+    Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tonic::Code;
 
@@ -15,57 +19,74 @@ use crate::account::{Account, Subject};
 use crate::admission::Admission;
 use crate::auth::{REASONS, Reason};
 use crate::connections::Connections;
+use crate::histograms::{Histogram, Histograms};
 use crate::metric_names as names;
 use crate::readiness::ViewMarks;
-use crate::set_series::AllSeries;
+use crate::set_series::{AllSeries, CODES, Tally};
 use crate::{Error, Result, SpanCounts};
 
 /// One server's counters.
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    histograms: Histograms,
     series: AllSeries,
+    calls: RwLock<HashMap<&'static str, Arc<CallSeries>>>,
+}
+
+/// What is counted of a method's calls: looked up once, then counted into without a label being made.
+struct CallSeries {
+    requests: [OnceLock<Counter>; CODES],
+    seconds: Arc<Histogram>,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Result<Self> {
-        let requests: &[f64] = &names::REQUEST_SECONDS_BUCKETS;
-        let buckets = [
-            (names::REQUEST_SECONDS, requests),
-            (names::MODEL_SECONDS, requests),
-            (names::SHADOW_SECONDS, requests),
-            (names::SERVED_SECONDS, &names::PHASE_SECONDS_BUCKETS),
-            (names::AGE_SECONDS, &names::AGE_SECONDS_BUCKETS),
-            (names::SERVED_AGE_SECONDS, &names::AGE_SECONDS_BUCKETS),
-        ];
-        let builder = buckets.into_iter().try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
-            builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)
-        });
+        let builder = [names::MODEL_SECONDS, names::SHADOW_SECONDS].into_iter().try_fold(
+            PrometheusBuilder::new(),
+            |builder, name| {
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &names::REQUEST_SECONDS_BUCKETS)
+            },
+        );
         let recorder = builder.map_err(|source| Error::serve("set up metrics", source))?.build_recorder();
         let handle = recorder.handle();
-        let metrics = Self { recorder, handle, series: AllSeries::default() };
+        let (histograms, series, calls) = (Histograms::default(), AllSeries::default(), RwLock::default());
+        let metrics = Self { recorder, handle, histograms, series, calls };
         metrics.record(describe);
         Ok(metrics)
     }
 
     /// A request was answered, or given up by its caller.
     pub(crate) fn request(&self, method: &'static str, code: Code, took: Duration) {
-        self.record(|| {
-            counter!(names::REQUESTS, "method" => method, "code" => code_name(code)).increment(1);
-            histogram!(names::REQUEST_SECONDS, "method" => method).record(took.as_secs_f64());
-        });
+        let calls = self.calls(method);
+        calls.seconds.record(took.as_secs_f64());
+        let made = || counter!(names::REQUESTS, "method" => method, "code" => code_name(code));
+        if let Some(requests) = calls.requests.get(code as usize) {
+            self.record(|| requests.get_or_init(made).increment(1));
+        }
+    }
+
+    fn calls(&self, method: &'static str) -> Arc<CallSeries> {
+        let known = self.calls.read().unwrap_or_else(PoisonError::into_inner).get(method).map(Arc::clone);
+        known.unwrap_or_else(|| {
+            let mut calls = self.calls.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(calls.entry(method).or_insert_with(|| {
+                let seconds = self.histograms.of(names::REQUEST_SECONDS, &[("method", method)]);
+                Arc::new(CallSeries { requests: [const { OnceLock::new() }; CODES], seconds })
+            }))
+        })
     }
 
     /// Features were answered by `plan`.
-    pub(crate) fn looked_up(&self, plan: &ServingPlan, lookup: &Lookup) {
-        self.record(|| self.series.of(plan).looked_up(lookup));
+    pub(crate) fn looked_up(&self, plan: &ServingPlan, found: &PackedLookup<'_>, tally: &Tally) {
+        self.record(|| self.series.of(plan, &self.histograms).looked_up(found, tally));
     }
 
     /// A request with an account has ended; counted by who was to answer it, where that is known.
     pub(crate) fn served(&self, account: &Account, code: Code) {
         let Subject { plan: Some(plan), bytes, .. } = account.subject() else { return };
         self.record(|| {
-            let series = self.series.of(&plan);
+            let series = self.series.of(&plan, &self.histograms);
             series.request(code, &account.times());
             series.bytes(bytes);
         });
@@ -198,7 +219,9 @@ impl Metrics {
 
     /// Everything, as Prometheus reads it.
     pub(crate) fn render(&self) -> String {
-        self.handle.render()
+        let mut text = self.handle.render();
+        self.histograms.render(&mut text);
+        text
     }
 
     /// Moves samples into their buckets; without this they pile up where nobody scrapes.
@@ -261,16 +284,12 @@ pub(crate) fn seconds(span: hitherto_core::Span) -> f64 {
 
 fn describe() {
     describe_counter!(names::REQUESTS, "gRPC requests answered");
-    describe_histogram!(names::REQUEST_SECONDS, "how long gRPC requests took");
     describe_counter!(names::STATUSES, "feature values answered, by what they stand for");
-    describe_histogram!(names::AGE_SECONDS, "how long before the answer the event behind a served row was");
     describe_gauge!(names::IN_FLIGHT, "requests that a limit bounds and that are being worked on");
     describe_gauge!(names::QUEUED, "requests that wait for their turn");
     describe_counter!(names::REFUSED, "requests that were refused because as many were let in as may be");
     describe_counter!(names::SERVED, "requests of features, by who was to answer them");
-    describe_histogram!(names::SERVED_SECONDS, "how long requests of features were in each phase");
     describe_counter!(names::SERVED_VALUES, "values answered, by what they stand for");
-    describe_histogram!(names::SERVED_AGE_SECONDS, "how long before an answer the oldest event behind it was");
     describe_counter!(names::SERVED_BYTES, "bytes of the messages of answers");
     describe_counter!(names::STORE_READS, "reads of the online store for lookups");
     describe_counter!(names::SHARED_ROUND_TRIPS, "round trips to the online store that reads shared");

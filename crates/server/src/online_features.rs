@@ -1,17 +1,19 @@
 //! `OnlineFeatures`: the latest features of entity keys.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use hitherto_core::{KeyType, KeyValue, Selector};
-use hitherto_engine::{Consumer, Lookup, LookupRequest, LookupView, Route, ServingPlan};
+use hitherto_core::{Cells, KeyType, KeyValue, Selector, ValueType};
+use hitherto_engine::{Consumer, LookupRequest, PackedLookup, Route, ServingPlan};
 use hitherto_online::spans;
-use hitherto_proto::v1::online_features_server::{OnlineFeatures, OnlineFeaturesServer};
-use hitherto_proto::v1::{GetFeaturesRequest, GetFeaturesResponse};
+use hitherto_proto::v1::GetFeaturesRequest;
 use hitherto_proto::{
-    AnswerFormat, Column, EventTimes, FeatureColumn, Features, GetFeatures, MESSAGE_BYTES_MAX, ModelPin, ViewAnswer,
-    Watermark, answer_bytes,
+    AnswerCodec, AnswerEnd, AnswerFormat, AnswerWriter, Column, EventTimes, GetFeatures, MESSAGE_BYTES_MAX, ModelPin,
+    Watermark,
 };
 use tokio::time::Instant;
+use tonic::codegen::{Body, BoxFuture, Context, Poll, Service as HttpService, StdError, http};
+use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
@@ -20,94 +22,179 @@ use crate::answer::{Refusal, answer_in_time};
 use crate::arrow_answer::ipc_stream;
 use crate::deadline::Deadline;
 use crate::metrics::AskedModel;
+use crate::set_series::Tally;
 use crate::shared::Shared;
 
-/// The service.
-#[derive(Debug)]
-pub(crate) struct Service(pub(crate) Arc<Shared>);
+/// The path of its one method.
+pub(crate) const GET_FEATURES: &str = "/hitherto.v1.OnlineFeatures/GetFeatures";
+
+/// The service. It is made by hand, since its answers are written as bytes: to make a message of each costs several times what
+/// the values do.
+#[derive(Clone, Debug)]
+pub(crate) struct Service(Arc<Shared>);
 
 /// The service, to be mounted.
-pub(crate) fn service(shared: Arc<Shared>) -> OnlineFeaturesServer<Service> {
-    OnlineFeaturesServer::new(Service(shared))
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+pub(crate) fn service(shared: Arc<Shared>) -> Service {
+    Service(shared)
 }
 
-#[tonic::async_trait]
-impl OnlineFeatures for Service {
-    async fn get_features(
-        &self,
-        request: Request<GetFeaturesRequest>,
-    ) -> Result<Response<GetFeaturesResponse>, Status> {
-        let account = Account::open(Deadline::of(&request));
-        let work = self.get(request.into_inner(), &account);
-        answer_in_time(&self.0, &self.0.reads, &account, 0, work).await
+impl NamedService for Service {
+    const NAME: &'static str = "hitherto.v1.OnlineFeatures";
+}
+
+impl<B> HttpService<http::Request<B>> for Service
+where
+    B: Body + Send + 'static,
+    B::Error: Into<StdError> + Send + 'static,
+{
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        if request.uri().path() != GET_FEATURES {
+            return Box::pin(async { Ok(Status::unimplemented("").into_http()) });
+        }
+        let service = GetFeaturesService(Arc::clone(&self.0));
+        Box::pin(async move {
+            let limit = Some(MESSAGE_BYTES_MAX);
+            let mut grpc = Grpc::new(AnswerCodec).apply_max_message_size_config(limit, limit);
+            Ok(grpc.unary(service, request).await)
+        })
     }
 }
 
-impl Service {
-    async fn get(&self, sent: GetFeaturesRequest, account: &Account) -> Result<GetFeaturesResponse, Refusal> {
-        let GetFeatures { consumer, entities, request_fields, event_times, routing_key, format } = sent.try_into()?;
-        let (consumer, alias) = match consumer {
-            hitherto_proto::Consumer::FeatureSet(set) => (Consumer::FeatureSet(set), None),
-            hitherto_proto::Consumer::Model(model) => {
-                let alias = if let Selector::Alias(_, alias) = &model { Some(alias.clone()) } else { None };
-                (Consumer::Model(model), alias)
-            }
+/// Its one method.
+pub(crate) struct GetFeaturesService(pub(crate) Arc<Shared>);
+
+impl UnaryService<GetFeaturesRequest> for GetFeaturesService {
+    type Response = Vec<u8>;
+    type Future = BoxFuture<Response<Vec<u8>>, Status>;
+
+    fn call(&mut self, request: Request<GetFeaturesRequest>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let account = Account::open(Deadline::of(&request));
+            let work = get(&shared, request.into_inner(), &account);
+            answer_in_time(&shared, &shared.reads, &account, 0, work).await
+        })
+    }
+}
+
+async fn get(shared: &Arc<Shared>, sent: GetFeaturesRequest, account: &Account) -> Result<Vec<u8>, Refusal> {
+    let GetFeatures { consumer, entities, request_fields, event_times, routing_key, format } = sent.try_into()?;
+    let (consumer, alias) = match consumer {
+        hitherto_proto::Consumer::FeatureSet(set) => (Consumer::FeatureSet(set), None),
+        hitherto_proto::Consumer::Model(model) => {
+            let alias = if let Selector::Alias(_, alias) = &model { Some(alias.clone()) } else { None };
+            (Consumer::Model(model), alias)
+        }
+    };
+    let Shared { serving, metrics, shadows, .. } = &**shared;
+    // from here on one route and one of its plans: nothing that changes meanwhile can mix two versions
+    let span = tracing::trace_span!(target: spans::STEP, "plan");
+    let route = serving.route(&consumer).instrument(span).await;
+    account.asked(Some(consumer), entities.first().map_or(0, Column::len));
+    let route = route?;
+    let plan = route.choose(routing_key.as_deref(), |name, key_type| first_key(&entities, name, key_type));
+    account.answered_by(plan);
+    let copied = shadows.copy(metrics, &route, plan, alias.as_ref(), [&entities, &request_fields]);
+    let started = Instant::now();
+    let outcome = read(shared, &route, plan, entities, request_fields, account).await;
+    if let Some(model) = &plan.model {
+        let word = if outcome.is_ok() { "answered" } else { "failed" };
+        metrics.model_read(&AskedModel { model, alias: alias.as_ref() }, word, started.elapsed());
+    }
+    let found = outcome?;
+    let compared = match copied {
+        Some(copied) => Some((copied, found.to_lookup()?.columns)),
+        None => None,
+    };
+    let model = plan.model.clone().map(|version| ModelPin { version, alias });
+    let mut tally = Tally::new(plan);
+    let answer = tracing::trace_span!(target: spans::STEP, "encode")
+        .in_scope(|| written(plan, &found, model.as_ref(), event_times, format, &mut tally))?;
+    metrics.looked_up(plan, &found, &tally);
+    account.answered(answer.len());
+    // the answer is complete: a shadow can neither delay nor spoil it
+    if let Some((copied, answered)) = compared {
+        copied.spawn(Arc::clone(shared), route, answered);
+    }
+    Ok(answer)
+}
+
+async fn read<'a>(
+    shared: &Shared,
+    route: &Route,
+    plan: &'a ServingPlan,
+    entities: Vec<Column>,
+    request_fields: Vec<Column>,
+    account: &Account,
+) -> Result<PackedLookup<'a>, Refusal> {
+    let span = tracing::trace_span!(target: spans::STEP, "keys");
+    let wanted = span.in_scope(|| {
+        let entities = entity_keys(plan, entities)?;
+        Ok::<_, Refusal>(LookupRequest { entities, request: request_values(plan, route, request_fields)? })
+    })?;
+    let prepared = span.in_scope(|| plan.prepare(&wanted))?;
+    drop(span);
+    account.enter(Phase::Store);
+    let found = shared.serving.read(&prepared).await;
+    account.enter(Phase::Own);
+    Ok(shared.serving.answer(&prepared, found?)?)
+}
+
+/// The message of the answer; what it holds is counted into `tally`.
+fn written(
+    plan: &ServingPlan,
+    found: &PackedLookup<'_>,
+    model: Option<&ModelPin>,
+    event_times: EventTimes,
+    format: AnswerFormat,
+    tally: &mut Tally,
+) -> Result<Vec<u8>, Refusal> {
+    let arrow = match format {
+        AnswerFormat::Columns => None,
+        AnswerFormat::Arrow => Some(ipc_stream(found)?),
+    };
+    let none = |value_type: &ValueType| arrow.is_some().then(|| Cells::new(value_type));
+    // name, type and lengths of a column, and for a row a status and a number of the usual size
+    let bytes = 256 + plan.outputs.len() * (40 + found.rows() * 8);
+    let mut writer = AnswerWriter::with_capacity(bytes);
+    found.each_feature(|output, statuses, cells| {
+        tally.count(Some(output.view), statuses);
+        let none = none(&output.value_type);
+        let cells = none.as_ref().unwrap_or(cells);
+        writer.column(&output.name, &output.value_type, Some(output.view), statuses, cells).map_err(Refusal::from)
+    })?;
+    for column in found.transformed() {
+        tally.count(None, &column.statuses);
+        let cells = none(&column.value_type).unwrap_or_else(|| Cells::Values(column.values.clone()));
+        writer.column(&column.name, &column.value_type, column.view, &column.statuses, &cells)?;
+    }
+    for (planned, view) in plan.views.iter().zip(found.views()) {
+        let times = view.rows.iter().map(|row| row.event_timestamp);
+        let watermark = Watermark {
+            sequence: view.marks.sequence,
+            clock: view.marks.clock,
+            lag: view.lag,
+            is_stale: view.is_stale,
         };
-        let Shared { serving, metrics, shadows, .. } = &*self.0;
-        // from here on one route and one of its plans: nothing that changes meanwhile can mix two versions
-        let span = tracing::trace_span!(target: spans::STEP, "plan");
-        let route = serving.route(&consumer).instrument(span).await;
-        account.asked(Some(consumer), entities.first().map_or(0, Column::len));
-        let route = route?;
-        let plan = route.choose(routing_key.as_deref(), |name, key_type| first_key(&entities, name, key_type));
-        account.answered_by(plan);
-        let copied = shadows.copy(metrics, &route, plan, alias.as_ref(), [&entities, &request_fields]);
-        let started = Instant::now();
-        let outcome = self.read(&route, plan, entities, request_fields, account).await;
-        if let Some(model) = &plan.model {
-            let word = if outcome.is_ok() { "answered" } else { "failed" };
-            metrics.model_read(&AskedModel { model, alias: alias.as_ref() }, word, started.elapsed());
-        }
-        let found = outcome?;
-        metrics.looked_up(plan, &found);
-        let compared = copied.map(|copied| (copied, found.columns.clone()));
-        let response = tracing::trace_span!(target: spans::STEP, "encode").in_scope(|| {
-            let mut features = features_of(found, event_times, format)?;
-            if let Some(pin) = &mut features.model {
-                pin.alias = alias;
-            }
-            Ok::<GetFeaturesResponse, Refusal>(features.try_into()?)
-        })?;
-        account.answered(answer_bytes(&response));
-        // the answer is complete: a shadow can neither delay nor spoil it
-        if let Some((copied, answered)) = compared {
-            copied.spawn(Arc::clone(&self.0), route, answered);
-        }
-        Ok(response)
+        let times = (event_times == EventTimes::Include).then_some(times);
+        writer.view(&planned.view_use.view, planned.view_use.alias.as_str(), times, watermark);
     }
-
-    async fn read(
-        &self,
-        route: &Route,
-        plan: &ServingPlan,
-        entities: Vec<Column>,
-        request_fields: Vec<Column>,
-        account: &Account,
-    ) -> Result<Lookup, Refusal> {
-        let span = tracing::trace_span!(target: spans::STEP, "keys");
-        let wanted = span.in_scope(|| {
-            let entities = entity_keys(plan, entities)?;
-            Ok::<_, Refusal>(LookupRequest { entities, request: request_values(plan, route, request_fields)? })
-        })?;
-        let prepared = span.in_scope(|| plan.prepare(&wanted))?;
-        drop(span);
-        account.enter(Phase::Store);
-        let found = self.0.serving.read(&prepared).await;
-        account.enter(Phase::Own);
-        Ok(self.0.serving.answer(&prepared, found?)?)
-    }
+    Ok(writer.finish(AnswerEnd {
+        feature_set: &plan.feature_set,
+        feature_set_hash: &plan.feature_set_hash,
+        model,
+        clock: found.at(),
+        rows: found.rows(),
+        arrow: arrow.as_deref(),
+    }))
 }
 
 /// The first row's value of an entity column, where there is one that can be a key.
@@ -167,42 +254,4 @@ pub(crate) fn request_values(
         fields.push((name, values));
     }
     Ok(fields)
-}
-
-fn features_of(found: Lookup, event_times: EventTimes, format: AnswerFormat) -> Result<Features, Refusal> {
-    let arrow = match format {
-        AnswerFormat::Columns => None,
-        AnswerFormat::Arrow => Some(ipc_stream(&found)?),
-    };
-    let columns = found.columns.into_iter().map(|column| FeatureColumn {
-        name: column.name,
-        value_type: column.value_type,
-        values: if arrow.is_some() { Vec::new() } else { column.values },
-        statuses: column.statuses,
-        view: column.view,
-    });
-    Ok(Features {
-        columns: columns.collect(),
-        views: found.views.into_iter().map(|view| view_answer(view, event_times)).collect::<Result<_, _>>()?,
-        feature_set: found.feature_set,
-        feature_set_hash: found.feature_set_hash,
-        model: found.model.map(|version| ModelPin { version, alias: None }),
-        clock: found.at,
-        rows: found.rows,
-        arrow,
-    })
-}
-
-fn view_answer(view: LookupView, event_times: EventTimes) -> Result<ViewAnswer, Refusal> {
-    let invalid = |reason: hitherto_core::NameError| hitherto_proto::Error::Invalid {
-        field: "alias",
-        reason: reason.to_string(),
-    };
-    let LookupView { marks, lag, is_stale, .. } = view;
-    Ok(ViewAnswer {
-        view: view.view,
-        alias: view.alias.parse().map_err(invalid)?,
-        event_times: (event_times == EventTimes::Include).then_some(view.event_timestamps),
-        watermark: Some(Watermark { sequence: marks.sequence, clock: marks.clock, lag, is_stale }),
-    })
 }

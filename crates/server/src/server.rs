@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
+use futures::TryStreamExt;
 use hitherto_engine::Engine;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::{InterceptorLayer, Routes};
@@ -17,9 +19,12 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::background::{follow, purge, stopped, watch_certificate, watch_registry, watch_tokens};
+use crate::calls::Calls;
 use crate::compactions::{compact_quickly, compact_rest};
 use crate::connections::{Address, PlainListener, incoming};
 use crate::deadline::NoteArrival;
+use crate::gathered::Gathered;
+use crate::lanes::{self, Elsewhere};
 use crate::places::Places;
 use crate::readiness::pretended;
 use crate::receiving::Receiving;
@@ -165,14 +170,18 @@ impl Server {
         }
         let (stop, stopping) = watch::channel(false);
         let health = HealthReporter::new();
-        let routes = routes(&shared, &health)?;
+        // of all lanes together: what is on its way to one of them leaves the others less room
+        let calls = Receiving::new(calls(&shared, &health)?);
         set_health(&health, ServingStatus::Serving).await;
         let mut tasks = JoinSet::new();
         let [grpc_tls, http_tls, postgres_tls] = self.tls.map_or([None, None, None], |tls| tls.map(Some));
         for tls in [&grpc_tls, &http_tls, &postgres_tls].into_iter().flatten() {
             spawn(&mut tasks, watch_certificate(Arc::clone(tls), stopping.clone()));
         }
-        tasks.spawn(serve_grpc(self.grpc, grpc_tls, routes, Arc::clone(&shared), stopping.clone()));
+        let (for_lanes, until) = (Arc::clone(&shared), stopping.clone());
+        tasks.spawn(lanes::run(self.grpc, move |listener| {
+            serve_grpc(listener, grpc_tls.clone(), calls.clone(), Arc::clone(&for_lanes), until.clone())
+        }));
         spawn(&mut tasks, serve_http(self.http, http_tls, Arc::clone(&shared), stopping.clone()));
         if let Some(listener) = self.postgres {
             tasks.spawn(postgres::serve(listener, postgres_tls, Arc::clone(&shared), stopping.clone()));
@@ -217,7 +226,7 @@ fn listen(address: SocketAddr, setting: &'static str) -> Result<(TcpListener, So
     Ok((listener, bound))
 }
 
-fn routes(shared: &Arc<Shared>, health: &HealthReporter) -> Result<Routes> {
+fn calls(shared: &Arc<Shared>, health: &HealthReporter) -> Result<Calls> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(hitherto_proto::FILE_DESCRIPTOR_SET)
@@ -225,31 +234,35 @@ fn routes(shared: &Arc<Shared>, health: &HealthReporter) -> Result<Routes> {
     };
     let failed = |source| Error::serve("describe the services", source);
     let health = tonic_health::server::HealthService::from_health_reporter(health.clone());
-    let routes = Routes::new(online_features::service(Arc::clone(shared)))
-        .add_service(ingest::service(Arc::clone(shared)))
-        .add_service(registry::service(Arc::clone(shared)))
-        .add_service(models::service(Arc::clone(shared)))
-        .add_service(training_sets::service(Arc::clone(shared)))
-        .add_service(flight::service(Arc::clone(shared)))
-        .add_service(tonic_health::pb::health_server::HealthServer::new(health))
-        .add_service(reflection().build_v1().map_err(failed)?)
-        .add_service(reflection().build_v1alpha().map_err(failed)?);
-    let routes: Routes = match &shared.traces {
+    // reads are answered where they come, everything else in this runtime
+    let here = Handle::current();
+    let reads = online_features::service(Arc::clone(shared));
+    let routes = Routes::new(reads.clone())
+        .add_service(Elsewhere::new(ingest::service(Arc::clone(shared)), &here))
+        .add_service(Elsewhere::new(registry::service(Arc::clone(shared)), &here))
+        .add_service(Elsewhere::new(models::service(Arc::clone(shared)), &here))
+        .add_service(Elsewhere::new(training_sets::service(Arc::clone(shared)), &here))
+        .add_service(Elsewhere::new(flight::service(Arc::clone(shared)), &here))
+        .add_service(Elsewhere::new(tonic_health::pb::health_server::HealthServer::new(health), &here))
+        .add_service(Elsewhere::new(reflection().build_v1().map_err(failed)?, &here))
+        .add_service(Elsewhere::new(reflection().build_v1alpha().map_err(failed)?, &here));
+    let traces = shared.traces.clone();
+    let routes: Routes = match &traces {
         Some(traces) => routes.into_axum_router().layer(from_fn_with_state(traces.clone(), traces::call)).into(),
         None => routes,
     };
     if !shared.access.is_guarded() {
-        return Ok(routes);
+        return Ok(Calls::new(Some(reads), traces, routes));
     }
     // around traces, too: who is not let in fills no queue of spans; around everything that is served here, and around what is not
     let guard = from_fn_with_state(Arc::clone(shared), auth::grpc);
-    Ok(routes.into_axum_router().layer(guard).into())
+    Ok(Calls::new(None, None, routes.into_axum_router().layer(guard).into()))
 }
 
 async fn serve_grpc(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
-    routes: Routes,
+    calls: Receiving<Calls>,
     shared: Arc<Shared>,
     stopping: watch::Receiver<bool>,
 ) -> Result<()> {
@@ -266,13 +279,14 @@ async fn serve_grpc(
         // calls that are under way then finish
         .max_connection_age(CONNECTION_AGE_MAX)
         .layer(InterceptorLayer::new(NoteArrival));
-    let service = Receiving::new(routes.prepare());
     let served = if let Some(tls) = tls {
         let listener = TlsListener::new(listener, Address::Grpc, tls, shared);
-        server.serve_with_incoming_shutdown(service, incoming(listener), stopped(stopping)).await
+        let connections = incoming(listener).map_ok(Gathered::new);
+        server.serve_with_incoming_shutdown(calls, connections, stopped(stopping)).await
     } else {
         let listener = PlainListener::new(listener, Address::Grpc, shared);
-        server.serve_with_incoming_shutdown(service, incoming(listener), stopped(stopping)).await
+        let connections = incoming(listener).map_ok(Gathered::new);
+        server.serve_with_incoming_shutdown(calls, connections, stopped(stopping)).await
     };
     served.map_err(|source| Error::serve("serve gRPC", source))
 }

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use hitherto_core::{Status, VersionedName};
-use hitherto_engine::{Lookup, ServingPlan};
-use metrics::{Counter, Histogram, counter, histogram};
+use hitherto_engine::{PackedLookup, ServingPlan};
+use metrics::{Counter, counter};
 use tonic::Code;
 
 use crate::account::{Phase, Times};
+use crate::histograms::{Histogram, Histograms};
 use crate::metric_names as names;
 use crate::metrics::{code_name, seconds};
 
@@ -21,7 +22,7 @@ const STATUSES: [(Status, &str); 4] = [
 ];
 
 /// gRPC has so many codes, numbered from 0.
-const CODES: usize = 17;
+pub(crate) const CODES: usize = 17;
 
 /// All series by feature set, and then by model version.
 #[derive(Debug, Default)]
@@ -39,23 +40,49 @@ struct OfModel {
 pub(crate) struct SetSeries {
     labels: [(&'static str, String); 2],
     requests: [OnceLock<Counter>; CODES],
-    seconds: [Histogram; Phase::ALL.len()],
+    seconds: [Arc<Histogram>; Phase::ALL.len()],
     values: [Counter; STATUSES.len()],
-    oldest: Histogram,
+    oldest: Arc<Histogram>,
     bytes: Counter,
     views: Vec<ViewSeries>,
+}
+
+/// How many values of an answer stand for what.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    total: [u64; STATUSES.len()],
+    of_views: Vec<[u64; STATUSES.len()]>,
+}
+
+impl Tally {
+    /// None yet, of an answer by `plan`.
+    pub(crate) fn new(plan: &ServingPlan) -> Self {
+        Self { total: [0; STATUSES.len()], of_views: vec![[0; STATUSES.len()]; plan.views.len()] }
+    }
+
+    /// A column, of a view unless it was computed.
+    pub(crate) fn count(&mut self, view: Option<usize>, statuses: &[Status]) {
+        let mut counts = [0; STATUSES.len()];
+        for status in statuses {
+            counts[index(*status)] += 1;
+        }
+        add(&mut self.total, &counts);
+        if let Some(view) = view.and_then(|view| self.of_views.get_mut(view)) {
+            add(view, &counts);
+        }
+    }
 }
 
 /// What is counted of one view of it.
 #[derive(Debug)]
 struct ViewSeries {
     statuses: [Counter; STATUSES.len()],
-    ages: Histogram,
+    ages: Arc<Histogram>,
 }
 
 impl AllSeries {
     /// The series of `plan`. Within the recorder's scope, where they may have to be made.
-    pub(crate) fn of(&self, plan: &ServingPlan) -> Arc<SetSeries> {
+    pub(crate) fn of(&self, plan: &ServingPlan, histograms: &Histograms) -> Arc<SetSeries> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = known.get(&plan.feature_set).and_then(|models| find(models, plan));
         drop(known);
@@ -63,7 +90,7 @@ impl AllSeries {
             let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
             let models = all.entry(plan.feature_set.clone()).or_default();
             find(models, plan).unwrap_or_else(|| {
-                let made = Arc::new(SetSeries::new(plan));
+                let made = Arc::new(SetSeries::new(plan, histograms));
                 models.push(OfModel { model: plan.model.clone(), series: Arc::clone(&made) });
                 made
             })
@@ -76,20 +103,23 @@ fn find(models: &[OfModel], plan: &ServingPlan) -> Option<Arc<SetSeries>> {
 }
 
 impl SetSeries {
-    fn new(plan: &ServingPlan) -> Self {
+    fn new(plan: &ServingPlan, histograms: &Histograms) -> Self {
         let model = plan.model.as_ref().map(ToString::to_string).unwrap_or_default();
         let labels = [("feature_set", plan.feature_set.to_string()), ("model", model)];
         let with = |name: &'static str, value: &str| {
             let [set, model] = labels.clone();
             [set, model, (name, value.to_owned())]
         };
+        let own = labels.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let [set, of_model] = own;
         Self {
             requests: [const { OnceLock::new() }; CODES],
-            seconds: Phase::ALL.map(|phase| histogram!(names::SERVED_SECONDS, &with("phase", phase.name()))),
+            seconds: Phase::ALL
+                .map(|phase| histograms.of(names::SERVED_SECONDS, &[set, of_model, ("phase", phase.name())])),
             values: STATUSES.map(|(_, status)| counter!(names::SERVED_VALUES, &with("status", status))),
-            oldest: histogram!(names::SERVED_AGE_SECONDS, &labels),
+            oldest: histograms.of(names::SERVED_AGE_SECONDS, &own),
             bytes: counter!(names::SERVED_BYTES, &labels),
-            views: plan.views.iter().map(|view| ViewSeries::new(&view.view_use.view)).collect(),
+            views: plan.views.iter().map(|view| ViewSeries::new(&view.view_use.view, histograms)).collect(),
             labels,
         }
     }
@@ -114,41 +144,30 @@ impl SetSeries {
     }
 
     /// Features were answered.
-    pub(crate) fn looked_up(&self, lookup: &Lookup) {
-        let mut total = [0; STATUSES.len()];
-        let mut of_views = vec![[0; STATUSES.len()]; self.views.len()];
-        for column in &lookup.columns {
-            let mut counts = [0; STATUSES.len()];
-            for status in &column.statuses {
-                counts[index(*status)] += 1;
-            }
-            add(&mut total, &counts);
-            if let Some(view) = column.view.and_then(|view| of_views.get_mut(view)) {
-                add(view, &counts);
-            }
-        }
-        increment(&self.values, &total);
+    pub(crate) fn looked_up(&self, found: &PackedLookup<'_>, tally: &Tally) {
+        increment(&self.values, &tally.total);
         let mut oldest = None;
-        for ((view, series), counts) in lookup.views.iter().zip(&self.views).zip(&of_views) {
+        for ((view, series), counts) in found.views().iter().zip(&self.views).zip(&tally.of_views) {
             increment(&series.statuses, counts);
-            for event in view.event_timestamps.iter().flatten() {
-                series.ages.record(seconds(lookup.at.since(*event)));
-                oldest = Some(oldest.map_or(*event, |oldest: hitherto_core::Timestamp| oldest.min(*event)));
+            let mut ages = series.ages.samples();
+            for event in view.rows.iter().filter_map(|row| row.event_timestamp) {
+                ages.add(seconds(found.at().since(event)));
+                oldest = Some(oldest.map_or(event, |oldest: hitherto_core::Timestamp| oldest.min(event)));
             }
         }
         if let Some(oldest) = oldest {
-            self.oldest.record(seconds(lookup.at.since(oldest)));
+            self.oldest.record(seconds(found.at().since(oldest)));
         }
     }
 }
 
 impl ViewSeries {
-    fn new(view: &VersionedName) -> Self {
+    fn new(view: &VersionedName, histograms: &Histograms) -> Self {
         let name = view.to_string();
         let of = |status: &'static str| counter!(names::STATUSES, "view" => name.clone(), "status" => status);
         Self {
             statuses: STATUSES.map(|(_, status)| of(status)),
-            ages: histogram!(names::AGE_SECONDS, "view" => name.clone()),
+            ages: histograms.of(names::AGE_SECONDS, &[("view", &name)]),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hitherto_core::{Name, Value};
 use hitherto_engine::{LookupColumn, LookupRequest, Route, ServingPlan, Shadow};
 use hitherto_proto::Column;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -20,12 +21,9 @@ const IN_FLIGHT_MAX: usize = 64;
 
 /// Room for requests that shadows read.
 #[derive(Debug)]
-pub(crate) struct Shadows(Arc<Semaphore>);
-
-impl Default for Shadows {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(IN_FLIGHT_MAX)))
-    }
+pub(crate) struct Shadows {
+    rooms: Arc<Semaphore>,
+    runtime: Handle,
 }
 
 /// A request as a shadow will read it, once it has been answered.
@@ -36,9 +34,15 @@ pub(crate) struct Copied {
     entities: Vec<Column>,
     request_fields: Vec<Column>,
     room: OwnedSemaphorePermit,
+    runtime: Handle,
 }
 
 impl Shadows {
+    /// In this runtime: what answers reads is left to those that somebody waits for.
+    pub(crate) fn here() -> Self {
+        Self { rooms: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), runtime: Handle::current() }
+    }
+
     /// A copy for the shadow of `route`, if it has one that `plan` is not itself, and there is room.
     pub(crate) fn copy(
         &self,
@@ -49,20 +53,21 @@ impl Shadows {
         columns: [&[Column]; 2],
     ) -> Option<Copied> {
         let shadow = route.shadow_of(plan)?;
-        let Ok(room) = Arc::clone(&self.0).try_acquire_owned() else {
+        let Ok(room) = Arc::clone(&self.rooms).try_acquire_owned() else {
             metrics.shadow_read(&AskedModel { model: &shadow.model, alias }, "dropped", None);
             return None;
         };
         let [entities, request_fields] = columns.map(<[Column]>::to_vec);
-        Some(Copied { shadow: shadow.clone(), alias: alias.cloned(), entities, request_fields, room })
+        let runtime = self.runtime.clone();
+        Some(Copied { shadow: shadow.clone(), alias: alias.cloned(), entities, request_fields, room, runtime })
     }
 }
 
 impl Copied {
     /// Has the shadow read it beside whatever else the server does; `answered` is what the caller was answered.
     pub(crate) fn spawn(self, shared: Arc<Shared>, route: Arc<Route>, answered: Vec<LookupColumn>) {
-        tokio::spawn(async move {
-            let Self { shadow, alias, entities, request_fields, room } = self;
+        let Self { shadow, alias, entities, request_fields, room, runtime } = self;
+        runtime.spawn(async move {
             let asked = AskedModel { model: &shadow.model, alias: alias.as_ref() };
             let mut reading = Reading { metrics: &shared.metrics, asked, started: Instant::now(), outcome: "failed" };
             match read(&shared, &route, shadow.plan.as_deref(), entities, request_fields).await {

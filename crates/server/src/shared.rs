@@ -122,7 +122,7 @@ impl Shared {
             serving: Serving::load(engine).await?.with_round_trips_max(options.round_trips_max),
             metrics: Metrics::new()?,
             places,
-            shadows: Shadows::default(),
+            shadows: Shadows::here(),
             sql: options.sql,
             turns: Turns::new(options.sql.at_once.map(NonZeroUsize::get)),
             threads: Threads::start()?,

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::{Error, Result};
 
 /// SQL is planned by recursion, and a text's height is bounded so that this is enough.
-const STACK_BYTES: usize = 16 << 20;
+pub(crate) const STACK_BYTES: usize = 16 << 20;
 
 /// The threads, as many as the machine has cores.
 #[derive(Debug)]

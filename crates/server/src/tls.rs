@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -48,6 +48,32 @@ pub(crate) struct Tls {
     options: TlsOptions,
     protocol: &'static [u8],
     current: ArcSwap<Loaded>,
+    handshakes: Handshakes,
+}
+
+/// Those under way, of all who accept connections to one address.
+#[derive(Debug)]
+struct Handshakes {
+    /// The oldest first.
+    under_way: Mutex<VecDeque<AbortHandle>>,
+    slots: Slots,
+}
+
+impl Handshakes {
+    fn new() -> Self {
+        Self { under_way: Mutex::default(), slots: Slots::new(HANDSHAKES_EACH) }
+    }
+
+    /// Adds one, and gives up the oldest where there are too many: a client that means it is done in milliseconds. How many it
+    /// gave up.
+    fn add(&self, handshake: AbortHandle) -> usize {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.retain(|handshake| !handshake.is_finished());
+        let too_many = (under_way.len() + 1).saturating_sub(HANDSHAKES_MAX);
+        under_way.drain(..too_many).for_each(|oldest| oldest.abort());
+        under_way.push_back(handshake);
+        too_many
+    }
 }
 
 #[derive(Debug)]
@@ -85,7 +111,7 @@ impl Tls {
     pub(crate) async fn load(options: &TlsOptions, protocol: &'static [u8]) -> Result<Self> {
         let files = read(options).await?;
         let current = ArcSwap::from_pointee(Loaded::new(options, files, protocol)?);
-        Ok(Self { options: options.clone(), protocol, current })
+        Ok(Self { options: options.clone(), protocol, current, handshakes: Handshakes::new() })
     }
 
     /// Reads the files again. Connections that come afterwards get the new certificate; whether there is one.
@@ -116,26 +142,21 @@ pub(crate) struct TlsListener {
     tls: Arc<Tls>,
     shared: Arc<Shared>,
     handshakes: JoinSet<Option<(TlsStream<TcpStream>, Admitted)>>,
-    /// The same, the oldest first.
-    under_way: VecDeque<AbortHandle>,
-    slots: Slots,
 }
 
 impl TlsListener {
     pub(crate) fn new(tcp: TcpListener, address: Address, tls: Arc<Tls>, shared: Arc<Shared>) -> Self {
-        let (handshakes, under_way) = (JoinSet::new(), VecDeque::new());
-        Self { tcp, address, tls, shared, handshakes, under_way, slots: Slots::new(HANDSHAKES_EACH) }
+        Self { tcp, address, tls, shared, handshakes: JoinSet::new() }
     }
 
     fn begin(&mut self, stream: TcpStream, admitted: Admitted) {
         // who is gone by now gets no handshake either
         let Ok(peer) = stream.peer_addr() else { return };
-        let Some(slot) = self.slots.take(peer.ip()) else {
+        let Some(slot) = self.tls.handshakes.slots.take(peer.ip()) else {
             self.shared.metrics.refused(Reason::Handshake);
             tracing::debug!(%peer, "no handshake of TLS: {HANDSHAKES_EACH} of this machine are under way");
             return;
         };
-        self.make_room();
         let (acceptor, shared) = (self.tls.acceptor(), Arc::clone(&self.shared));
         let handshake = self.handshakes.spawn(async move {
             // given back when the handshake is over, or given up
@@ -150,16 +171,7 @@ impl TlsListener {
             tracing::debug!(%peer, "no handshake of TLS: {reason}");
             None
         });
-        self.under_way.push_back(handshake);
-    }
-
-    /// Gives up the oldest handshakes where there are too many: a client that means it is done in milliseconds.
-    fn make_room(&mut self) {
-        self.under_way.retain(|handshake| !handshake.is_finished());
-        while self.under_way.len() >= HANDSHAKES_MAX
-            && let Some(oldest) = self.under_way.pop_front()
-        {
-            oldest.abort();
+        for _ in 0..self.tls.handshakes.add(handshake) {
             self.shared.metrics.refused(Reason::Handshake);
         }
     }

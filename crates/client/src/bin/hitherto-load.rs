@@ -100,7 +100,8 @@ enum Lie {
     Poisson,
 }
 
-#[tokio::main]
+// one thread: it shares the machine with the server, and a second one would have to be woken
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let report = match make(Arguments::parse()).await {
         Ok(report) => report,

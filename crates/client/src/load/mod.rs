@@ -8,6 +8,7 @@
 //! What is sent is [`Work`]: [`Reads`] of a feature set, or [`Pushes`] of one row with a read until it is there. `hitherto-load`
 //! is this as a command.
 
+mod answer;
 mod error;
 mod keys;
 mod processor;
@@ -17,7 +18,7 @@ mod report;
 mod run;
 mod schedule;
 mod target;
-mod unread;
+mod wire;
 mod work;
 
 pub use error::{Error, Result};

@@ -2,25 +2,25 @@
 
 use hitherto_core::Selector;
 use hitherto_proto::v1;
-use tonic::Request;
 use v1::get_features_request::Consumer;
 use v1::values::Kind;
 
+use super::answer::taken;
 use super::target::only_key;
-use super::unread::answered_bytes;
-use super::{Failed, Keys, Random, Result, Taken, Target, Work};
+use super::wire::Wire;
+use super::{Error, Failed, Keys, Random, Result, Taken, Target, Work};
 use crate::Client;
-use crate::call::Call;
 
 /// What follows "could not".
 const WORDS: &str = "get features";
+const PATH: &str = "/hitherto.v1.OnlineFeatures/GetFeatures";
 
 /// Reads of a feature set, each for so many entities.
 ///
-/// Answers stay the messages of the wire: their values are looked at, and not turned into values of the client's types.
+/// Answers are read where they lie: every name, type, status and number of them, without a message made of it.
 #[derive(Clone, Debug)]
 pub struct Reads {
-    clients: Vec<Client>,
+    wires: Vec<Wire>,
     feature_set: String,
     key: String,
     entities: usize,
@@ -39,11 +39,18 @@ enum Answers {
 impl Reads {
     /// Connects, and asks which key the feature set is read by.
     pub async fn connect(target: &Target, feature_set: &Selector, entities: usize) -> Result<Self> {
-        let clients = target.connect().await?;
-        let key = only_key(&clients[0], feature_set).await?;
+        let key = only_key(&target.client().await?, feature_set).await?;
+        let mut wires = Vec::with_capacity(target.connections.max(1));
+        for _ in 0..target.connections.max(1) {
+            let wire = Wire::connect(&target.url, PATH, target.timeout).await;
+            wires.push(wire.ok_or_else(|| Error::Unsupported {
+                what: target.url.clone(),
+                reason: "reads are made over plain HTTP/2: write it like http://127.0.0.1:7420".to_owned(),
+            })?);
+        }
         let (keys, seed) = (target.keys.clone(), target.seed);
         let (feature_set, entities, answers) = (feature_set.to_string(), entities.max(1), Answers::Read);
-        Ok(Self { clients, feature_set, key, entities, keys, seed, answers })
+        Ok(Self { wires, feature_set, key, entities, keys, seed, answers })
     }
 
     /// The same, with answers left as the bytes that they are: a client that costs as little as one can. No values are
@@ -55,32 +62,19 @@ impl Reads {
 
 impl Work for Reads {
     fn connections(&self) -> usize {
-        self.clients.len()
+        self.wires.len()
     }
 
     async fn send(&self, number: u64) -> Result<Taken, Failed> {
         let mut random = Random::of(self.seed, number);
         let keys = (0..self.entities).map(|_| self.keys.draw(&mut random)).collect();
-        let client = &self.clients[(number % self.clients.len() as u64) as usize];
-        let entities = int64s(&self.key, keys);
-        if let Answers::Unread = self.answers {
-            let call = client.call(WORDS);
-            let answer = answered_bytes(client, request(call, &self.feature_set, entities)).await;
-            let bytes = call.receive_message(answer)?;
-            return if bytes > 0 { Ok(Taken::default()) } else { Err(Failed::WRONG_ANSWER) };
+        let wire = &self.wires[(number % self.wires.len() as u64) as usize];
+        let answer = wire.call(&wanted(&self.feature_set, int64s(&self.key, keys))).await?;
+        match self.answers {
+            Answers::Read => taken(&answer, self.entities),
+            Answers::Unread if answer.is_empty() => Err(Failed::WRONG_ANSWER),
+            Answers::Unread => Ok(Taken::default()),
         }
-        let answer = read(client, &self.feature_set, entities).await?;
-        if answer.rows != self.entities as u64 {
-            return Err(Failed::WRONG_ANSWER);
-        }
-        let present = i32::from(v1::Status::Present);
-        let mut taken = Taken::default();
-        for column in &answer.columns {
-            let there = column.statuses.iter().filter(|status| **status == present).count();
-            taken.present += there as u64;
-            taken.absent += (column.statuses.len() - there) as u64;
-        }
-        Ok(taken)
     }
 }
 
@@ -91,16 +85,16 @@ pub(super) async fn read(
     entities: v1::Column,
 ) -> crate::Result<v1::GetFeaturesResponse> {
     let call = client.call(WORDS);
-    let request = request(call, feature_set, entities);
+    let request = call.send_message(wanted(feature_set, entities));
     call.receive_message(client.online_features_service().get_features(request).await)
 }
 
-fn request(call: Call<'_>, feature_set: &str, entities: v1::Column) -> Request<v1::GetFeaturesRequest> {
-    call.send_message(v1::GetFeaturesRequest {
+fn wanted(feature_set: &str, entities: v1::Column) -> v1::GetFeaturesRequest {
+    v1::GetFeaturesRequest {
         consumer: Some(Consumer::FeatureSet(feature_set.to_owned())),
         entities: vec![entities],
         ..v1::GetFeaturesRequest::default()
-    })
+    }
 }
 
 /// A column of integers without a null.

@@ -25,12 +25,17 @@ pub struct Target {
 impl Target {
     /// Clients with a connection each.
     pub(super) async fn connect(&self) -> Result<Vec<Client>> {
-        let timeouts = Timeouts { request: self.timeout, ..Timeouts::default() };
         let mut clients = Vec::with_capacity(self.connections.max(1));
         for _ in 0..self.connections.max(1) {
-            clients.push(Client::connect_with(&self.url, timeouts).await?);
+            clients.push(self.client().await?);
         }
         Ok(clients)
+    }
+
+    /// One client.
+    pub(super) async fn client(&self) -> Result<Client> {
+        let timeouts = Timeouts { request: self.timeout, ..Timeouts::default() };
+        Ok(Client::connect_with(&self.url, timeouts).await?)
     }
 }
 

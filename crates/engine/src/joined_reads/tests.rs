@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hitherto_core::{Span, Timestamp};
 use hitherto_online::{Advance, Marks, OnlineRow, RowVersion, Run, Write, Written};
-use hitherto_online::{Generation, GenerationStore, Generations, OldGeneration, Switch};
+use hitherto_online::{Generation, GenerationStore, Generations, OldGeneration, Reading, Switch};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 

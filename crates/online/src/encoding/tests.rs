@@ -64,6 +64,9 @@ fn golden_row_of_every_type() {
     assert_eq!(decode(golden, &columns).expect("a row"), values);
     let row = PackedRow::new(golden, &columns).expect("a row");
     assert!(row.is_null(3) && !row.is_null(2) && row.is_null(12));
+    assert_eq!((row.slot::<8>(3), row.slot::<8>(12)), (Ok(None), Ok(None)));
+    assert_eq!((row.slot(2), row.slot(5)), (Ok(Some((-2_i32).to_le_bytes())), Ok(Some((-0.5_f64).to_le_bytes()))));
+    assert!(row.slot::<4>(5).is_err() && row.slot::<4>(1).is_err(), "of another width");
     assert!(matches!(row.get(1), Ok(ValueRef::String("hé"))));
     assert!(matches!(row.get(8), Ok(ValueRef::Date(19_000))));
     assert!(matches!(row.get(11), Ok(ValueRef::Vector(vector)) if vector.iter().eq([1.0, -2.0])));

@@ -107,6 +107,19 @@ impl<'a> PackedRow<'a> {
         self.at(column, place(self.columns, self.before, column.min(self.columns.len())))
     }
 
+    /// The bytes of a column whose type takes exactly `N` of them in the fixed-width region; none where it is null.
+    pub fn slot<const N: usize>(&self, column: usize) -> Result<Option<[u8; N]>, EncodingError> {
+        if self.is_null(column) {
+            return Ok(None);
+        }
+        if width(&self.columns[column]) != Some(N) {
+            return Err(EncodingError::Malformed("a slot has not the width of its type"));
+        }
+        let (start, _) = place(self.columns, self.before, column);
+        let slot = self.fixed.get(start..).and_then(|rest| rest.first_chunk());
+        slot.copied().map(Some).ok_or(EncodingError::Malformed("it is cut short"))
+    }
+
     /// All values, in the order of the columns.
     pub fn iter(&self) -> impl Iterator<Item = Result<ValueRef<'a>, EncodingError>> {
         let row = *self;

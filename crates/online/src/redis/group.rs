@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, Script, ServerErrorKind, Value};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -101,6 +102,24 @@ impl Group {
     }
 
     async fn exchange(&self, link: &Link, calls: &[Call], script: Option<&Script>) -> Result<Vec<Value>, RedisError> {
+        let mut connection = link.connection.clone();
+        let values = match (self.members.as_slice(), self.is_asking) {
+            // as a read of one server is: nothing of it is copied into a pipeline
+            ([only], false) => vec![connection.send_packed_command(&calls[*only].command).await?],
+            _ => self.send_pipeline(&mut connection, calls).await?,
+        };
+        let is_unknown = |value: &Value| matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript));
+        if let (Some(script), true) = (script, values.iter().any(is_unknown)) {
+            script.load_async(&mut connection).await?;
+        }
+        Ok(values)
+    }
+
+    async fn send_pipeline(
+        &self,
+        connection: &mut MultiplexedConnection,
+        calls: &[Call],
+    ) -> Result<Vec<Value>, RedisError> {
         let mut pipeline = Pipeline::with_capacity(self.members.len());
         for call in &self.members {
             if self.is_asking {
@@ -108,15 +127,7 @@ impl Group {
             }
             pipeline.add_command(calls[*call].command.clone());
         }
-        let mut connection = link.connection.clone();
-        let mut values = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
-        if self.is_asking {
-            values = values.into_iter().skip(1).step_by(2).collect();
-        }
-        let is_unknown = |value: &Value| matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript));
-        if let (Some(script), true) = (script, values.iter().any(is_unknown)) {
-            script.load_async(&mut connection).await?;
-        }
-        Ok(values)
+        let values = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
+        Ok(if self.is_asking { values.into_iter().skip(1).step_by(2).collect() } else { values })
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::runtime::{Handle, Id};
 use tokio::sync::Mutex;
 
 use super::address::{Host, written};
@@ -21,11 +22,12 @@ pub(super) enum Place {
     Master { sentinels: Vec<Host>, name: String },
 }
 
-/// A place and its connection.
+/// A place and its connections: one for each runtime that calls, for a connection is driven by the runtime in which it was made,
+/// and its answers would have to cross over from one thread to the other.
 pub(super) struct Node {
     pub(super) place: Place,
     dial: Arc<Dial>,
-    current: RwLock<Option<Arc<Link>>>,
+    current: RwLock<Vec<(Id, Arc<Link>)>>,
     /// Held by whom connects; how the last attempt failed.
     connecting: Mutex<Option<Failure>>,
     /// Attempts that have ended.
@@ -57,7 +59,8 @@ impl Node {
             Ok(link) => {
                 let link = Arc::new(link);
                 *last = None;
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
+                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                current.push((Handle::current().id(), Arc::clone(&link)));
                 Ok(link)
             }
             Err(failure) => {
@@ -70,13 +73,14 @@ impl Node {
     /// Lets go of a connection that is of no use any more, unless another has taken its place already.
     pub(super) fn let_go(&self, link: &Arc<Link>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|held| Arc::ptr_eq(held, link)) {
-            *current = None;
-        }
+        current.retain(|(_, held)| !Arc::ptr_eq(held, link));
     }
 
+    /// That of this runtime.
     fn standing(&self) -> Option<Arc<Link>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let here = Handle::current().id();
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.iter().find(|(runtime, _)| *runtime == here).map(|(_, link)| Arc::clone(link))
     }
 
     async fn connect(&self) -> Result<Link, Failure> {

@@ -7,16 +7,16 @@ use std::time::Duration;
 use hitherto_core::{Kind, Value};
 use hitherto_engine::ReadCounts;
 use hitherto_online::{EmbeddedStore, OnlineStore};
-use hitherto_proto::v1::online_features_server::OnlineFeatures;
-use hitherto_proto::v1::{GetFeaturesRequest, GetFeaturesResponse};
+use hitherto_proto::v1::GetFeaturesRequest;
 use tokio::task::JoinHandle;
+use tonic::server::UnaryService;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
 use super::fixture::{Running, engine_over, eventually, of_airports, options, set, start};
 use super::gate::Gated;
 use crate::admission::Load;
-use crate::online_features::Service;
+use crate::online_features::GetFeaturesService;
 use crate::places::Places;
 use crate::shared::Shared;
 use crate::{Limits, Options};
@@ -43,14 +43,13 @@ async fn held(requests: Limits) -> Held {
 
 impl Held {
     /// Asks for JFK in a task of its own.
-    fn ask(&self, timeout: Option<Duration>) -> JoinHandle<Result<Response<GetFeaturesResponse>, Status>> {
+    fn ask(&self, timeout: Option<Duration>) -> JoinHandle<Result<Response<Vec<u8>>, Status>> {
         let message = GetFeaturesRequest::try_from(of_airports(set("outlook"), &["JFK"])).expect("it can be sent");
         let mut request = Request::new(message);
         if let Some(timeout) = timeout {
             request.set_timeout(timeout);
         }
-        let service = Service(Arc::clone(&self.shared));
-        tokio::spawn(async move { service.get_features(request).await })
+        tokio::spawn(GetFeaturesService(Arc::clone(&self.shared)).call(request))
     }
 
     /// Asks once, and is answered: the plan is compiled then, and what comes later is quick.
@@ -75,7 +74,7 @@ impl Held {
     }
 }
 
-async fn refused(asked: JoinHandle<Result<Response<GetFeaturesResponse>, Status>>) -> Status {
+async fn refused(asked: JoinHandle<Result<Response<Vec<u8>>, Status>>) -> Status {
     asked.await.expect("no panic").expect_err("it is refused")
 }
 

@@ -4,10 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, Request, Response};
 use axum::middleware::Next;
-use axum::response::Response;
 use hitherto_core::Name;
 use hitherto_online::spans;
 use http_body::{Frame, SizeHint};
@@ -28,14 +27,11 @@ const STATUS: &str = "grpc-status";
 
 /// Lets a call through to its service, in a span where it is traced: where its caller traces it, or, if the caller has not
 /// decided, where it is drawn. Of any other call no span is made.
-pub(crate) async fn call(State(traces): State<Traces>, request: Request, next: Next) -> Response {
-    let Some(mut call) = begun(&traces, &request) else { return next.run(request).await };
-    let response = next.run(request).instrument(call.span.clone()).await;
-    // a call that fails before it has answered anything says so at once
-    if call.notes_status(response.headers()) {
-        return response;
+pub(crate) async fn call(State(traces): State<Traces>, request: Request<Body>, next: Next) -> Response<Body> {
+    match begun(&traces, &request) {
+        Some(call) => call.follow(next.run(request), Body::new).await,
+        None => next.run(request).await,
     }
-    response.map(|body| Body::new(Followed { inner: body, call }))
 }
 
 /// Says in the span of the call that is being worked on, if there is one, who asked and who answers. No key of it.
@@ -71,7 +67,8 @@ fn current() -> Option<Span> {
     is_call.then_some(span)
 }
 
-fn begun(traces: &Traces, request: &Request) -> Option<Call> {
+/// The call that `request` begins, if it is traced.
+pub(crate) fn begun<B>(traces: &Traces, request: &Request<B>) -> Option<Call> {
     let caller = caller(request.headers());
     let is_traced = match &caller {
         Some(caller) => caller.span().span_context().is_sampled(),
@@ -134,12 +131,27 @@ impl Extractor for Headers<'_> {
 }
 
 /// A call's span, and how it ended; a caller who leaves before that has cancelled it.
-struct Call {
+#[derive(Debug)]
+pub(crate) struct Call {
     span: Span,
     code: Code,
 }
 
 impl Call {
+    /// Has it answered by `work`, within its span; `boxed` makes a body of one that is followed.
+    pub(crate) async fn follow<B>(
+        mut self,
+        work: impl Future<Output = Response<B>>,
+        boxed: impl FnOnce(Followed<B>) -> B,
+    ) -> Response<B> {
+        let response = work.instrument(self.span.clone()).await;
+        // a call that fails before it has answered anything says so at once
+        if self.notes_status(response.headers()) {
+            return response;
+        }
+        response.map(|inner| boxed(Followed { inner, call: self }))
+    }
+
     /// Takes the status from headers or trailers, if they have one.
     fn notes_status(&mut self, headers: &HeaderMap) -> bool {
         let Some(status) = headers.get(STATUS) else { return false };
@@ -171,19 +183,17 @@ pub(crate) fn is_fault(code: Code) -> bool {
 }
 
 /// The body of a traced answer: what makes it is done within the call's span, which ends with it.
-struct Followed {
-    inner: Body,
+#[derive(Debug)]
+pub(crate) struct Followed<B> {
+    inner: B,
     call: Call,
 }
 
-impl HttpBody for Followed {
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Followed<B> {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = B::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let Self { inner, call } = &mut *self;
         let frame = {
             let _entered = call.span.enter();

@@ -4,5 +4,5 @@
 mod call;
 mod share;
 
-pub(crate) use call::{call, is_fault, note, note_view, trace_id};
+pub(crate) use call::{begun, call, is_fault, note, note_view, trace_id};
 pub use share::{SpanCounts, TracedShare, Traces};

@@ -412,4 +412,18 @@ mod tests {
             assert!(told.state == "22008" && told.message.contains("'at'"), "{}", told.message);
         }
     }
+
+    #[test]
+    fn formats_go_with_columns() {
+        let schema = Arc::new(Schema::new(["a", "b"].map(|name| Field::new(name, DataType::Int32, true)).to_vec()));
+        let formats = |formats: &[i16]| {
+            let columns = Columns::new(&schema, formats, FormatOptions::default());
+            columns.map(|columns| columns.fields.iter().map(|field| field.format().value()).collect::<Vec<_>>())
+        };
+        assert_eq!(formats(&[]).expect("text"), [0, 0]);
+        assert_eq!(formats(&[1]).expect("binary"), [1, 1]);
+        assert_eq!(formats(&[0, 1]).expect("one of each"), [0, 1]);
+        assert!(formats(&[0, 1, 0]).is_err());
+        assert_eq!(size_of(&Type::TIMESTAMPTZ), 8);
+    }
 }

@@ -88,11 +88,15 @@ fn spines_of_any_layout_and_unit_get_the_same_answers() {
         ),
     );
     place.ok("ingest gusts gusts.csv");
-    let labels: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ASKED.len() as i64));
     let expected: Vec<Option<i64>> = ASKED.iter().map(|(.., known)| *known).collect();
+    // others each time: with the same rows it would be the same training set
+    let mut first = 0;
     for (layout, code) in keys() {
         for (unit, time) in times() {
-            let columns = [("code", Arc::clone(&code)), ("event_timestamp", time), ("label", Arc::clone(&labels))];
+            first += 100;
+            let labels = first..first + ASKED.len() as i64;
+            let label: ArrayRef = Arc::new(Int64Array::from_iter_values(labels.clone()));
+            let columns = [("code", Arc::clone(&code)), ("event_timestamp", time), ("label", label)];
             let columns = columns.map(|(name, column)| (name, column, true));
             let spine = RecordBatch::try_from_iter_with_nullable(columns).expect("a spine");
             place.write_parquet("spine.parquet", &spine);
@@ -102,7 +106,7 @@ fn spines_of_any_layout_and_unit_get_the_same_answers() {
                 rows.column_by_name(name).expect("a column").as_primitive::<Int64Type>().iter().collect()
             };
             assert_eq!(of("gusts__v"), expected, "{layout} keys, {unit}");
-            let in_order: Vec<Option<i64>> = (0..ASKED.len() as i64).map(Some).collect();
+            let in_order: Vec<Option<i64>> = labels.map(Some).collect();
             assert_eq!(of("label"), in_order, "rows stay where they were: {layout} keys, {unit}");
             assert!(place.ok("dataset verify t.parquet").contains("\nproven: "), "{layout} keys, {unit}");
         }

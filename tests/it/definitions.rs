@@ -160,7 +160,7 @@ fn a_transform_that_training_and_serving_would_see_differently_is_refused() {
     let place = Hitherto::new();
     let features = view("ttl: 1d\nfeatures: {arr_delay: float32}");
     let set = |expr: &str| {
-        format!("{ENTITY}{features}{SET}request: {{seats: int64}}\ntransforms: [{{name: many, expr: '{expr}'}}]\n")
+        format!("{ENTITY}{features}{SET}request: {{seats: int64}}\ntransforms: [{{name: many, expr: \"{expr}\"}}]\n")
     };
     // a zero alone is never divided by; in a block with others it is
     place.write("d.yaml", set("seats <> 0 and 10 / seats > 1"));
@@ -172,7 +172,7 @@ fn a_transform_that_training_and_serving_would_see_differently_is_refused() {
     }
     let said = place.ok("list feature-sets");
     assert!(!said.contains("late"), "nothing was applied: {said}");
-    place.write("d.yaml", set("case when seats <> 0 then 10 / seats > 1 else false end"));
+    place.write("d.yaml", set("coalesce(10 / nullif(seats, 0) > 1, false)"));
     place.ok("apply -f d.yaml");
     // with rows of history beside those at the edges of types
     place.write("one.csv", "tailnum,event_timestamp,arr_delay\nN1,2013-01-01T10:00:00Z,5\nN2,2013-01-02T10:00:00Z,\n");

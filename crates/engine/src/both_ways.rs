@@ -105,7 +105,7 @@ pub(crate) fn refuse_disagreement(set: &ResolvedSet, of_history: Option<Samples>
         let Disagreement { transform, row, trained, served } = found;
         let reason = format!(
             "a model would be trained on other values than it is served: where {}, training sets have {trained}, and serving \
-             {served}; write it so that a row's value does not depend on other rows, as with CASE in the place of AND and OR",
+             {served}; write it so that a row's value does not depend on other rows, such as 1 / nullif(x, 0)",
             samples.shown(row, &names)
         );
         return Err(Error::Transform { name: transform, reason });

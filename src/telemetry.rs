@@ -21,9 +21,10 @@ use opentelemetry_sdk::trace::{
 };
 use serde::Deserialize;
 use tracing::field::Empty;
+use tracing::span::{Attributes, Id};
 use tracing::subscriber::Interest;
 use tracing::{Metadata, Span, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Context as LayerContext, Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -37,6 +38,9 @@ const WAITING_MAX: usize = 2048;
 const SAID_EVERY: Duration = Duration::from_mins(1);
 /// So long the last spans may take at the end.
 const LAST_SPANS: Duration = Duration::from_secs(5);
+
+/// So long others may hold a span that has come to its end.
+const LAST_HOLDERS: Duration = Duration::from_millis(500);
 
 /// What a running server is to know of traces; empty where there are none.
 static TRACES: OnceLock<Traces> = OnceLock::new();
@@ -88,7 +92,11 @@ pub(crate) fn log() {
 
 /// Traces that are being sent.
 #[derive(Debug)]
-pub(crate) struct Sending(SdkTracerProvider);
+pub(crate) struct Sending {
+    provider: SdkTracerProvider,
+    /// Spans of calls and commands that have not ended.
+    open: Arc<AtomicUsize>,
+}
 
 impl Sending {
     /// Has the log written, and spans sent as `telemetry` says. Within a runtime, on which they are sent.
@@ -117,17 +125,37 @@ impl Sending {
             .with_tracked_inactivity(false)
             .with_context_activation(false)
             .with_filter(Ours { share: telemetry.share });
-        tracing_subscriber::registry().with(log_layer()).with(layer).init();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Open(Arc::clone(&open)).with_filter(filter_fn(|of| of.target() == spans::CHOSEN));
+        tracing_subscriber::registry().with(log_layer()).with(layer).with(counted).init();
         // set once: a process has one subscriber
         drop(TRACES.set(Traces { share: telemetry.share, counts }));
-        Ok(Self(provider))
+        Ok(Self { provider, open })
     }
 
     /// Sends what waits, within a time. The runtime must still be there.
     pub(crate) fn end(self) {
-        if self.0.shutdown_with_timeout(LAST_SPANS).is_err() {
+        // a thread of a library that has answered last may hold the command's span for a moment yet
+        let begun = Instant::now();
+        while self.open.load(Ordering::Acquire) > 0 && begun.elapsed() < LAST_HOLDERS {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if self.provider.shutdown_with_timeout(LAST_SPANS).is_err() {
             tracing::warn!("the last traces were not delivered within {} s, and are lost", LAST_SPANS.as_secs());
         }
+    }
+}
+
+/// Counts the spans that it is given while they are open.
+struct Open(Arc<AtomicUsize>);
+
+impl<S: Subscriber> Layer<S> for Open {
+    fn on_new_span(&self, _: &Attributes<'_>, _: &Id, _: LayerContext<'_, S>) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn on_close(&self, _: Id, _: LayerContext<'_, S>) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The registry cannot be read: a server goes on by what it read last, pushes and the follower too, and says so.
 
-use hitherto_client::{Client, Column, Destination, Push};
-use hitherto_core::{Timestamp, Value, ValueType};
+use hitherto_client::{Client, Column, Consumer, Destination, GetFeatures, Push};
+use hitherto_core::{KeyType, KeyValue, Timestamp, Value, ValueType};
 use serde_json::Value as Json;
 
 use crate::support::process::{Served, until};
@@ -46,11 +46,12 @@ fn row(v: i64, destination: Destination) -> Push {
     Push { view: "readings".parse().expect("a name"), columns, batch_id: None, destination }
 }
 
-/// The value of key 3.
-fn value(place: &Hitherto, served: &Served) -> Json {
-    let line = format!("--output json get --feature-set latest --entity k=3 --server {}", served.grpc);
-    let answer: Json = serde_json::from_str(&place.ok(&line)).expect("JSON");
-    answer["rows"][0]["features"]["readings__v"]["value"].clone()
+/// The value of key 3. Asked by the API: the command asks the server for the set's columns first, which the registry has.
+async fn value(client: &Client) -> Value {
+    let keys = Column::of_keys("k", KeyType::Int64, vec![Some(KeyValue::Int(3))]).expect("keys");
+    let set = Consumer::FeatureSet("latest".parse().expect("a set"));
+    let mut answer = client.get_features(GetFeatures::new(set, vec![keys])).await.expect("an answer");
+    answer.columns.remove(0).values.remove(0)
 }
 
 /// Status of `/readyz`, and what keeps the registry from being read.
@@ -71,7 +72,8 @@ fn reads_pushes_and_the_follower_go_on_without_it_and_readyz_says_so() {
     let client = runtime.block_on(Client::connect(&served.grpc)).expect("it answers");
     let push = |v, destination| runtime.block_on(client.push(row(v, destination)));
     assert_eq!(push(1, Destination::Both).expect("it is pushed").rows, 1);
-    assert_eq!(value(&place, &served), 1);
+    let value = || runtime.block_on(value(&client));
+    assert_eq!(value(), Value::Int64(1));
     assert_eq!(problem(&served), (200, Json::Null));
 
     rename(&place, "revisions", "nowhere");
@@ -79,9 +81,9 @@ fn reads_pushes_and_the_follower_go_on_without_it_and_readyz_says_so() {
     assert_eq!(status, 200, "it serves by what it knows");
     assert!(said.as_str().is_some_and(|said| said.contains("could not read the revision of the registry")), "{said}");
     assert_eq!(push(2, Destination::Both).expect("it is pushed by the last definitions").online_rows, 1);
-    assert_eq!(value(&place, &served), 2);
+    assert_eq!(value(), Value::Int64(2));
     push(3, Destination::Offline).expect("it is pushed");
-    until("the follower has brought it", || (value(&place, &served) == 3).then_some(()));
+    until("the follower has brought it", || (value() == Value::Int64(3)).then_some(()));
 
     rename(&place, "nowhere", "revisions");
     until("it is read again", || (problem(&served) == (200, Json::Null)).then_some(()));

@@ -86,7 +86,7 @@ fn its_queries_take_the_path_of_every_other() {
         ["legs"]
     );
 
-    let types = "select data_type from information_schema.columns where table_name = 'legs' and column_name in \
+    let types = "select data_type from information_schema.columns where table_name = 'legs' and table_schema = 'public' and column_name in \
                  ('tailnum', 'event_timestamp', 'delay', 'crew', 'diverted') order by ordinal_position";
     assert_eq!(
         rows(&at, types),

@@ -103,7 +103,9 @@ impl Sample {
         let Some(held) = self.keys.get_mut(&key) else { return };
         if let Held::Rows(rows) = held {
             for &row in &*rows {
-                folds.iter_mut().for_each(|fold| fold.add(row, questions, claim));
+                for fold in &mut folds {
+                    fold.add(row, questions, claim);
+                }
             }
             self.held -= rows.len();
             *held = Held::Folded(folds);

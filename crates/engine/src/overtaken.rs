@@ -120,7 +120,9 @@ fn read_through(training_sets: &BTreeSet<String>, known: &[Dataset], all: &[&str
     let (mut seen, mut open) = (training_sets.clone(), training_sets.iter().cloned().collect::<Vec<_>>());
     while let Some(id) = open.pop() {
         let Some(dataset) = known.iter().find(|known| known.id == id) else {
-            all.iter().for_each(|table| further(table, i64::MAX));
+            for table in all {
+                further(table, i64::MAX);
+            }
             continue;
         };
         let lasts = dataset.tables.iter().chain(&dataset.build.spine_tables);

@@ -66,7 +66,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Gathered<T> {
         if bytes > HELD_MAX {
             return Pin::new(&mut this.connection).poll_write_vectored(context, pieces);
         }
-        pieces.iter().for_each(|piece| this.held.extend_from_slice(piece));
+        for piece in pieces {
+            this.held.extend_from_slice(piece);
+        }
         Poll::Ready(Ok(bytes))
     }
 

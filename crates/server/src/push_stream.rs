@@ -198,6 +198,7 @@ impl Call {
         self.end(answered)
     }
 
+    #[expect(clippy::unused_async, reason = "it takes the place of one that waits")]
     async fn refuse(mut self, refusal: Refusal) -> PushResponse {
         self.end(Err(refused(METHOD, refusal)))
     }

@@ -45,7 +45,7 @@ pub(crate) fn run(shared: &Arc<Shared>, query: PlannedQuery) -> Rows {
 /// Plans a query that somebody sent.
 pub(crate) async fn plan(shared: &Shared, query: &str) -> Result<PlannedQuery, Refusal> {
     let (engine, text) = (shared.engine().clone(), query.to_owned());
-    plan_by(shared, query, async move { engine.plan_sql(&text).await }).await
+    plan_by(shared, query, Box::pin(async move { engine.plan_sql(&text).await })).await
 }
 
 /// The same where `planning` does it, over other tables than the engine's.

@@ -75,7 +75,8 @@ async fn what_a_spines_query_reads_again_counts_when_a_training_set_is_built_aga
     let place = trained();
     place.write("passed.yaml", PASSED);
     place.ok("apply -f passed.yaml");
-    let query = "select tailnum, event_timestamp from legs where tailnum <> 'N2'";
+    // in order: without, the rows come in that of files and threads, and would be another spine
+    let query = "select tailnum, event_timestamp from legs where tailnum <> 'N2' order by tailnum, event_timestamp";
     place.ok(&format!("training-set --feature-set passed --spine-sql \"{query}\" --out q.parquet --name queried"));
     let engine = place.engine(None, Clock::System).await;
     let known = engine.registry().dataset("queried").await.expect("a dataset");

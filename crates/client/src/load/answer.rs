@@ -67,7 +67,7 @@ pub(super) fn taken(message: &[u8], entities: usize) -> Result<Taken, Failed> {
             return Err(Failed::WRONG_ANSWER);
         }
         let present = v1::Status::Present as u8;
-        let there = statuses.iter().filter(|status| **status == present).count();
+        let there = statuses.iter().map(|status| usize::from(*status == present)).sum::<usize>();
         taken.present += there as u64;
         taken.absent += (entities - there) as u64;
     }

@@ -71,7 +71,7 @@ impl History {
         let Some(delta) = delta else { return Ok((snapshot, removed)) };
         let mut tombstones = delta.snapshot().map_err(reading)?.all_tombstones(&*self.log_store);
         while let Some(tombstone) = tombstones.try_next().await.map_err(reading)? {
-            let path = tombstone.path().split('/').fold(self.root.clone(), |path, part| path.join(part));
+            let path = tombstone.path().split('/').fold(self.root.clone(), deltalake_core::Path::join);
             if wanted(&path) {
                 removed.insert(path, tombstone.deletion_timestamp().unwrap_or_default());
             }

@@ -96,7 +96,7 @@ fn pieces(mut rest: Asked) -> Vec<Asked> {
 
 /// Answers on their way.
 pub(super) struct Answers {
-    answers: Vec<Answer>,
+    found: Vec<Answer>,
     has_marks: Vec<bool>,
     is_outdated: bool,
 }
@@ -105,7 +105,7 @@ impl Answers {
     pub(super) fn new(groups: &[Group<'_>]) -> Self {
         let empty = |group: &Group<'_>| Answer { marks: None, is_stale: false, rows: vec![None; group.keys.len()] };
         let has_marks = vec![false; groups.len()];
-        Self { answers: groups.iter().map(empty).collect(), has_marks, is_outdated: false }
+        Self { found: groups.iter().map(empty).collect(), has_marks, is_outdated: false }
     }
 
     /// Rows were asked for of a generation that is not the current one.
@@ -120,18 +120,18 @@ impl Answers {
 
     /// What has reached a group is what has reached all of its buckets.
     pub(super) fn marks(&mut self, group: usize, marks: Option<Marks>, is_stale: bool) {
-        let answer = &mut self.answers[group];
+        let answer = &mut self.found[group];
         answer.marks = if self.has_marks[group] { least(answer.marks, marks) } else { marks };
         answer.is_stale |= is_stale;
         self.has_marks[group] = true;
     }
 
     pub(super) fn row(&mut self, group: usize, index: usize, row: Option<OnlineRow>) {
-        self.answers[group].rows[index] = row;
+        self.found[group].rows[index] = row;
     }
 
     pub(super) fn done(self) -> Vec<Answer> {
-        self.answers
+        self.found
     }
 }
 

@@ -293,16 +293,13 @@ impl Session {
     /// Settings as rows.
     pub(super) fn shown(&self, deed: &Deed) -> Result<(SchemaRef, Rows), Stop> {
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
-        let (fields, columns) = match deed {
-            Deed::Show(name) => {
-                let (name, value) = self.settings.get(name)?;
-                (vec![text(name)], vec![vec![value]])
-            }
-            _ => {
-                let all = self.settings.all();
-                let names = all.iter().map(|(name, _)| (*name).to_owned()).collect();
-                (vec![text("name"), text("setting")], vec![names, all.into_iter().map(|(_, value)| value).collect()])
-            }
+        let (fields, columns) = if let Deed::Show(name) = deed {
+            let (name, value) = self.settings.get(name)?;
+            (vec![text(name)], vec![vec![value]])
+        } else {
+            let all = self.settings.all();
+            let names = all.iter().map(|(name, _)| (*name).to_owned()).collect();
+            (vec![text("name"), text("setting")], vec![names, all.into_iter().map(|(_, value)| value).collect()])
         };
         let schema = Arc::new(Schema::new(fields));
         let array = |column: Vec<String>| -> ArrayRef { Arc::new(StringArray::from(column)) };

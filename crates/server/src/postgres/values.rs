@@ -302,7 +302,7 @@ fn numeric(bytes: &[u8]) -> Option<String> {
             return Some(special.to_owned());
         }
     }
-    let is_number = matches!(sign as u16, 0 | 0x4000) && bytes.len() % 2 == 0;
+    let is_number = matches!(sign as u16, 0 | 0x4000) && bytes.len().is_multiple_of(2);
     let is_small = (-20..=20).contains(&weight) && (0..=40).contains(&scale);
     if !is_number || !is_small || groups.len() != usize::try_from(count).ok()? {
         return None;

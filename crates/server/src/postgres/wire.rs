@@ -72,7 +72,7 @@ impl Socket {
     /// Whether the peer has left. Nothing is read for that.
     pub(super) fn is_left(&self) -> bool {
         let ready = self.stream.ready(Interest::READABLE).now_or_never();
-        ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
+        ready.is_some_and(|ready| ready.is_ok_and(tokio::io::Ready::is_read_closed))
     }
 
     /// Whether the peer takes nothing at the moment: what it was sent before is not read yet.

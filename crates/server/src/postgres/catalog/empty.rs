@@ -31,8 +31,8 @@ pub(super) fn emptied(text: &str) -> Option<String> {
     let columns: Option<Vec<String>> = select.projection.iter().map(name).collect();
     let columns: Vec<String> =
         columns?.iter().map(|name| format!("CAST(NULL AS text) AS \"{}\"", name.replace('"', "\"\""))).collect();
-    let values: String = (1..=values(text)).map(|number| format!(" AND ${number} IS NULL")).collect();
-    Some(format!("SELECT {} WHERE false{values}", columns.join(", ")))
+    let values: Vec<String> = (1..=values(text)).map(|number| format!(" AND ${number} IS NULL")).collect();
+    Some(format!("SELECT {} WHERE false{}", columns.join(", "), values.concat()))
 }
 
 /// The name of a column of an answer; none of what stands for several.

@@ -122,6 +122,7 @@ fn seconds(seconds: i64) -> Span {
     Span::from_micros(seconds * 1_000_000).expect("a span")
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is put where there may be none")]
 fn span(of_seconds: i64) -> Option<Span> {
     Some(seconds(of_seconds))
 }

@@ -220,7 +220,9 @@ mod tests {
         };
         let expendable = |files: &[(&str, i64)], last| {
             let mut listed = Listed { stays: last, checkpoints: Vec::new(), old: Vec::new() };
-            files.iter().for_each(|(name, micros)| listed.add(file(name, *micros), Timestamp(10)));
+            for (name, micros) in files {
+                listed.add(file(name, *micros), Timestamp(10));
+            }
             let mut versions: Vec<u64> = listed.expendable().into_iter().map(|(version, _)| version).collect();
             versions.sort_unstable();
             versions

@@ -166,7 +166,8 @@ async fn an_ingest_whose_files_a_vacuum_took_says_so() {
         Ok(last)
     });
     let rows = futures::stream::iter([Ok(whole), Ok(bare)]).chain(late);
-    let error = log.append(BatchId::Unremembered, rows, &|| Timestamp(9)).await.expect_err("a file is gone");
+    let appended = Box::pin(log.append(BatchId::Unremembered, rows, &|| Timestamp(9))).await;
+    let error = appended.expect_err("a file is gone");
     assert_eq!(error.kind(), hitherto_core::Kind::Conflict);
     assert!(error.to_string().contains("whose --retention or --delay was shorter"), "{error}");
     assert_eq!(read(&log, i64::MAX).await, expected);

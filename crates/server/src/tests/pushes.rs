@@ -170,8 +170,10 @@ async fn a_bad_batch_fails_alone_and_the_stream_goes_on() {
     }
     drop(pushes);
     assert!(answers.next().await.expect("it ends well").is_none());
-    let kinds: Vec<_> =
-        told.iter().map(|told| told.as_ref().map(|pushed| pushed.already).map_err(|e| e.kind())).collect();
+    let kinds: Vec<_> = told
+        .iter()
+        .map(|told| told.as_ref().map(|pushed| pushed.already).map_err(hitherto_client::Error::kind))
+        .collect();
     let expected =
         [Ok(false), Err(Kind::InvalidArgument), Ok(true), Err(Kind::NotFound), Err(Kind::Conflict), Ok(false)];
     assert_eq!(kinds, expected);
@@ -230,7 +232,7 @@ async fn who_does_not_read_its_answers_is_not_read_on_and_keeps_nobody_from_anyt
             before = kept.or(before);
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), stands_still).await.expect("it is read no further");
+    tokio::time::timeout(Duration::from_mins(1), stands_still).await.expect("it is read no further");
     assert!(!sending.is_finished(), "it is held back, not refused");
     // whoever leaves takes along what was not taken
     sending.abort();

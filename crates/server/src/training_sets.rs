@@ -77,7 +77,7 @@ impl Service {
             provenance: Provenance { actor, ..Provenance::default() },
             ..TrainingSetRequest::new(feature_set, spine, out)
         };
-        let work = async move { engine.training_set(&wanted, |_| {}).await };
+        let work = Box::pin(async move { engine.training_set(&wanted, |_| {}).await });
         Ok(self.shared.computed("build the training set", work).await?.into())
     }
 

@@ -180,7 +180,7 @@ impl Session {
             None => planned(&self.shared, &self.settings, text).await?,
         };
         if !query.parameters().is_empty() && !types.is_empty() {
-            let bound = within(&self.shared, async move { query.bind(&row).await }).await;
+            let bound = within(&self.shared, Box::pin(async move { query.bind(&row).await })).await;
             query = bound.map_err(|refusal| Stop::of(Phase::Planning, refusal))?;
         }
         let now = ready_schema(&query)?;

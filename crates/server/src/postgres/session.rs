@@ -365,7 +365,7 @@ pub(super) async fn planned(shared: &Arc<Shared>, settings: &Settings, text: &st
     patterns::refuse_foreign(text)?;
     let planned = if catalog::is_asked(text) {
         let (asked, settings, query) = (Arc::clone(shared), settings.clone(), text.to_owned());
-        plan_by(shared, text, async move { catalog::plan(&asked, &settings, &query).await }).await
+        plan_by(shared, text, Box::pin(async move { catalog::plan(&asked, &settings, &query).await })).await
     } else {
         let (_, user) = settings.get("session_authorization")?;
         let renamed = columns::renamed(text).or_else(|| who::named(text, &user));

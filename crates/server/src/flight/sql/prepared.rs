@@ -102,7 +102,7 @@ impl Sql {
             return Err(Refusal(Failure::new(Kind::Conflict, message)));
         }
         if let Some(row) = prepared.bound.filter(|_| !prepared.parameters.is_empty()) {
-            planned = within(&self.shared, async move { planned.bind(&row).await }).await?;
+            planned = within(&self.shared, Box::pin(async move { planned.bind(&row).await })).await?;
         }
         self.hold(owner, planned, asked)
     }

@@ -156,7 +156,9 @@ mod tests {
         let series = all.of(WAIT, &[("view", "a@1"), ("phase", "own")]);
         series.record(0.5);
         let mut samples = series.samples();
-        [0.25, 1.0, 1.25, 61.0].into_iter().for_each(|value| samples.add(value));
+        for value in [0.25, 1.0, 1.25, 61.0] {
+            samples.add(value);
+        }
         drop(samples);
         drop(all.of(WAIT, &[("view", "a@1"), ("phase", "own")]).samples());
         let mut text = String::new();

@@ -86,8 +86,8 @@ mod tests {
         let held = Arc::new(());
         let kept = Arc::clone(&held);
         let mut running = Box::pin(threads.run(async move {
-            let _kept = kept;
             std::future::pending::<()>().await;
+            drop(kept);
         }));
         assert!(futures::poll!(running.as_mut()).is_pending());
         drop(running);

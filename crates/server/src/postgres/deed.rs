@@ -290,6 +290,7 @@ mod tests {
         })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is what is expected, beside refusals")]
     fn set(name: &str, value: Option<&str>, until: Until) -> Result<Deed, &'static str> {
         Ok(Deed::Set { name: name.to_owned(), value: value.map(str::to_owned), until })
     }

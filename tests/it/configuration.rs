@@ -62,6 +62,7 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of what may be wrong")]
 fn what_is_wrong_is_told_with_its_place() {
     let place = Hitherto::new();
     let toml = place.path("hitherto.toml").display().to_string();

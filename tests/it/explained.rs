@@ -120,7 +120,7 @@ fn line_of(place: &Hitherto, query: &str, operator: &str) -> String {
         .filter_map(|row| serde_json::from_str::<Value>(row).expect("JSON")["plan"].as_str().map(str::to_owned))
         .collect();
     let line = plans.iter().flat_map(|plan| plan.lines()).find(|line| line.trim_start().starts_with(operator));
-    line.map(str::to_owned).unwrap_or_else(|| panic!("no {operator} in: {plans:#?}"))
+    line.map_or_else(|| panic!("no {operator} in: {plans:#?}"), str::to_owned)
 }
 
 /// A metric as `EXPLAIN ANALYZE` writes it.
@@ -128,7 +128,7 @@ fn metric(line: &str, name: &str) -> String {
     let (_, metrics) = line.split_once("metrics=[").unwrap_or_else(|| panic!("no metrics in: {line}"));
     let metrics = metrics.trim_end().trim_end_matches(']').split(", ");
     let found = metrics.filter_map(|metric| metric.split_once('=')).find(|(of, _)| *of == name);
-    found.map(|(_, value)| value.to_owned()).unwrap_or_else(|| panic!("no metric '{name}' in: {line}"))
+    found.map_or_else(|| panic!("no metric '{name}' in: {line}"), |(_, value)| value.to_owned())
 }
 
 #[test]

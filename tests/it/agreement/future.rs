@@ -23,7 +23,7 @@ const HISTORIES: u64 = 100;
 async fn the_future_leaves_past_training_sets_equal() {
     let home = Home::embedded();
     for seed in seeds(HISTORIES) {
-        if let Err(error) = the_future_changes_nothing(&home, seed).await {
+        if let Err(error) = Box::pin(the_future_changes_nothing(&home, seed)).await {
             panic!("HITHERTO_SEEDS={seed}: {error:?}");
         }
     }

@@ -6,28 +6,14 @@ use std::io::Write as _;
 use std::process::{ChildStdin, Stdio};
 
 use crate::support::random::Random;
+use crate::support::readings::NOTED_READINGS;
 use crate::support::{Hitherto, Ran};
-
-const DEFINITIONS: &str = "
-kind: entity
-name: thing
-join_keys: {k: int64}
----
-kind: feature_view
-name: readings
-entity: thing
-features: {v: int64, note: string}
----
-kind: feature_set
-name: latest
-features: ['readings:*']
-";
 
 const HEADING: &str = "k,event_timestamp,v,note\n";
 
 fn applied() -> Hitherto {
     let place = Hitherto::new();
-    place.write("definitions.yaml", DEFINITIONS);
+    place.write("definitions.yaml", NOTED_READINGS);
     place.ok("apply -f definitions.yaml");
     place
 }

@@ -15,21 +15,7 @@ use tokio::sync::Notify;
 
 use crate::support::Hitherto;
 use crate::support::gate::Gate;
-
-const DEFINITIONS: &str = "
-kind: entity
-name: thing
-join_keys: {k: int64}
----
-kind: feature_view
-name: readings
-entity: thing
-features: {v: int64}
----
-kind: feature_set
-name: latest
-features: ['readings:*']
-";
+use crate::support::readings::READINGS;
 
 /// A row's keys in Redis begin so, in the first generation and in the next.
 const ROWS: [&str; 2] = ["hitherto:default:r:readings-1:0:", "hitherto:default:r1:readings-1:0:"];
@@ -40,7 +26,7 @@ fn filled(url: Option<&str>) -> Hitherto {
     if let Some(url) = url {
         place.write("hitherto.toml", format!("[online]\nurl = \"{url}\"\nfollow = \"50ms\"\n"));
     }
-    place.write("definitions.yaml", DEFINITIONS);
+    place.write("definitions.yaml", READINGS);
     place.ok("apply -f definitions.yaml");
     ingest(&place, 1);
     place

@@ -10,22 +10,8 @@ use serde_json::{Value, json};
 
 use crate::support::gate::Gate;
 use crate::support::process::{Served, signal, until};
+use crate::support::readings::READINGS;
 use crate::support::{Hitherto, Ran};
-
-const DEFINITIONS: &str = "
-kind: entity
-name: thing
-join_keys: {k: int64}
----
-kind: feature_view
-name: readings
-entity: thing
-features: {v: int64}
----
-kind: feature_set
-name: latest
-features: ['readings:*']
-";
 
 /// Nobody waits longer than that to hear that Redis is down.
 const QUICK: Duration = Duration::from_secs(5);
@@ -34,7 +20,7 @@ const QUICK: Duration = Duration::from_secs(5);
 fn filled(port: u16, follow: &str) -> Hitherto {
     let place = Hitherto::new();
     place.write("hitherto.toml", format!("[online]\nurl = \"redis://127.0.0.1:{port}\"\nfollow = \"{follow}\"\n"));
-    place.write("definitions.yaml", DEFINITIONS);
+    place.write("definitions.yaml", READINGS);
     place.ok("apply -f definitions.yaml");
     write_rows(&place, "1.csv", 1);
     place.ok("ingest readings 1.csv --to both");
@@ -222,7 +208,7 @@ fn a_redis_behind_certificates_and_a_password_is_reached_with_their_files() {
              [online.tls]\nca = \"{ca}\"\ncert = \"cert.pem\"\nkey = \"key.pem\"\n"
         )
     };
-    place.write("hitherto.toml", settings("ca.pem")).write("definitions.yaml", DEFINITIONS);
+    place.write("hitherto.toml", settings("ca.pem")).write("definitions.yaml", READINGS);
     place.ok("apply -f definitions.yaml");
     write_rows(&place, "1.csv", 1);
     place.ok("ingest readings 1.csv --to both");
@@ -310,7 +296,7 @@ fn a_server_that_starts_on_a_redis_that_was_emptied_meanwhile_is_ready_when_the_
     until("it is ready", || (readiness(&served).0 == 200).then_some(()));
     assert_eq!(get(&place, &format!("--server {}", served.grpc)), present(1), "no earlier than the rows are there");
     // a view that is new is waited for by nobody
-    place.write("more.yaml", DEFINITIONS.replace("name: readings", "name: more").replace("'readings:*'", "'more:*'"));
+    place.write("more.yaml", READINGS.replace("name: readings", "name: more").replace("'readings:*'", "'more:*'"));
     gate.close("EVALSHA");
     place.ok("apply -f more.yaml");
     until("the server knows of it", || served.page("/readyz").1.contains("\"more\"").then_some(()));

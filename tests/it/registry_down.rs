@@ -5,22 +5,8 @@ use hitherto_core::{KeyType, KeyValue, Timestamp, Value, ValueType};
 use serde_json::Value as Json;
 
 use crate::support::process::{Served, until};
+use crate::support::readings::READINGS;
 use crate::support::{Hitherto, python_says};
-
-const DEFINITIONS: &str = "
-kind: entity
-name: thing
-join_keys: {k: int64}
----
-kind: feature_view
-name: readings
-entity: thing
-features: {v: int64}
----
-kind: feature_set
-name: latest
-features: ['readings:*']
-";
 
 /// Renames a table without which nothing of the registry can be read.
 fn rename(place: &Hitherto, from: &str, to: &str) {
@@ -64,7 +50,7 @@ fn problem(served: &Served) -> (u16, Json) {
 #[test]
 fn reads_pushes_and_the_follower_go_on_without_it_and_readyz_says_so() {
     let place = Hitherto::new();
-    place.write("hitherto.toml", "[online]\nfollow = \"50ms\"\n").write("definitions.yaml", DEFINITIONS);
+    place.write("hitherto.toml", "[online]\nfollow = \"50ms\"\n").write("definitions.yaml", READINGS);
     place.ok("apply -f definitions.yaml");
     place.ok("materialize");
     let served = place.serve("");
@@ -87,7 +73,7 @@ fn reads_pushes_and_the_follower_go_on_without_it_and_readyz_says_so() {
 
     rename(&place, "nowhere", "revisions");
     until("it is read again", || (problem(&served) == (200, Json::Null)).then_some(()));
-    place.write("definitions.yaml", DEFINITIONS.replace("name: latest", "name: other"));
+    place.write("definitions.yaml", READINGS.replace("name: latest", "name: other"));
     place.ok("apply -f definitions.yaml");
     let other = format!("get --feature-set other --entity k=3 --server {}", served.grpc);
     until("what is new is known", || (place.run(&other).code == 0).then_some(()));

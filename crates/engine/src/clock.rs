@@ -4,6 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hitherto_core::Timestamp;
 
+/// Two machines' clocks may differ by this much, in microseconds. What lies further ahead of a machine's clock is refused by
+/// whoever reads, and by whoever writes; what lies less far ahead, both go by.
+pub(crate) const SKEW_US_MAX: i64 = 5_000_000;
+
 /// Where the present comes from. The only place in the product that reads the system's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {

@@ -5,12 +5,10 @@ use hitherto_core::{EntityKey, KeyType, KeyValue, Kind, Span, Status, Timestamp,
 use hitherto_offline::array_of;
 use hitherto_online::{Answer, Group, Marks};
 
+use crate::clock::SKEW_US_MAX;
 use crate::packed_lookup::{PackedLookup, ruled};
 use crate::serving::{PlannedView, Serving, ServingPlan};
 use crate::{Error, Result};
-
-/// Two machines' clocks may differ by this much; a mark further ahead of the reader's clock is refused.
-const CLOCK_SKEW_US_MAX: i64 = 5_000_000;
 
 /// What to look up: columns in, one row per entity.
 #[derive(Clone, Debug)]
@@ -213,7 +211,7 @@ fn request_fields(plan: &ServingPlan, wanted: &LookupRequest) -> Result<Vec<Arra
 /// The moment of the answer: the present, or a mark slightly ahead of it where two machines' clocks differ.
 fn moment(plan: &ServingPlan, answers: &[Answer], clock: crate::Clock) -> Result<Timestamp> {
     let now = clock.now();
-    let allowed = if clock.is_frozen() { 0 } else { CLOCK_SKEW_US_MAX };
+    let allowed = if clock.is_frozen() { 0 } else { SKEW_US_MAX };
     let mut at = now;
     for (view, answer) in plan.views.iter().zip(answers) {
         let name = &view.view_use.view;

@@ -7,6 +7,7 @@ use hitherto_online::{Advance, Generation, Marks, OnlineStore, Reading, Run, Wri
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use crate::clock::SKEW_US_MAX;
 use crate::definitions::Definitions;
 use crate::online_rows::OnlineRows;
 use crate::readings::ServedReading;
@@ -14,8 +15,6 @@ use crate::{Clock, Engine, Error, Result, RunEvent};
 
 /// How often a run begins again when somebody else moved the marks meanwhile, or a rebuild began or ended.
 pub(crate) const ATTEMPTS: usize = 16;
-/// Two machines' clocks may differ by this much, as reads have it: whoever is behind goes by what has been reached.
-const CLOCK_SKEW_US_MAX: i64 = 5_000_000;
 /// Where nothing has reached a reading.
 pub(crate) const NOTHING: Marks = Marks { sequence: -1, clock: Timestamp::MIN };
 
@@ -270,13 +269,13 @@ pub(crate) fn moment_of_run(view: &Name, furthest: Marks, clock: Clock) -> Resul
              there; use a later --clock, or another online store",
             furthest.clock
         ))),
-        Clock::System if ahead <= CLOCK_SKEW_US_MAX => Ok(furthest.clock),
+        Clock::System if ahead <= SKEW_US_MAX => Ok(furthest.clock),
         Clock::System => Err(Error::Unavailable(format!(
             "could not materialize {view} at {now}: its online rows have been brought up to {} already, by a clock that is further \
              ahead of this machine's than the {} s that clocks may differ by; set the clocks of both, or use another online store if \
              that was a pretended one",
             furthest.clock,
-            CLOCK_SKEW_US_MAX / 1_000_000
+            SKEW_US_MAX / 1_000_000
         ))),
     }
 }

@@ -9,24 +9,10 @@ use super::{Tally, kill_at, kills, moment, tell};
 use crate::support::Hitherto;
 use crate::support::process::{Running, signal, until};
 use crate::support::random::Random;
+use crate::support::readings::NOTED_READINGS;
 
 const KEYS: u64 = 500;
 const ROWS: u64 = 20_000;
-
-const DEFINITIONS: &str = "
-kind: entity
-name: thing
-join_keys: {k: int64}
----
-kind: feature_view
-name: readings
-entity: thing
-features: {v: int64, note: string}
----
-kind: feature_set
-name: latest
-features: ['readings:*']
-";
 
 /// The memory limit makes several bands of the spine, so that rows are written while history is read.
 const LINE: &str = "training-set --feature-set latest --spine spine.csv --out out.parquet --fresh --memory-limit 1MiB";
@@ -43,7 +29,7 @@ enum Stage {
 /// A history, a spine, and the training set that they give.
 fn laid_out() -> (Hitherto, Vec<u8>) {
     let place = Hitherto::new();
-    place.write("definitions.yaml", DEFINITIONS);
+    place.write("definitions.yaml", NOTED_READINGS);
     place.ok("apply -f definitions.yaml");
     place.write("rows.csv", rows("k,event_timestamp,v,note", ROWS, |row| format!("{row},note {row}")));
     place.write("spine.csv", rows("k,event_timestamp,label", ROWS, |row| (row % 2).to_string()));

@@ -1,13 +1,13 @@
 //! psql: what there is, queries, refusals, cancelling, leaving.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::{ENDLESS, place, serve};
 use crate::support::process::{Served, signal, until};
-use crate::support::psql::{asked, psql, ran, refused, rows};
+use crate::support::psql::{asked, held, psql, ran, refused, rows};
 
 #[test]
 fn it_shows_what_there_is_with_types_and_comments() {
@@ -255,15 +255,7 @@ fn limits_are_named_with_their_remedy() {
 fn a_server_that_stops_says_so() {
     let place = place();
     let (server, at) = serve(&place);
-    let mut command = psql(&at, &[]);
-    command.args(["-A", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("psql can be started");
-    let mut stdin = child.stdin.take().expect("its stdin is a pipe");
-    let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is a pipe"));
-    writeln!(stdin, "select 1;").expect("it reads");
-    let mut line = String::new();
-    stdout.read_line(&mut line).expect("it answers");
-    assert_eq!(line, "1\n");
+    let (child, mut stdin, _stdout) = held(&at, &[]);
     server.terminate();
     let (code, said) = server.end();
     assert_eq!(code, Some(0), "an idle connection holds up nobody: {said}");

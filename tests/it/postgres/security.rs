@@ -1,9 +1,8 @@
 //! Tokens by SCRAM, TLS, and what is refused.
 
 use std::fs::Permissions;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::Value;
 
@@ -11,27 +10,13 @@ use super::place;
 use crate::support::Hitherto;
 use crate::support::certificates::Authority;
 use crate::support::process::until;
-use crate::support::psql::{psql, ran};
+use crate::support::psql::{held, psql, ran};
 
 /// A new token and its id.
 fn token(place: &Hitherto, flags: &str) -> (String, String) {
     let created: Value = serde_json::from_str(&place.ok(&format!("token create {flags} --output json"))).expect("JSON");
     let text = |field: &str| created[field].as_str().expect("a text").to_owned();
     (text("token"), text("id"))
-}
-
-/// psql that is connected, and waits for its next statement.
-fn held(at: &str, environment: &[(&str, &str)]) -> (Child, ChildStdin, BufReader<ChildStdout>) {
-    let mut command = psql(at, environment);
-    command.args(["-A", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("psql can be started");
-    let mut stdin = child.stdin.take().expect("its stdin is a pipe");
-    let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is a pipe"));
-    writeln!(stdin, "select 1;").expect("it reads");
-    let mut line = String::new();
-    stdout.read_line(&mut line).expect("it answers");
-    assert_eq!(line, "1\n");
-    (child, stdin, stdout)
 }
 
 const GUARDED: &str = "[server]\nauth = \"token\"\n[server.tls]\ncert = \"server.pem\"\nkey = \"server.key\"\n";

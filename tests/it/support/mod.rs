@@ -10,6 +10,7 @@ pub(crate) mod process;
 pub(crate) mod psql;
 mod python;
 pub(crate) mod random;
+pub(crate) mod readings;
 mod shell;
 pub(crate) mod stores;
 pub(crate) mod workspace;

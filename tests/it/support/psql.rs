@@ -1,6 +1,7 @@
 //! psql, run as an analyst runs it.
 
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::Ran;
 
@@ -17,6 +18,20 @@ pub(crate) fn psql(address: &str, environment: &[(&str, &str)]) -> Command {
     let defaults = [("PGDATABASE", "hitherto"), ("PGUSER", "ada"), ("PGCONNECT_TIMEOUT", "20"), ("LC_ALL", "C.UTF-8")];
     command.envs([("PGHOST", host), ("PGPORT", port)]).envs(defaults).envs(environment.iter().copied());
     command
+}
+
+/// psql that is connected, and waits for its next statement.
+pub(crate) fn held(at: &str, environment: &[(&str, &str)]) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+    let mut command = psql(at, environment);
+    command.args(["-A", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("psql can be started");
+    let mut stdin = child.stdin.take().expect("its stdin is a pipe");
+    let mut stdout = BufReader::new(child.stdout.take().expect("its stdout is a pipe"));
+    writeln!(stdin, "select 1;").expect("it reads");
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it answers");
+    assert_eq!(line, "1\n");
+    (child, stdin, stdout)
 }
 
 /// Runs it to its end.
